@@ -1,0 +1,11 @@
+//! Who is where: the registry of the nameserver and the cache of the agent, both sans-io.
+//!
+//! `handle(now, input) -> actions`: no socket, no clock, no randomness and no tokio here. Time and
+//! ids are arguments, so production, unit tests and simulations run the very same code.
+
+mod instance;
+
+pub use instance::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
+
+mod change;
+pub use change::{Delta, Snapshot};

@@ -7,5 +7,10 @@ mod instance;
 
 pub use instance::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
 
+mod cache;
+pub use cache::{
+    Applied, Cache, Event, GoneOffline, Known, Member, OfflineCause, Reach, Resolve, WatchPosition,
+};
+
 mod change;
 pub use change::{Delta, Snapshot};

@@ -39,6 +39,7 @@ bodies! {
     Message Ping Pong
     RegisterInstance RegisterInstanceReply UnregisterInstance ChangeAttributes RequestReply Watch
     Unwatch WatchSnapshot WatchDelta KeepAlive KeepAliveReply Goodbye KickOffInstance Refusal
+    WatchRefused DrainInstance
     PeerWelcome Introduction Credit Refused
     ListServices ListServicesReply
 }

@@ -6,7 +6,7 @@ pub struct Msg {
     pub cmd: i32,
     #[prost(
         oneof = "msg::Body",
-        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10100, 10101, 10102, 10103, 10200, 10201"
+        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10100, 10101, 10102, 10103, 10200, 10201"
     )]
     pub body: ::core::option::Option<msg::Body>,
 }
@@ -80,6 +80,10 @@ pub mod msg {
         KickOffInstance(super::KickOffInstance),
         #[prost(message, tag = "10013")]
         Refusal(super::Refusal),
+        #[prost(message, tag = "10014")]
+        WatchRefused(super::WatchRefused),
+        #[prost(message, tag = "10015")]
+        DrainInstance(super::DrainInstance),
         #[prost(message, tag = "10100")]
         PeerWelcome(super::PeerWelcome),
         #[prost(message, tag = "10101")]
@@ -368,6 +372,14 @@ pub struct RequestReply {
     #[prost(uint64, tag = "4")]
     pub revision: u64,
 }
+/// Announces that an instance takes nothing new; it serves what it has and then unregisters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainInstance {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(uint64, tag = "2")]
+    pub handle: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watch {
     #[prost(string, tag = "1")]
@@ -463,6 +475,16 @@ pub struct KickOffInstance {
     #[prost(uint64, tag = "1")]
     pub handle: u64,
     #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The answer to a Watch that the nameserver does not serve, e.g. of a foreign app's name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRefused {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub result: i32,
+    #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
 /// Why the sender closes the connection: its last frame.
@@ -592,6 +614,8 @@ pub enum Cmd {
     Goodbye = 10011,
     KickOffInstance = 10012,
     Refusal = 10013,
+    WatchRefused = 10014,
+    DrainInstance = 10015,
     PeerWelcome = 10100,
     Introduction = 10101,
     Credit = 10102,
@@ -640,6 +664,8 @@ impl Cmd {
             Self::Goodbye => "CMD_GOODBYE",
             Self::KickOffInstance => "CMD_KICK_OFF_INSTANCE",
             Self::Refusal => "CMD_REFUSAL",
+            Self::WatchRefused => "CMD_WATCH_REFUSED",
+            Self::DrainInstance => "CMD_DRAIN_INSTANCE",
             Self::PeerWelcome => "CMD_PEER_WELCOME",
             Self::Introduction => "CMD_INTRODUCTION",
             Self::Credit => "CMD_CREDIT",
@@ -685,6 +711,8 @@ impl Cmd {
             "CMD_GOODBYE" => Some(Self::Goodbye),
             "CMD_KICK_OFF_INSTANCE" => Some(Self::KickOffInstance),
             "CMD_REFUSAL" => Some(Self::Refusal),
+            "CMD_WATCH_REFUSED" => Some(Self::WatchRefused),
+            "CMD_DRAIN_INSTANCE" => Some(Self::DrainInstance),
             "CMD_PEER_WELCOME" => Some(Self::PeerWelcome),
             "CMD_INTRODUCTION" => Some(Self::Introduction),
             "CMD_CREDIT" => Some(Self::Credit),

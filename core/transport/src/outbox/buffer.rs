@@ -160,18 +160,21 @@ impl Buffer {
     /// Whether a push of that share would be taken now.
     #[inline]
     pub(super) fn check(&self, share: Share) -> Result<(), Refused> {
-        match &self.phase {
-            Phase::Open => {}
-            Phase::Closing => return Err(Refused::Closed(CloseReason::Closed)),
-            Phase::Aborting(reason) | Phase::Ended(reason) => {
-                return Err(Refused::Closed(reason.clone()));
-            }
-        }
+        self.check_open()?;
         let full = match share {
             Share::Messages => self.buffered() >= self.config.buffer_bytes,
             Share::Control => self.queued_control + self.batch_control >= self.config.control_bytes,
         };
         if full { Err(Refused::Full { buffered: self.buffered() }) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn check_open(&self) -> Result<(), Refused> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Closing => Err(Refused::Closed(CloseReason::Closed)),
+            Phase::Aborting(reason) | Phase::Ended(reason) => Err(Refused::Closed(reason.clone())),
+        }
     }
 
     /// Appends after [`check`](Self::check) agreed.
@@ -303,10 +306,7 @@ impl Buffer {
 
     /// Whether so much has gone out that those who wait may go on.
     pub(super) fn is_drained(&self) -> Result<bool, Refused> {
-        self.check(Share::Control).or_else(|refused| match refused {
-            Refused::Full { .. } => Ok(()),
-            other => Err(other),
-        })?;
+        self.check_open()?;
         Ok(self.buffered() <= self.config.buffer_bytes / 2)
     }
 

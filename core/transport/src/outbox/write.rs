@@ -1,5 +1,6 @@
 //! One write from the outbox to the socket, by whoever is at it. The lock is not held meanwhile.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,12 +54,15 @@ impl Shared {
         drop(buffer);
 
         let rest = batch.rest();
-        let result = socket.try_write(&rest[..rest.len().min(WRITE_BYTES)]);
+        let result = match socket.try_write(&rest[..rest.len().min(WRITE_BYTES)]) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            result => result,
+        };
         // The last to hold the socket shuts it down: that must not be a thread which only helped.
         drop(socket);
 
         let step = match &result {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Step::Blocked,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Blocked,
             _ => Step::Wrote,
         };
         let mut buffer = self.lock();

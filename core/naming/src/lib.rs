@@ -14,3 +14,10 @@ pub use cache::{
 
 mod change;
 pub use change::{Delta, Snapshot};
+
+mod registry;
+pub use registry::{
+    Action, AgentInput, CloseReason, ConnectionId, Hello, Input, Interest, KickTarget, Listed,
+    MassLoss, Note, OperatorInput, Refusal, Registration, Registry, RegistryConfig, RegistryLimits,
+    RequestId, ResultCode, SessionEnd,
+};

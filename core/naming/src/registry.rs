@@ -1,0 +1,171 @@
+//! The registry: who is where, as the nameserver knows it. Sessions and leases, instances and
+//! their attributes, watches with snapshots and deltas. Sans-io: [`Registry::handle`] takes what
+//! happened and says what to do; the same inputs at the same times give the same actions.
+//!
+//! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes; `guard.rs`
+//! and `history.rs` and `pace.rs` decide for one service; `register.rs` what agents ask for;
+//! `operator.rs` what operators ask for; `watch.rs` who is told; `roster.rs` the only place where an
+//! instance changes.
+
+mod action;
+mod config;
+mod guard;
+mod hello;
+mod history;
+mod input;
+mod kicked;
+mod lease;
+mod listing;
+mod operator;
+mod overrides;
+mod pace;
+mod refusal;
+mod register;
+mod roster;
+mod service;
+mod session;
+mod timer;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use skymesh_types::{AppId, Handle, RegistryId, Revision, ServiceName};
+
+pub use action::{Action, CloseReason, Note, SessionEnd};
+pub use config::{MassLoss, RegistryConfig, RegistryLimits};
+pub use input::{
+    AgentInput, ConnectionId, Hello, Input, Interest, KickTarget, OperatorInput, Registration,
+    RequestId,
+};
+pub use listing::Listed;
+pub use refusal::{Refusal, ResultCode};
+
+use kicked::Kicked;
+use overrides::Overrides;
+use roster::Instance;
+use service::Service;
+use session::Sessions;
+use timer::{Timer, Timers};
+
+/// What is kept of an app.
+#[derive(Debug, Default)]
+struct App {
+    instances: usize,
+    /// Connections that hear of every name.
+    listeners: BTreeSet<ConnectionId>,
+}
+
+/// Who is where.
+///
+/// Times are counted from any fixed point on one monotonic clock. A time before the last one is
+/// taken as the last one.
+#[derive(Debug)]
+pub struct Registry {
+    config: RegistryConfig,
+    id: RegistryId,
+    now: Duration,
+    /// The newest that was given out.
+    revision: Revision,
+    /// No lease and no grace counts silence from before this time, because the registry could not
+    /// listen then: it had not started, or was itself stalled.
+    awake_since: Duration,
+    /// Started lately: what is absent is unknown.
+    recovering: bool,
+    sessions: Sessions,
+    apps: BTreeMap<AppId, App>,
+    instances: BTreeMap<Handle, Instance>,
+    services: BTreeMap<ServiceName, Service>,
+    /// Services that this turn has changed.
+    touched: BTreeSet<ServiceName>,
+    overrides: Overrides,
+    kicked: Kicked,
+    timers: Timers,
+}
+
+impl Registry {
+    /// An empty registry. `id` must differ from that of every registry before it: agents tell the
+    /// revisions of different lives apart by it.
+    pub fn new(config: RegistryConfig, id: RegistryId, now: Duration) -> Self {
+        let mut timers = Timers::default();
+        let recovering = !config.recovery.is_zero();
+        if recovering {
+            timers.arm(now + config.recovery, Timer::Recovered);
+        }
+        Self {
+            config,
+            id,
+            now,
+            revision: Revision(0),
+            awake_since: now,
+            recovering,
+            sessions: Sessions::default(),
+            apps: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            services: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            overrides: Overrides::default(),
+            kicked: Kicked::default(),
+            timers,
+        }
+    }
+
+    /// Takes in what happened at `now` and adds what is to be done, in order, to `actions`.
+    pub fn handle(&mut self, now: Duration, input: Input, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Agent(connection, input) => self.on_agent(connection, input, actions),
+            Input::Operator(request, input) => self.on_operator(request, input, actions),
+            Input::Tick => self.tick(actions),
+        }
+        self.publish_touched(actions);
+    }
+
+    /// When [`Input::Tick`] is wanted; `None` if only other inputs matter. A tick that comes much
+    /// later tells the registry that it was stalled, so do not skip ticks to save work.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    fn on_agent(&mut self, connection: ConnectionId, input: AgentInput, actions: &mut Vec<Action>) {
+        match input {
+            AgentInput::Hello(hello) => return self.hello(connection, hello, actions),
+            AgentInput::Disconnected => return self.disconnected(connection, actions),
+            AgentInput::Overflowed(name) => return self.overflowed(connection, &name, actions),
+            AgentInput::Drained => return self.drained(connection, actions),
+            _ => {}
+        }
+        if let Some(session) = self.sessions.on_mut(connection) {
+            session.heard = self.now;
+        }
+        match input {
+            AgentInput::KeepAlive(seq) => actions.push(Action::KeptAlive { to: connection, seq }),
+            AgentInput::Register(request, registration) => {
+                self.on_register(connection, request, registration, actions);
+            }
+            AgentInput::Unregister(request, handle) => {
+                let result = self.unregister(connection, handle);
+                actions.push(Action::Answer { to: connection, request, result });
+            }
+            AgentInput::Drain(request, handle) => {
+                let result = self.drain(connection, handle);
+                actions.push(Action::Answer { to: connection, request, result });
+            }
+            AgentInput::ChangeAttributes(request, handle, change) => {
+                let result = self.change_attributes(connection, handle, &change);
+                actions.push(Action::Answer { to: connection, request, result });
+            }
+            AgentInput::Watch(name, at) => self.watch(connection, &name, at, actions),
+            AgentInput::Unwatch(name) => self.unwatch(connection, &name),
+            AgentInput::Goodbye => self.goodbye(connection, actions),
+            AgentInput::Heard
+            | AgentInput::Hello(_)
+            | AgentInput::Disconnected
+            | AgentInput::Overflowed(_)
+            | AgentInput::Drained => {}
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What the registry wants done. The shell does it in this order; nothing here has been done yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_types::{Handle, Revision, ServiceName, ServiceUrl, SessionId};
+
+use crate::{ConnectionId, Delta, Refusal, RequestId, ResultCode, Snapshot};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Answers a hello.
+    Welcome {
+        /// Whom.
+        to: ConnectionId,
+        /// The session that hangs off the connection now.
+        session: SessionId,
+        /// Whether it is the one that the agent asked to resume.
+        resumed: bool,
+        /// How long silence is borne.
+        lease: Duration,
+    },
+    /// Answers [`Register`](crate::AgentInput::Register).
+    Registered {
+        /// Whom.
+        to: ConnectionId,
+        /// The request.
+        request: RequestId,
+        /// The incarnation that it was about.
+        handle: Handle,
+        /// The revision that brought it online, or why it was refused.
+        result: Result<Revision, Refusal>,
+    },
+    /// Answers the other requests.
+    Answer {
+        /// Whom.
+        to: ConnectionId,
+        /// The request.
+        request: RequestId,
+        /// The revision that has the change, or why it was refused.
+        result: Result<Revision, Refusal>,
+    },
+    /// Answers an operator's request.
+    OperatorAnswer {
+        /// The request.
+        request: RequestId,
+        /// The revision that has the change, or why it was refused.
+        result: Result<Revision, Refusal>,
+    },
+    /// Answers a keepalive.
+    KeptAlive {
+        /// Whom.
+        to: ConnectionId,
+        /// The number of the keepalive.
+        seq: u64,
+    },
+    /// Sends a snapshot: encode once, share.
+    Snapshot {
+        /// Whom, in order.
+        to: Vec<ConnectionId>,
+        /// What.
+        snapshot: Arc<Snapshot>,
+    },
+    /// Sends a delta: encode once, share. An empty one confirms that nothing was missed.
+    Delta {
+        /// Whom, in order.
+        to: Vec<ConnectionId>,
+        /// What.
+        delta: Arc<Delta>,
+    },
+    /// A watch is not served.
+    WatchRefused {
+        /// Whom.
+        to: ConnectionId,
+        /// The name that was asked for.
+        name: ServiceName,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Tells an agent that one of its instances was taken offline by an operator.
+    KickOff {
+        /// Whom.
+        to: ConnectionId,
+        /// The incarnation.
+        handle: Handle,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Closes a connection after what was sent to it. The registry has forgotten it already.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Something worth counting, for some an alarm.
+    Note(Note),
+}
+
+/// Why the registry closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The agent said goodbye.
+    #[error("goodbye")]
+    Goodbye,
+    /// Nothing was heard for a whole lease.
+    #[error("nothing was heard for a whole lease; connect again and replay")]
+    LeaseEnded,
+    /// The same agent has connected anew.
+    #[error("the same agent has connected anew")]
+    Superseded,
+    /// A second hello on one connection.
+    #[error("a connection introduces itself once; open another one for another app")]
+    SecondHello,
+    /// An operator ended the session.
+    #[error("an operator kicked the session off")]
+    Kicked,
+    /// The registry has as many sessions as it may.
+    #[error("the nameserver has as many sessions as its limit `sessions` allows; raise it there")]
+    TooManySessions,
+}
+
+/// Events for counters, alarms and the log.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// A session began.
+    SessionOpened(SessionId),
+    /// A session goes on with another connection.
+    SessionResumed(SessionId),
+    /// A session lost its connection without a goodbye: its instances are suspect.
+    SessionSuspect(SessionId),
+    /// A session is over.
+    SessionEnded(SessionId, SessionEnd),
+    /// A registration was refused.
+    RegistrationRefused(ResultCode),
+    /// A restarted process took its URL over from a suspect incarnation.
+    TakenOver(ServiceUrl),
+    /// Alarm: the mass-loss guard keeps this many instances as suspect that would be offline.
+    LossHeld(ServiceName, usize),
+    /// The guard's time cap passed: the instance went offline after all.
+    LossReleased(ServiceUrl),
+    /// A slow watcher's deltas collapsed into "needs a snapshot".
+    WatcherLagged(ConnectionId, ServiceName),
+    /// The registry itself was not run for this long; leases and graces begin anew.
+    Stalled(Duration),
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionEnd {
+    /// On purpose.
+    Goodbye,
+    /// Silence for a whole lease.
+    LeaseEnded,
+    /// The socket closed and nobody resumed within the grace.
+    GraceEnded,
+    /// The socket closed and the session owned nothing.
+    Disconnected,
+    /// An operator ended it.
+    Kicked,
+}

@@ -1,0 +1,202 @@
+//! What agents ask for: register, replay, unregister, drain, change attributes.
+
+use std::sync::Arc;
+
+use skymesh_types::{AttributeChange, Handle, Revision, ServiceUrl, SessionId};
+
+use super::input::{ConnectionId, Registration, RequestId};
+use super::service::Urgency;
+use super::{Action, Note, Refusal, Registry};
+use crate::{AttributeLayers, InstanceRecord, InstanceState};
+
+impl Registry {
+    pub(super) fn on_register(
+        &mut self,
+        connection: ConnectionId,
+        request: RequestId,
+        registration: Registration,
+        actions: &mut Vec<Action>,
+    ) {
+        let handle = registration.handle;
+        let result = self.register(connection, registration, actions);
+        if let Err(refusal) = &result {
+            actions.push(Action::Note(Note::RegistrationRefused(refusal.code())));
+        }
+        actions.push(Action::Registered { to: connection, request, handle, result });
+    }
+
+    fn register(
+        &mut self,
+        connection: ConnectionId,
+        registration: Registration,
+        actions: &mut Vec<Action>,
+    ) -> Result<Revision, Refusal> {
+        let (url, handle) = (&registration.url, registration.handle);
+        let session = self.sessions.on(connection).ok_or(Refusal::NoSession)?;
+        if !url.name.is_in(&session.app) {
+            return Err(Refusal::ForeignApp { name: url.name.clone(), app: session.app.clone() });
+        }
+        let session = session.id;
+        if self.kicked.contains(handle) {
+            return Err(Refusal::Kicked(handle));
+        }
+        let layers = AttributeLayers {
+            declared: registration.declared,
+            runtime: registration.runtime,
+            operator: self.overrides.layer(url),
+        };
+        check(url, &layers)?;
+        if let Some(instance) = self.instances.get(&handle) {
+            if instance.record.url != *url || !self.may_replay(session, instance.session) {
+                return Err(Refusal::HandleTaken { handle, url: url.clone() });
+            }
+            let (weight, hash_key) = (registration.weight, registration.hash_key);
+            return Ok(self.replay(session, handle, layers, weight, hash_key, actions));
+        }
+        self.check_room(session)?;
+        if let Some(old) = self.registered_at(url) {
+            self.take_over(url, old, actions)?;
+        }
+        let owner = self.sessions.owner(session);
+        let record = InstanceRecord {
+            url: registration.url,
+            handle,
+            address: owner.address.clone(),
+            agent: owner.agent,
+            protocol: owner.protocol.clone(),
+            state: InstanceState::Online,
+            attributes: Arc::new(layers.merged()),
+            weight: registration.weight,
+            hash_key: registration.hash_key,
+            revision: Revision::default(),
+        };
+        Ok(self.admit(record, layers, session))
+    }
+
+    /// Whether `session` may register again what `owner` has: it is the same one; or an agent of
+    /// protocol 1, which has no name for itself, came back and its old session is lost.
+    fn may_replay(&self, session: SessionId, owner: SessionId) -> bool {
+        let (own, old) = (self.sessions.owner(session), self.sessions.owner(owner));
+        session == owner
+            || (own.is_v1() && old.is_v1() && own.app == old.app && old.connection().is_none())
+    }
+
+    /// The same incarnation once more. The agent owns the truth about itself, so what it says now
+    /// holds; nobody is told if nothing differs.
+    fn replay(
+        &mut self,
+        session: SessionId,
+        handle: Handle,
+        layers: AttributeLayers,
+        weight: u32,
+        hash_key: u64,
+        actions: &mut Vec<Action>,
+    ) -> Revision {
+        let old = self.instance(handle).session;
+        if old != session {
+            self.release_hold(handle);
+            self.move_to(handle, session);
+            self.forget_if_bare(old, actions);
+        }
+        self.bring_back(handle);
+        self.set_layers(handle, layers);
+        let record = &self.instance(handle).record;
+        if (record.weight, record.hash_key) != (weight, hash_key) {
+            self.amend(handle, Urgency::CanWait, |record| {
+                record.weight = weight;
+                record.hash_key = hash_key;
+            });
+        }
+        self.instance(handle).record.revision
+    }
+
+    /// A new incarnation wants the URL of `old`: it gets it if nobody stands behind the old one.
+    fn take_over(
+        &mut self,
+        url: &ServiceUrl,
+        old: Handle,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Refusal> {
+        let owner = self.sessions.owner(self.instance(old).session);
+        if owner.connection().is_some() {
+            let address = owner.address.clone();
+            return Err(Refusal::AlreadyRegistered { url: url.clone(), address });
+        }
+        let owner = owner.id;
+        self.remove(old);
+        actions.push(Action::Note(Note::TakenOver(url.clone())));
+        self.forget_if_bare(owner, actions);
+        Ok(())
+    }
+
+    fn check_room(&mut self, session: SessionId) -> Result<(), Refusal> {
+        let limits = self.config.limits.clone();
+        let owned = self.sessions.owner(session).instances.len();
+        if owned >= limits.instances_per_session {
+            let (what, value) = ("instances of one session", limits.instances_per_session);
+            return Err(Refusal::Limit { what, limit: "instances_per_session", value });
+        }
+        if self.app_of(session).instances >= limits.instances_per_app {
+            let (what, value) = ("instances of one app", limits.instances_per_app);
+            return Err(Refusal::Limit { what, limit: "instances_per_app", value });
+        }
+        Ok(())
+    }
+
+    pub(super) fn unregister(
+        &mut self,
+        connection: ConnectionId,
+        handle: Handle,
+    ) -> Result<Revision, Refusal> {
+        self.own_instance(connection, handle)?;
+        Ok(self.remove(handle))
+    }
+
+    pub(super) fn drain(
+        &mut self,
+        connection: ConnectionId,
+        handle: Handle,
+    ) -> Result<Revision, Refusal> {
+        self.own_instance(connection, handle)?;
+        Ok(self.start_draining(handle))
+    }
+
+    pub(super) fn start_draining(&mut self, handle: Handle) -> Revision {
+        let record = &self.instance(handle).record;
+        if record.state == InstanceState::Draining {
+            return record.revision;
+        }
+        self.amend(handle, Urgency::AtOnce, |record| record.state = InstanceState::Draining)
+    }
+
+    pub(super) fn change_attributes(
+        &mut self,
+        connection: ConnectionId,
+        handle: Handle,
+        change: &AttributeChange,
+    ) -> Result<Revision, Refusal> {
+        self.own_instance(connection, handle)?;
+        let instance = self.instance(handle);
+        let url = &instance.record.url;
+        let runtime = instance.layers.runtime.changed_by(change);
+        let runtime = runtime.map_err(|source| Refusal::Attributes { url: url.clone(), source })?;
+        let layers = AttributeLayers { runtime, ..instance.layers.clone() };
+        check(url, &layers)?;
+        Ok(self.set_layers(handle, layers))
+    }
+
+    fn own_instance(&self, connection: ConnectionId, handle: Handle) -> Result<(), Refusal> {
+        let session = self.sessions.on(connection).ok_or(Refusal::NoSession)?;
+        if session.instances.contains(&handle) {
+            return Ok(());
+        }
+        Err(Refusal::UnknownHandle(handle))
+    }
+}
+
+/// The limits hold for what the agent says, declared and run time together; the operator's layer
+/// has limits of its own, so that an override never makes a registration fail.
+fn check(url: &ServiceUrl, layers: &AttributeLayers) -> Result<(), Refusal> {
+    let merged = layers.declared.overlaid_by(&layers.runtime).checked();
+    merged.map(|_| ()).map_err(|source| Refusal::Attributes { url: url.clone(), source })
+}

@@ -1,0 +1,159 @@
+//! Sessions: one agent's lease with the registry, and how it is found by connection and by agent.
+//! Bookkeeping only; what the end of a session means for its instances is decided in `lease.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_types::{AgentId, AppId, Handle, ServiceName, SessionId};
+
+use super::input::{ConnectionId, Hello, Interest};
+use crate::PeerProtocol;
+
+/// Whether a session has a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    /// It lives.
+    Up(ConnectionId),
+    /// The socket closed at that time; the grace runs.
+    Down(Duration),
+    /// It is over, but the mass-loss guard holds some of its instances.
+    Held,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) app: AppId,
+    pub(super) address: Arc<str>,
+    pub(super) protocol: PeerProtocol,
+    pub(super) agent: Option<AgentId>,
+    pub(super) interest: Interest,
+    pub(super) link: Link,
+    /// When a frame of it came last.
+    pub(super) heard: Duration,
+    /// When its timer is armed for.
+    pub(super) timer: Duration,
+    pub(super) instances: BTreeSet<Handle>,
+    /// Of its connection; empty while there is none.
+    pub(super) watches: BTreeSet<ServiceName>,
+    /// Watches that need a snapshot once the connection drains, first come first served: so a busy
+    /// name can't starve the others.
+    pub(super) lagging: VecDeque<ServiceName>,
+}
+
+impl Session {
+    pub(super) const fn connection(&self) -> Option<ConnectionId> {
+        match self.link {
+            Link::Up(connection) => Some(connection),
+            Link::Down(_) | Link::Held => None,
+        }
+    }
+
+    pub(super) const fn is_v1(&self) -> bool {
+        self.protocol.version < 2
+    }
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    by_id: BTreeMap<SessionId, Session>,
+    by_connection: BTreeMap<ConnectionId, SessionId>,
+    by_agent: BTreeMap<(AppId, AgentId), SessionId>,
+    last_id: u64,
+}
+
+impl Sessions {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The session of an instance: every instance has one.
+    pub(super) fn owner(&self, id: SessionId) -> &Session {
+        self.by_id.get(&id).expect("invariant: a session outlives its instances")
+    }
+
+    /// As [`owner`](Self::owner), to change it.
+    pub(super) fn owner_mut(&mut self, id: SessionId) -> &mut Session {
+        self.by_id.get_mut(&id).expect("invariant: a session outlives its instances")
+    }
+
+    pub(super) fn on(&self, connection: ConnectionId) -> Option<&Session> {
+        self.by_id.get(self.by_connection.get(&connection)?)
+    }
+
+    pub(super) fn on_mut(&mut self, connection: ConnectionId) -> Option<&mut Session> {
+        self.by_id.get_mut(self.by_connection.get(&connection)?)
+    }
+
+    /// The session that this run of an agent has in `app`.
+    pub(super) fn of_agent(&self, app: &AppId, agent: Option<AgentId>) -> Option<SessionId> {
+        self.by_agent.get(&(app.clone(), agent?)).copied()
+    }
+
+    /// Opens a session on `connection`.
+    pub(super) fn open(
+        &mut self,
+        now: Duration,
+        connection: ConnectionId,
+        hello: Hello,
+    ) -> SessionId {
+        self.last_id += 1;
+        let id = SessionId::new(self.last_id).expect("invariant: a counter from 1 is not 0");
+        if let Some(agent) = hello.agent {
+            self.by_agent.insert((hello.app.clone(), agent), id);
+        }
+        let session = Session {
+            id,
+            app: hello.app,
+            address: hello.address,
+            protocol: hello.protocol,
+            agent: hello.agent,
+            interest: hello.interest,
+            link: Link::Up(connection),
+            heard: now,
+            timer: now,
+            instances: BTreeSet::new(),
+            watches: BTreeSet::new(),
+            lagging: VecDeque::new(),
+        };
+        self.by_id.insert(id, session);
+        self.by_connection.insert(connection, id);
+        id
+    }
+
+    /// Moves a session to `connection`.
+    pub(super) fn link(&mut self, id: SessionId, connection: ConnectionId) {
+        self.unlink(id, Link::Up(connection));
+        self.by_connection.insert(connection, id);
+    }
+
+    /// Takes the connection away from a session, which goes on as `link`.
+    pub(super) fn unlink(&mut self, id: SessionId, link: Link) {
+        let Some(session) = self.by_id.get_mut(&id) else { return };
+        if let Link::Up(connection) = std::mem::replace(&mut session.link, link) {
+            self.by_connection.remove(&connection);
+        }
+    }
+
+    /// Forgets a session.
+    pub(super) fn close(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.by_id.remove(&id)?;
+        if let Link::Up(connection) = session.link {
+            self.by_connection.remove(&connection);
+        }
+        if let Some(agent) = session.agent {
+            self.by_agent.remove(&(session.app.clone(), agent));
+        }
+        Some(session)
+    }
+}

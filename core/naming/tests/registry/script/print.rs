@@ -1,0 +1,100 @@
+//! Actions to transcript lines.
+
+use skymesh_naming::{Action, ConnectionId, InstanceRecord, Note, Refusal};
+use skymesh_types::{Revision, ServiceName};
+
+fn who(connection: ConnectionId) -> char {
+    char::from(u8::try_from(connection.0).unwrap())
+}
+
+fn all(connections: &[ConnectionId]) -> String {
+    connections.iter().map(|connection| who(*connection)).collect()
+}
+
+fn short(name: &ServiceName) -> &str {
+    name.as_str().strip_prefix("app.env.").unwrap_or(name.as_str())
+}
+
+fn outcome(result: &Result<Revision, Refusal>) -> String {
+    match result {
+        Ok(revision) => format!("ok @{revision}"),
+        Err(refusal) => format!("refused {}: {refusal}", refusal.code().0),
+    }
+}
+
+fn record(record: &InstanceRecord) -> String {
+    let state = format!("{:?}", record.state).to_lowercase();
+    let mut text =
+        format!("{}=h{} {state} @{}", record.url.instance, record.handle, record.revision);
+    if record.weight != 100 {
+        text.push_str(&format!(" weight {}", record.weight));
+    }
+    if &*record.address != "host:1" {
+        text.push_str(&format!(" at {}", record.address));
+    }
+    if !record.attributes.is_empty() {
+        text.push(' ');
+        text.push_str(std::str::from_utf8(&record.attributes.to_json()).unwrap());
+    }
+    text
+}
+
+fn list<'a>(records: impl IntoIterator<Item = &'a std::sync::Arc<InstanceRecord>>) -> String {
+    let records: Vec<String> = records.into_iter().map(|r| record(r)).collect();
+    format!("[{}]", records.join(", "))
+}
+
+fn note(note: &Note) -> String {
+    match note {
+        Note::SessionOpened(session) => format!("{session:?} opened"),
+        Note::SessionResumed(session) => format!("{session:?} resumed"),
+        Note::SessionSuspect(session) => format!("{session:?} suspect"),
+        Note::SessionEnded(session, end) => format!("{session:?} ended: {end:?}"),
+        Note::RegistrationRefused(code) => format!("registration refused {}", code.0),
+        Note::TakenOver(url) => format!("{}/{} taken over", short(&url.name), url.instance),
+        Note::LossHeld(name, count) => format!("ALARM {count} of {} held", short(name)),
+        Note::LossReleased(url) => format!("{}/{} released", short(&url.name), url.instance),
+        Note::WatcherLagged(connection, name) => {
+            format!("{} lags on {}", who(*connection), short(name))
+        }
+        Note::Stalled(late) => format!("stalled for {late:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(super) fn action(action: &Action) -> String {
+    match action {
+        Action::Welcome { to, session, resumed, lease } => {
+            let resumed = if *resumed { " resumed" } else { "" };
+            format!("{}: welcome {session:?}{resumed} lease {lease:?}", who(*to))
+        }
+        Action::Registered { to, request, handle, result } => {
+            format!("{}: registered {} h{handle} {}", who(*to), request.0, outcome(result))
+        }
+        Action::Answer { to, request, result } => {
+            format!("{}: answer {} {}", who(*to), request.0, outcome(result))
+        }
+        Action::OperatorAnswer { request, result } => {
+            format!("op: answer {} {}", request.0, outcome(result))
+        }
+        Action::KeptAlive { to, seq } => format!("{}: kept alive {seq}", who(*to)),
+        Action::Snapshot { to, snapshot } => {
+            let recovering = if snapshot.recovering { " recovering" } else { "" };
+            let (name, revision) = (short(&snapshot.name), snapshot.revision);
+            let instances = list(&snapshot.instances);
+            format!("{}: snapshot {name} @{revision}{recovering} {instances}", all(to))
+        }
+        Action::Delta { to, delta } => {
+            let (name, changes) = (short(&delta.name), list(&delta.changes));
+            format!("{}: delta {name} @{}..{} {changes}", all(to), delta.previous, delta.revision)
+        }
+        Action::WatchRefused { to, name, refusal } => {
+            format!("{}: watch {} refused {}: {refusal}", who(*to), short(name), refusal.code().0)
+        }
+        Action::KickOff { to, handle, reason } => {
+            format!("{}: kick off h{handle}: {reason}", who(*to))
+        }
+        Action::Close { connection, reason } => format!("{}: close: {reason}", who(*connection)),
+        Action::Note(noted) => format!("- {}", note(noted)),
+    }
+}

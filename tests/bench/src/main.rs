@@ -1,0 +1,58 @@
+//! One-way throughput between two processes over loopback, every contender in turn in one run.
+//!
+//! `cargo run --release -p skymesh-bench -- [--rounds N] [--millis N] [--threads N] [--sizes 16,128]
+//! [--only raw,hand]`. Prints, per payload size, the median of all rounds with the range, the ratio
+//! to the baselines, and the processor time of both processes per message. Absolute figures drift
+//! with the machine; the ratios are what counts.
+//!
+//! The program runs itself again for each role: `role send|receive CONTENDER SIZE MESSAGES ...`.
+
+mod contender;
+mod frame;
+mod options;
+mod round;
+mod run;
+mod table;
+
+use std::env;
+use std::process::ExitCode;
+
+use options::Options;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("role") => round::play(&arguments[1..]),
+        _ => Options::parse(&arguments).and_then(|options| compare(&options)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("skymesh-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays every round of every contender and prints the tables. Rounds interleave, so that a slow
+/// minute of the machine hits all alike.
+fn compare(options: &Options) -> Result<(), String> {
+    println!(
+        "one-way, one connection, one sender task, {} rounds of about {} ms, {} worker threads each",
+        options.rounds, options.millis, options.threads
+    );
+    for &size in &options.sizes {
+        let mut messages = Vec::new();
+        for name in &options.contenders {
+            messages.push(round::calibrate(name, size, options)?);
+        }
+        let mut results = vec![Vec::new(); options.contenders.len()];
+        for _ in 0..options.rounds {
+            for (at, name) in options.contenders.iter().enumerate() {
+                results[at].push(round::once(name, size, messages[at], options.threads)?);
+            }
+        }
+        table::print(size, &options.contenders, &results);
+    }
+    Ok(())
+}

@@ -158,6 +158,10 @@ impl Registry {
                 let result = self.change_attributes(connection, handle, &change);
                 actions.push(Action::Answer { to: connection, request, result });
             }
+            AgentInput::ReplaceAttributes(request, handle, runtime) => {
+                let result = self.replace_attributes(connection, handle, runtime);
+                actions.push(Action::Answer { to: connection, request, result });
+            }
             AgentInput::Watch(name, at) => self.watch(connection, &name, at, actions),
             AgentInput::Unwatch(name) => self.unwatch(connection, &name),
             AgentInput::Goodbye => self.goodbye(connection, actions),

@@ -49,6 +49,8 @@ pub enum AgentInput {
     Drain(RequestId, Handle),
     /// Changes the run-time layer of an instance's attributes, atomically.
     ChangeAttributes(RequestId, Handle, AttributeChange),
+    /// Replaces the run-time layer as a whole, as agents of protocol 1 do.
+    ReplaceAttributes(RequestId, Handle, Attributes),
     /// Watches a service name; the position is what the agent knows of it already.
     Watch(ServiceName, Option<(RegistryId, Revision)>),
     /// Ends a watch.

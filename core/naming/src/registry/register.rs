@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skymesh_types::{AttributeChange, Handle, Revision, ServiceUrl, SessionId};
+use skymesh_types::{AttributeChange, Attributes, Handle, Revision, ServiceUrl, SessionId};
 
 use super::input::{ConnectionId, Registration, RequestId};
 use super::service::Urgency;
@@ -180,8 +180,19 @@ impl Registry {
         let url = &instance.record.url;
         let runtime = instance.layers.runtime.changed_by(change);
         let runtime = runtime.map_err(|source| Refusal::Attributes { url: url.clone(), source })?;
+        self.replace_attributes(connection, handle, runtime)
+    }
+
+    pub(super) fn replace_attributes(
+        &mut self,
+        connection: ConnectionId,
+        handle: Handle,
+        runtime: Attributes,
+    ) -> Result<Revision, Refusal> {
+        self.own_instance(connection, handle)?;
+        let instance = self.instance(handle);
         let layers = AttributeLayers { runtime, ..instance.layers.clone() };
-        check(url, &layers)?;
+        check(&instance.record.url, &layers)?;
         Ok(self.set_layers(handle, layers))
     }
 

@@ -129,6 +129,9 @@ fn agent(words: &mut Words<'_>) -> AgentInput {
         "unregister" => AgentInput::Unregister(words.request(), words.handle()),
         "drain" => AgentInput::Drain(words.request(), words.handle()),
         "change" => AgentInput::ChangeAttributes(words.request(), words.handle(), words.change()),
+        "replace" => {
+            AgentInput::ReplaceAttributes(words.request(), words.handle(), words.attributes("by"))
+        }
         "watch" => AgentInput::Watch(words.name(), position(words)),
         "unwatch" => AgentInput::Unwatch(words.name()),
         "goodbye" => AgentInput::Goodbye,

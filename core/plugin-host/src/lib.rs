@@ -1,1 +1,51 @@
-//! Placeholder until its content comes.
+//! Finds, checks, loads and supervises the plugins of skymesh, and gives the core what it calls:
+//! a [`SelectorSlot`] or [`CodecSlot`] that always works, whatever a plugin does.
+//!
+//! What this is not: a strategy. The one built in, a random pick among healthy instances, exists so
+//! that a mesh runs without any plugin and survives a bad one.
+//!
+//! # From a name in the configuration to a running strategy
+//! declared, found, pinned, copied, opened, checked, created, active: each is a [`PluginState`],
+//! shown by [`PluginHost::report`] with the reason if it went no further. Libraries are never
+//! unloaded.
+//!
+//! # Where unsafe code is
+//! In the module `loader` alone, and in plugin-api's `abi`.
+
+mod cache;
+mod catalogue;
+mod clock;
+mod codec_slot;
+mod config;
+mod error;
+mod fingerprint;
+mod folder;
+mod host;
+mod inspect;
+mod loader;
+mod log;
+mod prepared;
+mod report;
+mod search;
+mod slot;
+mod supervision;
+mod thread;
+
+pub use codec_slot::CodecSlot;
+pub use config::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
+pub use error::PluginLoadError;
+pub use fingerprint::{Fingerprint, FingerprintError};
+pub use host::PluginHost;
+pub use inspect::{Inspection, inspect};
+pub use prepared::Prepared;
+pub use report::{PluginReport, PluginState};
+pub use slot::{SelectorSlot, SlotHealth};
+
+pub use skymesh_plugin_api::abi::host::{
+    DecodeError, Decoded, ElectionCandidate, ElectionInstance, EncodeError, MetricsInstance,
+    Office, Picked, Place, TraceInstance,
+};
+pub use skymesh_plugin_api::{
+    API_VERSION, Envelope, InstanceStats, LibraryManifest, LinkedPlugin, Manifest, Member,
+    PluginKind, Roster,
+};

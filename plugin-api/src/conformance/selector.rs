@@ -54,7 +54,7 @@ fn prepare<S: Selector>(
     members: Vec<Member>,
 ) -> PreparedSelector {
     instance
-        .prepare(Roster::new(members))
+        .prepare(Arc::new(Roster::new(members)))
         .unwrap_or_else(|_| panic!("{}: prepare panicked on a view of {name}", S::ID))
 }
 

@@ -54,7 +54,7 @@ impl SelectorInstance {
     ///
     /// # Errors
     /// [`Panicked`].
-    pub fn prepare(&self, roster: Roster) -> Result<PreparedSelector, Panicked> {
+    pub fn prepare(&self, roster: Arc<Roster>) -> Result<PreparedSelector, Panicked> {
         // SAFETY: `state` is live while `owned` is, and `prepare` is of the same vtable.
         let table = unsafe { self.vt.prepare()(self.owned.state, roster.view()) };
         if table.is_null() {
@@ -83,7 +83,7 @@ pub struct PreparedSelector {
     pick: Pick,
     state: *const (),
     table: *mut (),
-    roster: Roster,
+    roster: Arc<Roster>,
     release_table: unsafe extern "C" fn(*mut ()),
     _owned: Arc<Owned>,
 }
@@ -106,7 +106,7 @@ impl PreparedSelector {
 
     /// The membership that it picks from.
     #[inline]
-    pub fn roster(&self) -> &Roster {
+    pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
 }

@@ -1,0 +1,145 @@
+//! The part of the configuration that is about plugins. Reading files is figment's, elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use semver::VersionReq;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// `[plugins]`: where libraries come from and how far they are trusted. All keys need a restart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginsConfig {
+    /// Folders that are searched for libraries, in this order, after those beside the running
+    /// executable. In the first folder with a matching file, the highest version wins. Default: none.
+    pub dirs: Vec<PathBuf>,
+    /// Where private copies of the libraries are kept; made with mode 0700. It must allow executing
+    /// code (no `noexec` mount). Default: `skymesh-plugins-<user id>` in the system's temporary
+    /// folder.
+    pub cache_dir: Option<PathBuf>,
+    /// Refuses every library whose `sha256` is not in a `[[plugins.load]]` entry. Default: false.
+    pub require_pins: bool,
+    /// Takes libraries from folders and files that others than this user and root may change:
+    /// whoever can write there can run code as this process. Default: false.
+    pub allow_insecure_dirs: bool,
+    /// Libraries to load at the start. A strategy's `use` finds others by their name.
+    pub load: Vec<LoadConfig>,
+    /// When a misbehaving selector is taken out of service.
+    pub quarantine: QuarantineConfig,
+}
+
+/// One `[[plugins.load]]`: a library, by name or by path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadConfig {
+    /// The crate's name, `[a-z0-9_]+`; found as `lib<name>-<version>.so` or `lib<name>.so`.
+    pub library: Option<String>,
+    /// An absolute path instead; the file's name still tells the crate's.
+    pub path: Option<PathBuf>,
+    /// Which versions will do, such as `^0.4`. Default: any.
+    pub version: Option<VersionReq>,
+    /// The file's SHA-256, 64 hexadecimal digits. Any other content is refused.
+    pub sha256: Option<String>,
+    /// Whether the process refuses to start without it. If not, it starts with a warning. Default:
+    /// true.
+    pub required: bool,
+}
+
+impl Default for LoadConfig {
+    fn default() -> Self {
+        Self { library: None, path: None, version: None, sha256: None, required: true }
+    }
+}
+
+/// `[plugins.quarantine]`: so many failures within so much time, and the built-in selector serves
+/// until a reload or restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuarantineConfig {
+    /// Failures (panics, answers outside of the view) that it takes. At least 1. Default: 5.
+    pub failures: u32,
+    /// Within which time. Default: 60 s.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+}
+
+impl Default for QuarantineConfig {
+    fn default() -> Self {
+        Self { failures: 5, window: Duration::from_secs(60) }
+    }
+}
+
+/// A table that chooses a strategy, such as `selector = { use = "round_robin" }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrategyConfig {
+    /// `id`, or `library/id` where an id alone is ambiguous. An id that no loaded library offers is
+    /// looked for in the library `skymesh_<kind>_<id>`. `builtin` names the selector that needs no
+    /// plugin.
+    #[serde(rename = "use")]
+    pub plugin: String,
+    /// Which versions of the library will do. Default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionReq>,
+    /// The strategy's own table; its keys are the plugin's (`skymesh plugin schema ID`).
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Whether the process refuses to start without it. If not, the built-in serves, with a
+    /// warning. Default: true.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub required: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl StrategyConfig {
+    /// The strategy of that name, with its default configuration, required.
+    pub fn new(plugin: impl Into<String>) -> Self {
+        Self { plugin: plugin.into(), version: None, config: Map::new(), required: true }
+    }
+
+    /// The plugin's id: what follows the slash, if there is one.
+    pub fn id(&self) -> &str {
+        self.plugin.rsplit_once('/').map_or(&self.plugin, |(_, id)| id)
+    }
+
+    /// The library, if it is named.
+    pub fn library(&self) -> Option<&str> {
+        self.plugin.rsplit_once('/').map(|(library, _)| library)
+    }
+
+    /// The strategy's own table as JSON text.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(&self.config).expect("invariant: a JSON map is always printable")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_known_and_defaults_are_safe() {
+        let config: PluginsConfig = serde_json::from_str(
+            r#"{"dirs": ["/usr/lib/skymesh"], "load": [{"library": "a", "version": "^0.4"}],
+                "quarantine": {"failures": 3, "window": "5s"}}"#,
+        )
+        .unwrap();
+        assert!(config.load[0].required && !config.allow_insecure_dirs);
+        assert_eq!(config.quarantine.window, Duration::from_secs(5));
+        let error = serde_json::from_str::<PluginsConfig>(r#"{"dir": []}"#).unwrap_err();
+        assert!(error.to_string().contains("unknown field `dir`"), "{error}");
+    }
+
+    #[test]
+    fn a_strategy_names_a_plugin_and_maybe_its_library() {
+        let strategy: StrategyConfig =
+            serde_json::from_str(r#"{"use": "lib_a/pick", "config": {"n": 1}}"#).unwrap();
+        assert_eq!((strategy.library(), strategy.id()), (Some("lib_a"), "pick"));
+        assert_eq!((strategy.json().as_str(), strategy.required), (r#"{"n":1}"#, true));
+        assert_eq!(StrategyConfig::new("pick").library(), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! The front door: from the configuration's names to working strategies, and the list of what is
+//! loaded. Called at start and on changes of the configuration, never per message.
+
+mod resolve;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skymesh_plugin_api::abi::host::{
+    CreateError, ElectionInstance, Library, MetricsInstance, SelectorInstance, TraceInstance,
+};
+use skymesh_plugin_api::{LinkedPlugin, Manifest, PluginKind};
+use tracing::level_filters::LevelFilter;
+
+use crate::cache::Cache;
+use crate::catalogue::Entry;
+use crate::codec_slot::CodecSlot;
+use crate::config::{PluginsConfig, StrategyConfig};
+use crate::error::PluginLoadError;
+use crate::log;
+use crate::report::PluginReport;
+use crate::search::SearchPath;
+use crate::slot::SelectorSlot;
+use crate::supervision::Supervision;
+pub(crate) use resolve::found_at;
+
+/// The `use` that names the selector which needs no plugin.
+const BUILTIN: &str = "builtin";
+
+/// Loads libraries and makes strategies of their plugins. Shared by reference; its lock is never
+/// held while a library's code runs.
+#[derive(Debug)]
+pub struct PluginHost {
+    config: PluginsConfig,
+    search: SearchPath,
+    cache: Cache,
+    /// In the order of loading; libraries are never removed.
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl PluginHost {
+    /// Loads the libraries of the `[[plugins.load]]` entries. One that is not `required` and can't
+    /// be loaded is reported with a warning.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`] of the first required library that can't be loaded.
+    pub fn new(config: PluginsConfig) -> Result<Self, PluginLoadError> {
+        Self::with_linked(config, [])
+    }
+
+    /// As [`new`](Self::new), with libraries that are linked into this executable. Where a library
+    /// file offers the same plugin, the file is used.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_linked(
+        config: PluginsConfig,
+        linked: impl IntoIterator<Item = LinkedPlugin>,
+    ) -> Result<Self, PluginLoadError> {
+        log::connect();
+        let linked = linked.into_iter().map(|plugin| Entry::linked(plugin.into())).collect();
+        let host = Self {
+            search: SearchPath::new(&config.dirs, config.allow_insecure_dirs),
+            cache: Cache::new(config.cache_dir.as_deref()),
+            entries: Mutex::new(linked),
+            config,
+        };
+        for declared in &host.config.load {
+            match host.load_declared(declared) {
+                Err(error) if declared.required => return Err(error),
+                Err(error) => tracing::warn!(%error, "an optional plugin library is not loaded"),
+                Ok(_) => {}
+            }
+        }
+        Ok(host)
+    }
+
+    /// Makes the selector that the configuration names.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`]; never if it is not `required`: then the built-in one is in the slot,
+    /// and a warning in the log.
+    pub fn selector(&self, strategy: &StrategyConfig) -> Result<SelectorSlot, PluginLoadError> {
+        if strategy.plugin == BUILTIN {
+            return Ok(SelectorSlot::builtin());
+        }
+        match self.make_selector(strategy) {
+            Ok((instance, supervision)) => Ok(SelectorSlot::plugin(instance, supervision)),
+            Err(error) if strategy.required => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the built-in selector serves instead of an optional one");
+                Ok(SelectorSlot::missing(error.to_string()))
+            }
+        }
+    }
+
+    /// Makes the selector that the configuration names and puts it into `slot`, for all who share
+    /// it.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`], whether it is `required` or not; the slot is as it was.
+    pub fn exchange_selector(
+        &self,
+        slot: &SelectorSlot,
+        strategy: &StrategyConfig,
+    ) -> Result<(), PluginLoadError> {
+        if strategy.plugin == BUILTIN {
+            slot.use_builtin();
+            return Ok(());
+        }
+        let (instance, supervision) = self.make_selector(strategy)?;
+        slot.exchange(&instance, &supervision);
+        Ok(())
+    }
+
+    /// Makes the codec that the configuration names. `None` if it can't be had and is not
+    /// `required`: then the v1 message form serves.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`] if it is `required`.
+    pub fn codec(&self, strategy: &StrategyConfig) -> Result<Option<CodecSlot>, PluginLoadError> {
+        let made = self.make(PluginKind::Codec, strategy, Supervision::counting, Library::codec);
+        let made = made.map(|(made, supervision)| CodecSlot::new(strategy.id(), made, supervision));
+        optional(strategy, made)
+    }
+
+    /// Makes the election algorithm that the configuration names; else as [`codec`](Self::codec).
+    ///
+    /// # Errors
+    /// As [`codec`](Self::codec).
+    pub fn election(
+        &self,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<ElectionInstance>, PluginLoadError> {
+        let kind = PluginKind::Election;
+        let made = self.make(kind, strategy, Supervision::counting, Library::election);
+        optional(strategy, made.map(|(made, _)| made))
+    }
+
+    /// Makes the metrics sink that the configuration names; else as [`codec`](Self::codec).
+    ///
+    /// # Errors
+    /// As [`codec`](Self::codec).
+    pub fn metrics(
+        &self,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<MetricsInstance>, PluginLoadError> {
+        let made =
+            self.make(PluginKind::Metrics, strategy, Supervision::counting, Library::metrics);
+        optional(strategy, made.map(|(made, _)| made))
+    }
+
+    /// Makes the trace exporter that the configuration names; else as [`codec`](Self::codec).
+    ///
+    /// # Errors
+    /// As [`codec`](Self::codec).
+    pub fn trace(
+        &self,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<TraceInstance>, PluginLoadError> {
+        let made = self.make(PluginKind::Trace, strategy, Supervision::counting, Library::trace);
+        optional(strategy, made.map(|(made, _)| made))
+    }
+
+    /// What is loaded, in use, failed or quarantined, and why.
+    pub fn report(&self) -> Vec<PluginReport> {
+        self.entries().iter().flat_map(Entry::report).collect()
+    }
+
+    /// What the plugin that `name` (`id` or `library/id`) means says of itself; loads its library
+    /// if need be.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`], of the kind `selector` if no kind has such a plugin.
+    pub fn manifest(&self, name: &str) -> Result<Manifest, PluginLoadError> {
+        let strategy = StrategyConfig::new(name);
+        let mut first = None;
+        for kind in PluginKind::ALL {
+            match self.choose(kind, &strategy) {
+                Ok(choice) => {
+                    let manifests = choice.library.plugins().into_iter();
+                    let found = manifests
+                        .filter(|one| one.kind == kind)
+                        .find(|one| one.id == strategy.id());
+                    return Ok(found.expect("invariant: the chosen library offers the plugin"));
+                }
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.expect("invariant: there is at least one kind"))
+    }
+
+    /// Tells all libraries the most verbose level that this process's log wants, after a change of
+    /// it. At loading they get the one of then.
+    pub fn set_log_level(&self, level: LevelFilter) {
+        let libraries: Vec<Library> = {
+            let entries = self.entries();
+            entries.iter().filter_map(|entry| Some(entry.loaded.as_ref()?.library)).collect()
+        };
+        libraries.iter().for_each(|library| library.set_max_level(level));
+    }
+
+    fn make_selector(
+        &self,
+        strategy: &StrategyConfig,
+    ) -> Result<(SelectorInstance, Arc<Supervision>), PluginLoadError> {
+        let limits = self.config.quarantine;
+        let supervision = |name| Supervision::of_selector(name, limits);
+        self.make(PluginKind::Selector, strategy, supervision, Library::selector)
+    }
+
+    /// Finds the plugin, makes an instance, and notes the outcome for the report.
+    fn make<I>(
+        &self,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+        supervision: impl Fn(String) -> Supervision,
+        create: impl Fn(&Library, &str, &str) -> Result<I, CreateError>,
+    ) -> Result<(I, Arc<Supervision>), PluginLoadError> {
+        let choice = self.choose(kind, strategy)?;
+        let id = strategy.id();
+        let supervision = Arc::new(supervision(choice.name));
+        match create(&choice.library, id, &strategy.json()) {
+            Ok(instance) => {
+                self.entries()[choice.entry].note_made(kind, id, &supervision);
+                Ok((instance, supervision))
+            }
+            Err(CreateError::Refused(error)) => {
+                let library = choice.library_name;
+                let error = PluginLoadError::Refused { kind, id: id.into(), library, error };
+                self.entries()[choice.entry].note_refused(kind, id, &error.to_string());
+                Err(error)
+            }
+            Err(_) => Err(self.not_in_library(kind, id, choice.entry)),
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn optional<T>(
+    strategy: &StrategyConfig,
+    made: Result<T, PluginLoadError>,
+) -> Result<Option<T>, PluginLoadError> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(error) if strategy.required => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "an optional plugin is not used");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! From the name of a strategy to the one library that has it, loading what is not loaded yet.
+
+use std::path::Path;
+
+use semver::VersionReq;
+use skymesh_plugin_api::abi::host::Library;
+use skymesh_plugin_api::{Manifest, PluginKind};
+
+use super::PluginHost;
+use crate::catalogue::{Checks, Entry};
+use crate::config::{LoadConfig, StrategyConfig};
+use crate::error::{PluginLoadError, nearest};
+use crate::fingerprint::Fingerprint;
+use crate::folder::Trust;
+use crate::search::{Found, check_name, conventional_library, library_of};
+
+/// A checked library, and the one plugin of it that a configuration means.
+pub(super) struct Choice {
+    pub(super) entry: usize,
+    pub(super) library: Library,
+    /// `library/id version`, for logs and health.
+    pub(super) name: String,
+    pub(super) library_name: String,
+}
+
+impl PluginHost {
+    /// The library that has the plugin: one that is loaded, one that is found by its name, or one
+    /// that is linked, in this order.
+    pub(super) fn choose(
+        &self,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+    ) -> Result<Choice, PluginLoadError> {
+        let (id, version) = (strategy.id(), strategy.version.as_ref());
+        let named = strategy.library();
+        if let Some(choice) = self.among_loaded(kind, id, named, version, false)? {
+            return Ok(choice);
+        }
+        let library = named.map_or_else(|| conventional_library(kind, id), str::to_owned);
+        check_name(&library)?;
+        let missing = match self.search.find(&library, version) {
+            Ok(found) => {
+                let entry = self.load_found(&found, version)?;
+                return match self.choice(entry, kind, id) {
+                    Some(choice) => Ok(choice),
+                    None => Err(self.not_in_library(kind, id, entry)),
+                };
+            }
+            Err(missing) => missing,
+        };
+        if let Some(choice) = self.among_loaded(kind, id, named, version, true)? {
+            return Ok(choice);
+        }
+        match named {
+            Some(named) => match self.loaded_entry(named) {
+                // It is there, at a fitting version or not, and has no such plugin.
+                Some(entry) if version.is_none() => Err(self.not_in_library(kind, id, entry)),
+                _ => Err(missing),
+            },
+            None => Err(PluginLoadError::PluginNotFound {
+                kind,
+                id: id.into(),
+                library,
+                version: version.cloned(),
+                searched: self.search.folders(),
+                nearest: self.nearest_id(kind, id),
+            }),
+        }
+    }
+
+    /// The highest version of the one loaded library that offers the plugin.
+    fn among_loaded(
+        &self,
+        kind: PluginKind,
+        id: &str,
+        named: Option<&str>,
+        version: Option<&VersionReq>,
+        linked: bool,
+    ) -> Result<Option<Choice>, PluginLoadError> {
+        let best: Vec<(usize, String)> = {
+            let entries = self.entries();
+            let mut fitting: Vec<_> = entries
+                .iter()
+                .enumerate()
+                .filter_map(|(index, entry)| Some((index, entry, entry.loaded.as_ref()?)))
+                .filter(|(_, entry, loaded)| {
+                    loaded.linked == linked
+                        && loaded.offers(kind, id)
+                        && named.is_none_or(|named| named == entry.base.library)
+                        && version.is_none_or(|version| version.matches(&loaded.version))
+                })
+                .collect();
+            fitting.sort_by(|a, b| {
+                a.1.base.library.cmp(&b.1.base.library).then(b.2.version.cmp(&a.2.version))
+            });
+            fitting.dedup_by(|a, b| a.1.base.library == b.1.base.library);
+            fitting
+                .into_iter()
+                .map(|(index, entry, _)| (index, entry.base.library.clone()))
+                .collect()
+        };
+        match best.as_slice() {
+            [] => Ok(None),
+            [(entry, _)] => Ok(self.choice(*entry, kind, id)),
+            several => Err(PluginLoadError::Ambiguous {
+                kind,
+                id: id.into(),
+                choices: several.iter().map(|(_, library)| format!("{library}/{id}")).collect(),
+            }),
+        }
+    }
+
+    fn choice(&self, entry: usize, kind: PluginKind, id: &str) -> Option<Choice> {
+        let entries = self.entries();
+        let loaded = entries[entry].loaded.as_ref().filter(|loaded| loaded.offers(kind, id))?;
+        let library_name = entries[entry].base.library.clone();
+        let name = format!("{library_name}/{id} {}", loaded.version);
+        Some(Choice { entry, library: loaded.library, name, library_name })
+    }
+
+    fn loaded_entry(&self, library: &str) -> Option<usize> {
+        let entries = self.entries();
+        entries.iter().position(|entry| entry.base.library == library && entry.loaded.is_some())
+    }
+
+    /// Loads a `[[plugins.load]]` entry.
+    pub(super) fn load_declared(&self, declared: &LoadConfig) -> Result<usize, PluginLoadError> {
+        let version = declared.version.as_ref();
+        let found = match (&declared.library, &declared.path) {
+            (Some(library), None) => self.search.find(library, version),
+            (None, Some(path)) => found_at(path, self.config.allow_insecure_dirs),
+            _ => return Err(PluginLoadError::Entry),
+        };
+        match found {
+            Ok(found) => self.load_found(&found, version),
+            Err(error) => {
+                let mut entry = Entry::declared(&declared.shown());
+                entry.base.reason = Some(error.to_string());
+                self.entries().push(entry);
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads a file, unless its very content is loaded already.
+    fn load_found(
+        &self,
+        found: &Found,
+        version: Option<&VersionReq>,
+    ) -> Result<usize, PluginLoadError> {
+        let pins = self.pins(&found.library)?;
+        let mut entry = Entry::declared(&found.library);
+        let checks = Checks {
+            cache: &self.cache,
+            pins: &pins,
+            require_pins: self.config.require_pins,
+            version,
+        };
+        let result = entry.load(found, &checks);
+        let mut entries = self.entries();
+        let same = entries.iter().position(|known| {
+            known.base.library == entry.base.library
+                && known.base.sha256 == entry.base.sha256
+                && known.base.reason == entry.base.reason
+                && known.loaded.is_some() == entry.loaded.is_some()
+        });
+        let index = same.unwrap_or(entries.len());
+        if same.is_none() {
+            entries.push(entry);
+        }
+        result.map(|()| index)
+    }
+
+    /// The contents that the configuration allows for a library, however it is found.
+    fn pins(&self, library: &str) -> Result<Vec<Fingerprint>, PluginLoadError> {
+        let of_library = self.config.load.iter().filter(|one| one.names(library));
+        let pinned = of_library.filter_map(|one| one.sha256.as_deref());
+        pinned
+            .map(|text| {
+                text.parse()
+                    .map_err(|error| PluginLoadError::Pin { library: library.into(), error })
+            })
+            .collect()
+    }
+
+    pub(super) fn not_in_library(
+        &self,
+        kind: PluginKind,
+        id: &str,
+        entry: usize,
+    ) -> PluginLoadError {
+        let entries = self.entries();
+        let loaded = entries[entry].loaded.as_ref();
+        let manifests: Vec<&Manifest> =
+            loaded.iter().flat_map(|loaded| loaded.manifests()).collect();
+        let of_kind = manifests.iter().filter(|one| one.kind == kind).map(|one| one.id.as_str());
+        PluginLoadError::NotInLibrary {
+            kind,
+            id: id.into(),
+            library: entries[entry].base.library.clone(),
+            nearest: nearest(id, of_kind),
+            offers: manifests.iter().map(|one| format!("{} {}", one.kind, one.id)).collect(),
+        }
+    }
+
+    fn nearest_id(&self, kind: PluginKind, id: &str) -> Option<String> {
+        let mut known = self.search.conventional_ids(kind);
+        let entries = self.entries();
+        let loaded = entries.iter().filter_map(|entry| entry.loaded.as_ref());
+        let manifests = loaded.flat_map(|loaded| loaded.manifests());
+        known.extend(manifests.filter(|one| one.kind == kind).map(|one| one.id.clone()));
+        nearest(id, known.iter().map(String::as_str))
+    }
+}
+
+impl LoadConfig {
+    fn shown(&self) -> String {
+        let path = self.path.as_ref().map(|path| path.display().to_string());
+        self.library.clone().or(path).unwrap_or_default()
+    }
+
+    fn names(&self, library: &str) -> bool {
+        let of_path = self.path.as_deref().and_then(library_of);
+        self.library.as_deref() == Some(library) || of_path.is_some_and(|(name, _)| name == library)
+    }
+}
+
+/// A file that is named by its path.
+pub(crate) fn found_at(path: &Path, allow_insecure: bool) -> Result<Found, PluginLoadError> {
+    if !path.is_absolute() {
+        return Err(PluginLoadError::Relative { path: path.to_owned() });
+    }
+    let (library, version) = library_of(path).ok_or_else(|| PluginLoadError::Unreadable {
+        path: path.to_owned(),
+        reason: format!(
+            "the file's name must be {}<crate>-<version>{suffix} or {}<crate>{suffix}",
+            std::env::consts::DLL_PREFIX,
+            std::env::consts::DLL_PREFIX,
+            suffix = std::env::consts::DLL_SUFFIX
+        ),
+    })?;
+    check_name(&library)?;
+    let trust = if allow_insecure { Trust::Anyone } else { Trust::Configured };
+    Ok(Found { library, version, path: path.to_owned(), trust })
+}

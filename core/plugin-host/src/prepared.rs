@@ -1,0 +1,100 @@
+//! A selector together with the membership that it was prepared for: what messages are routed by.
+
+use std::sync::Arc;
+
+use skymesh_plugin_api::abi::host::{Picked, PreparedSelector};
+use skymesh_plugin_api::{Request, Roster, View};
+
+use crate::supervision::{Failure, Supervision};
+use crate::{clock, thread};
+
+/// Picks instances out of one immutable membership. Always answers an index of that membership: if
+/// the plugin fails, a random healthy instance serves.
+pub struct Prepared {
+    engine: Engine,
+    /// Indexes that are not suspect; all of them where every one is. The built-in picks from these.
+    healthy: Vec<u32>,
+    supervision: Arc<Supervision>,
+    version: u64,
+}
+
+enum Engine {
+    Plugin(PreparedSelector),
+    Builtin(Arc<Roster>),
+}
+
+impl Prepared {
+    pub(crate) fn plugin(
+        prepared: PreparedSelector,
+        supervision: Arc<Supervision>,
+        version: u64,
+    ) -> Self {
+        let healthy = healthy(prepared.roster().view());
+        Self { engine: Engine::Plugin(prepared), healthy, supervision, version }
+    }
+
+    pub(crate) fn builtin(
+        roster: Arc<Roster>,
+        supervision: Arc<Supervision>,
+        version: u64,
+    ) -> Self {
+        let healthy = healthy(roster.view());
+        Self { engine: Engine::Builtin(roster), healthy, supervision, version }
+    }
+
+    /// Picks for one message: an index into the members in the order of their instance ids. `None`
+    /// if there is none, or the strategy wants none of them. Neither waits nor allocates.
+    #[inline]
+    pub fn pick(&self, key: Option<u64>) -> Option<usize> {
+        let (entropy, thread) = thread::entropy_and_number();
+        if let Engine::Plugin(prepared) = &self.engine
+            && !self.supervision.is_quarantined()
+        {
+            let request = Request::new(key, entropy, clock::now_ns(), thread);
+            match prepared.pick(&request) {
+                Picked::Index(index) => return Some(index),
+                Picked::None => return None,
+                Picked::Panicked => self.supervision.failed(Failure::Panic, request.now_ns()),
+                Picked::OutOfView => self.supervision.failed(Failure::OutOfView, request.now_ns()),
+            }
+        }
+        self.random(entropy)
+    }
+
+    /// The built-in selector: any healthy instance, evenly; any at all if none is healthy.
+    fn random(&self, entropy: u64) -> Option<usize> {
+        // Lemire's multiply-shift: no division, and no bias that matters at 64 bits.
+        let place = (u128::from(entropy) * self.healthy.len() as u128) >> 64;
+        self.healthy.get(place as usize).map(|index| *index as usize)
+    }
+
+    /// The membership that indexes refer to.
+    pub fn roster(&self) -> &Arc<Roster> {
+        match &self.engine {
+            Engine::Plugin(prepared) => prepared.roster(),
+            Engine::Builtin(roster) => roster,
+        }
+    }
+
+    /// The [`version`](crate::SelectorSlot::version) of the slot that it was prepared by. Where the
+    /// slot's is newer, prepare again.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("strategy", &self.supervision.name())
+            .field("roster", self.roster())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+fn healthy(view: &View<'_>) -> Vec<u32> {
+    let all = 0..u32::try_from(view.len()).unwrap_or(u32::MAX);
+    let healthy: Vec<u32> = all.clone().filter(|index| !view.is_suspect(*index as usize)).collect();
+    if healthy.is_empty() { all.collect() } else { healthy }
+}

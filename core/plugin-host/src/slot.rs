@@ -1,0 +1,184 @@
+//! The place of a selector in the core: the strategy in it can be exchanged while others pick.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use skymesh_plugin_api::abi::host::SelectorInstance;
+use skymesh_plugin_api::{Member, Roster};
+
+use crate::clock;
+use crate::config::QuarantineConfig;
+use crate::prepared::Prepared;
+use crate::supervision::{Failure, Supervision};
+
+/// A service name's selector. Cheap to clone; clones share the strategy, and its exchange.
+#[derive(Debug, Clone)]
+pub struct SelectorSlot {
+    current: Arc<ArcSwap<Strategy>>,
+}
+
+/// What is in a slot.
+#[derive(Debug)]
+struct Strategy {
+    /// `None` for the built-in one.
+    instance: Option<SelectorInstance>,
+    /// Why the built-in one serves though a plugin was configured.
+    instead: Option<String>,
+    supervision: Arc<Supervision>,
+    version: u64,
+}
+
+/// How a slot's strategy is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlotHealth {
+    /// The built-in selector serves, as configured.
+    Builtin,
+    /// The built-in selector serves instead of an optional plugin that could not be had.
+    Missing {
+        /// Why.
+        reason: String,
+    },
+    /// The plugin serves.
+    Healthy {
+        /// `library/id` and the library's version.
+        strategy: String,
+        /// Picks that failed, for which the built-in one served.
+        failures: u64,
+    },
+    /// The plugin failed too often; the built-in selector serves until a reload.
+    Quarantined {
+        /// `library/id` and the library's version.
+        strategy: String,
+        /// Picks that failed.
+        failures: u64,
+    },
+}
+
+impl SlotHealth {
+    /// Whether something other than what is configured serves.
+    pub fn is_degraded(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Quarantined { .. })
+    }
+}
+
+impl SelectorSlot {
+    /// The built-in selector: a random healthy instance.
+    pub fn builtin() -> Self {
+        Self::holding(Strategy::builtin(None))
+    }
+
+    /// The built-in one in place of an optional plugin that can't be had.
+    pub(crate) fn missing(reason: String) -> Self {
+        Self::holding(Strategy::builtin(Some(reason)))
+    }
+
+    pub(crate) fn plugin(instance: SelectorInstance, supervision: Arc<Supervision>) -> Self {
+        Self::holding(Strategy::plugin(instance, supervision))
+    }
+
+    fn holding(strategy: Strategy) -> Self {
+        Self { current: Arc::new(ArcSwap::from_pointee(strategy)) }
+    }
+
+    /// Puts another strategy in place. What was prepared before goes on with the old one.
+    pub(crate) fn exchange(&self, instance: &SelectorInstance, supervision: &Arc<Supervision>) {
+        self.current.rcu(|old| Strategy {
+            version: old.version + 1,
+            ..Strategy::plugin(instance.clone(), supervision.clone())
+        });
+    }
+
+    /// Puts the built-in selector in place, as [`builtin`](Self::builtin).
+    pub fn use_builtin(&self) {
+        self.current.rcu(|old| Strategy { version: old.version + 1, ..Strategy::builtin(None) });
+    }
+
+    /// Counts the exchanges. What was [prepared](Prepared::version) at a lower version picks by the
+    /// old strategy until it is prepared anew.
+    pub fn version(&self) -> u64 {
+        self.current.load().version
+    }
+
+    /// Lets the strategy compute what it needs for a membership. Off the message path: may take
+    /// milliseconds for large ones. If the plugin panics, the built-in selector serves this one.
+    pub fn prepare(&self, members: Vec<Member>) -> Prepared {
+        self.prepare_roster(Arc::new(Roster::new(members)))
+    }
+
+    /// As [`prepare`](Self::prepare), for a membership that is there already, such as after an
+    /// exchange: `slot.prepare_roster(prepared.roster().clone())`.
+    pub fn prepare_roster(&self, roster: Arc<Roster>) -> Prepared {
+        let strategy = self.current.load();
+        let (supervision, version) = (strategy.supervision.clone(), strategy.version);
+        let Some(instance) = &strategy.instance else {
+            return Prepared::builtin(roster, supervision, version);
+        };
+        match instance.prepare(roster.clone()) {
+            Ok(prepared) => Prepared::plugin(prepared, supervision, version),
+            Err(_) => {
+                supervision.failed(Failure::Panic, clock::now_ns());
+                Prepared::builtin(roster, supervision, version)
+            }
+        }
+    }
+
+    /// How the strategy is doing.
+    pub fn health(&self) -> SlotHealth {
+        let strategy = self.current.load();
+        let (name, failures) =
+            (strategy.supervision.name().to_owned(), strategy.supervision.failures());
+        match (&strategy.instance, &strategy.instead) {
+            (None, None) => SlotHealth::Builtin,
+            (None, Some(reason)) => SlotHealth::Missing { reason: reason.clone() },
+            (Some(_), _) if strategy.supervision.is_quarantined() => {
+                SlotHealth::Quarantined { strategy: name, failures }
+            }
+            (Some(_), _) => SlotHealth::Healthy { strategy: name, failures },
+        }
+    }
+}
+
+impl Strategy {
+    fn builtin(instead: Option<String>) -> Self {
+        let supervision = Supervision::of_selector("builtin".into(), QuarantineConfig::default());
+        Self { instance: None, instead, supervision: Arc::new(supervision), version: 0 }
+    }
+
+    fn plugin(instance: SelectorInstance, supervision: Arc<Supervision>) -> Self {
+        Self { instance: Some(instance), instead: None, supervision, version: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(suspect: &[bool]) -> Vec<Member> {
+        let member = |(index, suspect): (usize, &bool)| Member {
+            suspect: *suspect,
+            ..Member::new(index as u64 + 1)
+        };
+        suspect.iter().enumerate().map(member).collect()
+    }
+
+    #[test]
+    fn the_builtin_prefers_healthy_instances_and_spreads() {
+        let slot = SelectorSlot::builtin();
+        assert_eq!(slot.prepare(Vec::new()).pick(Some(7)), None);
+        // (which are suspect, which may be picked)
+        let cases: [(&[bool], &[usize]); 3] =
+            [(&[false; 3], &[0, 1, 2]), (&[true, false, false], &[1, 2]), (&[true, true], &[0, 1])];
+        for (suspect, expected) in cases {
+            let prepared = slot.prepare(members(suspect));
+            let mut counts = vec![0; suspect.len()];
+            for _ in 0..3_000 {
+                counts[prepared.pick(None).unwrap()] += 1;
+            }
+            for (index, count) in counts.iter().enumerate() {
+                assert_eq!(*count > 800, expected.contains(&index), "{suspect:?}: {counts:?}");
+            }
+        }
+        assert_eq!(slot.health(), SlotHealth::Builtin);
+    }
+}

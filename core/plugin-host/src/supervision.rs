@@ -1,0 +1,134 @@
+//! Counts a strategy's failures, and takes it out of service when there are too many. A good pick
+//! costs one relaxed load here.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::config::QuarantineConfig;
+
+/// What went wrong in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The plugin panicked.
+    Panic,
+    /// It answered an index that is none.
+    OutOfView,
+}
+
+impl Failure {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "it panicked",
+            Self::OutOfView => "it picked outside of the view",
+        }
+    }
+}
+
+/// The record of one strategy's behaviour, shared by all that call it.
+#[derive(Debug)]
+pub(crate) struct Supervision {
+    name: String,
+    /// What a failure means to those who called, for the log.
+    consequence: &'static str,
+    /// `None`: failures are counted and nothing more.
+    limits: Option<QuarantineConfig>,
+    quarantined: AtomicBool,
+    failures: AtomicU64,
+    /// When the last failures happened, no more of them than the limit asks for. Locked on failures only.
+    recent_ns: Mutex<VecDeque<u64>>,
+}
+
+impl Supervision {
+    /// Of a selector: the built-in pick serves in its place, for a while or for good.
+    pub(crate) fn of_selector(name: String, limits: QuarantineConfig) -> Self {
+        Self::new(name, "the built-in pick serves instead, whenever this happens", Some(limits))
+    }
+
+    /// Of anything else. A codec's input comes from peers, and nothing could serve in its place:
+    /// quarantine would let one bad peer cut off the good ones.
+    pub(crate) fn counting(name: String) -> Self {
+        Self::new(name, "that one call failed, as will any other that meets this", None)
+    }
+
+    fn new(name: String, consequence: &'static str, limits: Option<QuarantineConfig>) -> Self {
+        Self {
+            name,
+            consequence,
+            limits,
+            quarantined: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
+            recent_ns: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.quarantined.load(Relaxed)
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts a failure at `now_ns`. Says so in the log the first time, and again on quarantine.
+    #[cold]
+    pub(crate) fn failed(&self, failure: Failure, now_ns: u64) {
+        if self.failures.fetch_add(1, Relaxed) == 0 {
+            tracing::warn!(strategy = self.name, "{}: {}", failure.as_str(), self.consequence);
+        }
+        let Some(limits) = self.limits else { return };
+        let most = limits.failures.max(1) as usize;
+        let window_ns = u64::try_from(limits.window.as_nanos()).unwrap_or(u64::MAX);
+        let mut recent = self.recent_ns.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back(now_ns);
+        while recent.len() > most
+            || recent.front().is_some_and(|then| now_ns.saturating_sub(*then) > window_ns)
+        {
+            recent.pop_front();
+        }
+        let full = recent.len() >= most;
+        drop(recent);
+        if full && !self.quarantined.swap(true, Relaxed) {
+            tracing::error!(
+                strategy = self.name,
+                failures = self.failures(),
+                "quarantined after {most} failures: the built-in selector serves until a reload"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_failures_within_the_window_count() {
+        let limits = QuarantineConfig { failures: 3, window: Duration::from_nanos(100) };
+        let supervision = Supervision::of_selector("a/b".into(), limits);
+        for now in [0, 90, 195] {
+            supervision.failed(Failure::Panic, now);
+            assert!(!supervision.is_quarantined(), "at {now}");
+        }
+        supervision.failed(Failure::OutOfView, 196);
+        assert!(!supervision.is_quarantined(), "the one at 90 is out of the window");
+        supervision.failed(Failure::OutOfView, 197);
+        assert!(supervision.is_quarantined());
+        assert_eq!(supervision.failures(), 5);
+    }
+
+    #[test]
+    fn a_limit_of_zero_means_one() {
+        let limits = QuarantineConfig { failures: 0, window: Duration::ZERO };
+        let supervision = Supervision::of_selector("a/b".into(), limits);
+        supervision.failed(Failure::Panic, 7);
+        assert!(supervision.is_quarantined());
+    }
+}

@@ -1,1 +1,40 @@
-//! Placeholder until its content comes.
+//! The agent: the runtime that lives inside each process of a mesh.
+//!
+//! It registers instances with the nameserver, keeps live views of the services that they send to,
+//! and carries messages between them and their peers directly. Start with [`Agent`]; most programs
+//! use it through the facade crate `skymesh`, which reads the configuration file.
+//!
+//! The way of a message: [`Instance::send`] → router's view → selector's pick → route → lane (room
+//! in the receiver's window?) → link → codec → outbox; then on the other side ingress → inbox →
+//! [`Inbox::recv`].
+
+mod agent;
+pub mod config;
+mod convert;
+mod counters;
+mod destination;
+mod directory;
+mod inbox;
+mod ingress;
+mod instance;
+mod peer;
+mod pings;
+mod registration;
+mod router;
+mod runtime;
+mod send;
+mod sender;
+mod service;
+mod uplink;
+
+pub use agent::{Agent, AgentBuilder, ConnectError};
+pub use counters::{Counter, Counters};
+pub use destination::{Destination, Target};
+pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
+pub use instance::{AttributesError, Broadcast, Instance};
+pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};
+pub use router::{Keyed, ReadyTimeout, Router};
+pub use send::SendError;
+pub use service::Service;
+pub use skymesh_naming::{InstanceRecord, InstanceState, Known, Member, OfflineCause, Resolve};
+pub use uplink::RequestError;

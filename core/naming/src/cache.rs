@@ -108,7 +108,7 @@ impl Cache {
     /// [`GoneOffline`] if that incarnation is known to be gone: its messages must be refused.
     pub fn adopt(
         &mut self,
-        record: Arc<InstanceRecord>,
+        record: &Arc<InstanceRecord>,
         registry: RegistryId,
     ) -> Result<Vec<Event>, GoneOffline> {
         match self.entries.get_mut(&record.url.name) {

@@ -70,9 +70,14 @@ impl Attributes {
         Self(map).checked()
     }
 
-    /// The JSON text.
+    /// The JSON text as bytes.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.0).expect("invariant: a JSON map is always printable")
+        self.to_text().into_bytes()
+    }
+
+    /// The JSON text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(&self.0).expect("invariant: a JSON map is always printable")
     }
 
     /// The value of one key.

@@ -117,6 +117,11 @@ impl Frames {
         Iter { run: &self.run, at: 0 }
     }
 
+    /// The run itself, headers included: what offsets of a frame's parts count from.
+    pub const fn run(&self) -> &Bytes {
+        &self.run
+    }
+
     /// Bytes of the run, headers included.
     pub const fn bytes(&self) -> usize {
         self.run.len()

@@ -76,7 +76,7 @@ impl Entry {
 
     pub(super) fn adopt(
         &mut self,
-        record: Arc<InstanceRecord>,
+        record: &Arc<InstanceRecord>,
         registry: RegistryId,
     ) -> Result<Vec<Event>, GoneOffline> {
         if self.offline.contains(&record.handle) {
@@ -86,10 +86,10 @@ impl Entry {
         match self.members.get(&record.url.instance) {
             // Known already: the nameserver's record is at least as good as the introduction.
             Some(held) if held.record.handle == record.handle => {}
-            Some(held) if held.is_newer_than(&record, registry) => {
+            Some(held) if held.is_newer_than(record, registry) => {
                 return Err(GoneOffline(record.handle));
             }
-            _ => self.take(&record, registry, &mut events),
+            _ => self.take(record, registry, &mut events),
         }
         Ok(events)
     }

@@ -142,7 +142,7 @@ fn a_restarted_instance_goes_before_it_comes() {
 fn an_adopted_instance_is_confirmed_without_a_second_event() {
     let mut cache = watching();
     let adopt =
-        |cache: &mut Cache, record: InstanceRecord| cache.adopt(Arc::new(record), registry(1));
+        |cache: &mut Cache, record: InstanceRecord| cache.adopt(&Arc::new(record), registry(1));
     assert_eq!(
         brief(&adopt(&mut cache, record(1, 11, 4)).unwrap()),
         "+11",
@@ -206,9 +206,9 @@ fn an_instance_that_returns_by_the_registrys_word_is_welcome_again() {
     let mut cache = watching();
     cache.apply_snapshot(&snapshot(1, 1, &[record(1, 11, 1)]));
     assert_eq!(applied(&mut cache, &delta(1, 2, &[gone(record(1, 11, 2))])), "-11");
-    assert!(cache.adopt(Arc::new(record(1, 11, 1)), registry(1)).is_err());
+    assert!(cache.adopt(&Arc::new(record(1, 11, 1)), registry(1)).is_err());
     assert_eq!(applied(&mut cache, &delta(2, 3, &[record(1, 11, 3)])), "+11");
-    assert!(cache.adopt(Arc::new(record(1, 11, 3)), registry(1)).is_ok());
+    assert!(cache.adopt(&Arc::new(record(1, 11, 3)), registry(1)).is_ok());
 }
 
 #[test]

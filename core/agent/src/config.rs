@@ -1,0 +1,270 @@
+//! The agent's part of the configuration file. Every key documents its default and whether it is
+//! *hot* (applies at run time) or needs a restart; unknown keys are errors.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use skymesh_plugin_host::StrategyConfig;
+use skymesh_types::{AppId, ServiceName, ServicePattern, limits};
+
+/// `[agent]`: one per process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// The app that this process belongs to; every service name it registers or watches lies in
+    /// it. No default. Restart.
+    pub app: Option<AppId>,
+    /// Where the nameserver listens, `host:port`. Default `127.0.0.1:9100`. Restart.
+    pub nameserver: String,
+    /// Where this agent listens for its peers; port 0 takes any free one. Default `127.0.0.1:0`.
+    /// Restart.
+    pub listen: SocketAddr,
+    /// The address told to peers, if it differs from where the agent listens (several networks,
+    /// address translation). Default: the listening address. Restart.
+    pub advertise: Option<String>,
+    /// What `connect` does while the nameserver can't be reached. Default `retry`. Restart.
+    pub unreachable: Unreachable,
+    /// How long one attempt to reach the nameserver or a peer may take. Default 3 s, from 10 ms.
+    /// Restart.
+    #[serde(with = "humantime_serde")]
+    pub dial_timeout: Duration,
+    /// How long `send` to a service name waits for the first word on that name. Default 5 s.
+    /// Restart.
+    #[serde(with = "humantime_serde")]
+    pub resolve_timeout: Duration,
+    /// How often each watched peer is pinged for its round-trip time; 0 s pings nobody. Default
+    /// 1 s; less than 10 ms is refused. Restart.
+    #[serde(with = "humantime_serde")]
+    pub ping_interval: Duration,
+    /// How long a graceful stop may take to let messages in flight arrive and be read. Default
+    /// 5 s. Restart.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+    /// Largest frame that is sent or taken, in bytes. Default 16 MiB, from 64 KiB to 1 GiB. All
+    /// agents of an app should agree on it. Restart.
+    pub max_frame_bytes: usize,
+    /// Bytes that may wait for one peer's socket before `send` waits too. Default 1 MiB, from
+    /// 64 KiB. Restart.
+    pub outbox_bytes: usize,
+    /// Connections that peers may hold to this agent; one more is closed with a reason. Default
+    /// 16384. Restart.
+    pub max_connections: usize,
+    /// The inboxes of all instances, unless a service says otherwise.
+    pub inbox: InboxConfig,
+}
+
+/// What `connect` does while the nameserver can't be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreachable {
+    /// Says so in the log and keeps trying until it is there.
+    Retry,
+    /// Fails after one attempt.
+    Fail,
+}
+
+/// The least window of a sender; what a sender assumes until its peer has said more.
+pub(crate) const MIN_WINDOW_BYTES: u64 = 64 * 1024;
+
+/// Limits of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InboxConfig {
+    /// What one sending process may have on its way to one instance before its `send` waits, in
+    /// bytes; each message counts its payload and 64 more. Default 1 MiB, from 64 KiB. Restart.
+    pub window_bytes: u64,
+    /// What may wait in one inbox from all senders together, in bytes. Messages beyond it are
+    /// refused to their sender and counted. Default 64 MiB; at least the window. Restart.
+    pub limit_bytes: u64,
+}
+
+/// `[services."PATTERN"]`: how this process treats the services that match.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Picks the instance for each message. Default: the built-in random one. Restart.
+    pub selector: Option<StrategyConfig>,
+    /// The form of messages to it. Default: the v1 message form. Restart.
+    pub codec: Option<StrategyConfig>,
+    /// What may wait in the inbox of one of its instances in this process, in bytes. Default:
+    /// `agent.inbox.limit_bytes`. Restart.
+    pub inbox_limit_bytes: Option<u64>,
+}
+
+/// `[services]`: by exact service name or pattern.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServicesConfig(pub BTreeMap<ServicePattern, ServiceConfig>);
+
+impl ServicesConfig {
+    /// What the most specific matching pattern with that key says.
+    pub fn find<'a, T>(
+        &'a self,
+        name: &ServiceName,
+        key: impl Fn(&'a ServiceConfig) -> Option<&'a T>,
+    ) -> Option<&'a T> {
+        let matching = self.0.iter().filter(|(pattern, _)| pattern.matches(name));
+        let said = matching.filter_map(|(pattern, config)| Some((pattern, key(config)?)));
+        said.max_by_key(|(pattern, _)| pattern.specificity()).map(|(_, value)| value)
+    }
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            app: None,
+            nameserver: "127.0.0.1:9100".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            unreachable: Unreachable::Retry,
+            dial_timeout: Duration::from_secs(3),
+            resolve_timeout: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(5),
+            max_frame_bytes: limits::FRAME_BYTES,
+            outbox_bytes: 1024 * 1024,
+            max_connections: 16_384,
+            inbox: InboxConfig::default(),
+        }
+    }
+}
+
+impl Default for InboxConfig {
+    fn default() -> Self {
+        Self { window_bytes: 1024 * 1024, limit_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// A value that a key can't take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value} is out of range: {expected}")]
+pub struct RangeError {
+    /// The key, with the tables it lies in.
+    pub key: String,
+    /// The value as given.
+    pub value: String,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+impl AgentConfig {
+    /// Checks what serde can't: ranges and relations between keys.
+    ///
+    /// # Errors
+    /// [`RangeError`] names the first key that is out of range.
+    pub fn validate(&self) -> Result<(), RangeError> {
+        let secs = |d: Duration| humantime_serde::re::humantime::format_duration(d).to_string();
+        let zero_or_10_ms = self.ping_interval.is_zero() || self.ping_interval.as_millis() >= 10;
+        let checks = [
+            (
+                self.dial_timeout.as_millis() >= 10,
+                "agent.dial_timeout",
+                secs(self.dial_timeout),
+                "at least 10ms",
+            ),
+            (
+                zero_or_10_ms,
+                "agent.ping_interval",
+                secs(self.ping_interval),
+                "0s (no pings) or at least 10ms",
+            ),
+            (
+                (64 * 1024..=1024 * 1024 * 1024).contains(&self.max_frame_bytes),
+                "agent.max_frame_bytes",
+                self.max_frame_bytes.to_string(),
+                "65536 (64 KiB) to 1073741824 (1 GiB)",
+            ),
+            (
+                self.outbox_bytes >= 64 * 1024,
+                "agent.outbox_bytes",
+                self.outbox_bytes.to_string(),
+                "at least 65536 (64 KiB)",
+            ),
+            (
+                self.max_connections > 0,
+                "agent.max_connections",
+                self.max_connections.to_string(),
+                "at least 1",
+            ),
+        ];
+        for (good, key, value, expected) in checks {
+            if !good {
+                return Err(RangeError { key: key.to_owned(), value, expected });
+            }
+        }
+        self.inbox.validate("agent.inbox")
+    }
+}
+
+impl ServicesConfig {
+    /// Checks every service's limits.
+    ///
+    /// # Errors
+    /// [`RangeError`] names the first key that is out of range.
+    pub fn validate(&self, inbox: &InboxConfig) -> Result<(), RangeError> {
+        for (pattern, service) in &self.0 {
+            let limit = service.inbox_limit_bytes.filter(|limit| *limit < inbox.window_bytes);
+            if let Some(limit) = limit {
+                return Err(RangeError {
+                    key: format!("services.\"{pattern}\".inbox_limit_bytes"),
+                    value: limit.to_string(),
+                    expected: "at least agent.inbox.window_bytes",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl InboxConfig {
+    fn validate(&self, table: &str) -> Result<(), RangeError> {
+        let refuse = |key: &str, value: u64, expected| {
+            Err(RangeError { key: format!("{table}.{key}"), value: value.to_string(), expected })
+        };
+        if self.window_bytes < MIN_WINDOW_BYTES {
+            return refuse("window_bytes", self.window_bytes, "at least 65536 (64 KiB)");
+        }
+        if self.limit_bytes < self.window_bytes {
+            return refuse("limit_bytes", self.limit_bytes, "at least window_bytes");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range_and_bad_values_are_named() {
+        let good = AgentConfig::default();
+        assert_eq!(good.validate(), Ok(()));
+        let bad = AgentConfig { ping_interval: Duration::from_millis(3), ..good.clone() };
+        let error = bad.validate().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "agent.ping_interval = 3ms is out of range: 0s (no pings) or at least 10ms"
+        );
+        let inbox = InboxConfig { window_bytes: 1 << 20, limit_bytes: 1 };
+        let error = AgentConfig { inbox, ..good }.validate().unwrap_err().to_string();
+        assert!(error.starts_with("agent.inbox.limit_bytes = 1 is out of range"), "{error}");
+    }
+
+    #[test]
+    fn the_most_specific_pattern_that_says_something_counts() {
+        let services: ServicesConfig = serde_json::from_value(serde_json::json!({
+            "a.*.*": { "inbox_limit_bytes": 5000 },
+            "a.b.c": {},
+            "*.b.c": { "inbox_limit_bytes": 6000 },
+        }))
+        .unwrap();
+        let find = |name: &str| {
+            services.find(&name.parse().unwrap(), |s| s.inbox_limit_bytes.as_ref()).copied()
+        };
+        assert_eq!(find("a.b.c"), Some(5000));
+        assert_eq!(find("x.b.c"), Some(6000));
+        assert_eq!(find("x.y.z"), None);
+    }
+}

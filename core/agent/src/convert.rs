@@ -1,0 +1,161 @@
+//! Records of naming from the messages of the wire, and back. What a peer sends is checked here,
+//! once; the rest of the agent trusts the types.
+
+use std::sync::Arc;
+
+use skymesh_naming::{Delta, InstanceRecord, InstanceState, PeerProtocol, Snapshot};
+use skymesh_proto as proto;
+use skymesh_types::{
+    AgentId, AttributeError, Attributes, Handle, InstanceId, NameError, RegistryId, Revision,
+    ServiceName, ServiceUrl, ZeroId,
+};
+use skymesh_wire::message::Source;
+
+use crate::inbox::UndeliverableReason;
+use crate::registration::DEFAULT_WEIGHT;
+
+/// Why a message is not understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConvertError {
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Zero(#[from] ZeroId),
+    #[error(transparent)]
+    Attributes(#[from] AttributeError),
+    #[error("unknown instance state {0}")]
+    State(i32),
+}
+
+pub(crate) fn info(record: &InstanceRecord) -> proto::Info {
+    proto::Info {
+        service_name: record.url.name.as_str().to_owned(),
+        instance: record.url.instance.get(),
+        handle: record.handle.get(),
+    }
+}
+
+fn url_and_handle(info: Option<&proto::Info>) -> Result<(ServiceUrl, Handle), ConvertError> {
+    let info = info.ok_or(ConvertError::Missing("info"))?;
+    let url = ServiceUrl::new(info.service_name.parse()?, InstanceId::new(info.instance)?);
+    Ok((url, Handle::new(info.handle)?))
+}
+
+/// A peer's word on one of its own instances.
+pub(crate) fn introduction(
+    said: &proto::Introduction,
+    agent: Option<AgentId>,
+    version: u32,
+) -> Result<(Arc<InstanceRecord>, RegistryId), ConvertError> {
+    let (url, handle) = url_and_handle(said.info.as_ref())?;
+    let record = InstanceRecord {
+        url,
+        handle,
+        address: said.server_address.as_str().into(),
+        agent,
+        protocol: PeerProtocol { version, codecs: said.codecs.clone().into() },
+        state: InstanceState::Online,
+        attributes: Arc::new(Attributes::from_json(&said.attributes)?),
+        weight: said.weight,
+        hash_key: said.options.as_ref().map_or(0, |o| o.consistent_hash_key),
+        revision: Revision(said.revision),
+    };
+    Ok((Arc::new(record), RegistryId::new(said.registry)?))
+}
+
+/// What a v1 peer says of itself in every message.
+pub(crate) fn v1_source(
+    said: &Source<'_>,
+    handle: u64,
+    address: &str,
+) -> Result<Arc<InstanceRecord>, ConvertError> {
+    Ok(Arc::new(InstanceRecord {
+        url: ServiceUrl::new(said.service_name.parse()?, InstanceId::new(said.instance)?),
+        handle: Handle::new(handle)?,
+        address: address.into(),
+        agent: None,
+        protocol: PeerProtocol { version: 1, codecs: Arc::from([]) },
+        state: InstanceState::Online,
+        attributes: Arc::default(),
+        weight: DEFAULT_WEIGHT,
+        hash_key: 0,
+        revision: Revision(0),
+    }))
+}
+
+fn record(said: &proto::Instance) -> Result<Arc<InstanceRecord>, ConvertError> {
+    let (url, handle) = url_and_handle(said.info.as_ref())?;
+    Ok(Arc::new(InstanceRecord {
+        url,
+        handle,
+        address: said.server_address.as_str().into(),
+        agent: AgentId::new(said.agent).ok(),
+        protocol: PeerProtocol { version: said.protocol, codecs: said.codecs.clone().into() },
+        state: state(said.state)?,
+        attributes: Arc::new(Attributes::from_json(&said.attributes)?),
+        weight: said.weight,
+        hash_key: said.options.as_ref().map_or(0, |o| o.consistent_hash_key),
+        revision: Revision(said.revision),
+    }))
+}
+
+fn state(said: i32) -> Result<InstanceState, ConvertError> {
+    use proto::InstanceState as Wire;
+    Ok(match Wire::try_from(said).map_err(|_| ConvertError::State(said))? {
+        Wire::Offline => InstanceState::Offline,
+        Wire::Online => InstanceState::Online,
+        Wire::Suspect => InstanceState::Suspect,
+        Wire::Draining => InstanceState::Draining,
+        Wire::Pending => InstanceState::Pending,
+    })
+}
+
+pub(crate) fn snapshot(said: &proto::WatchSnapshot) -> Result<Snapshot, ConvertError> {
+    Ok(Snapshot {
+        name: said.service_name.parse()?,
+        registry: RegistryId::new(said.registry)?,
+        revision: Revision(said.revision),
+        instances: said.instances.iter().map(record).collect::<Result<_, _>>()?,
+        recovering: said.recovering,
+    })
+}
+
+pub(crate) fn delta(said: &proto::WatchDelta) -> Result<Delta, ConvertError> {
+    Ok(Delta {
+        name: said.service_name.parse::<ServiceName>()?,
+        registry: RegistryId::new(said.registry)?,
+        previous: Revision(said.previous),
+        revision: Revision(said.revision),
+        changes: said.changes.iter().map(record).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A receiver's reason for a refusal.
+pub(crate) fn undeliverable(said: i32) -> UndeliverableReason {
+    use proto::RefusalReason as Wire;
+    match Wire::try_from(said) {
+        Ok(Wire::UnknownHandle) => UndeliverableReason::UnknownHandle,
+        Ok(Wire::InboxFull) => UndeliverableReason::InboxFull,
+        Ok(Wire::SourceOffline) => UndeliverableReason::SourceOffline,
+        Ok(Wire::UnknownSource) => UndeliverableReason::UnknownSource,
+        Ok(Wire::Malformed) => UndeliverableReason::Malformed,
+        Ok(Wire::Closing) => UndeliverableReason::Closing,
+        Ok(Wire::Unspecified) | Err(_) => UndeliverableReason::Other,
+    }
+}
+
+/// The same on its way out.
+pub(crate) fn refusal_reason(reason: UndeliverableReason) -> proto::RefusalReason {
+    use proto::RefusalReason as Wire;
+    match reason {
+        UndeliverableReason::UnknownHandle => Wire::UnknownHandle,
+        UndeliverableReason::InboxFull => Wire::InboxFull,
+        UndeliverableReason::SourceOffline => Wire::SourceOffline,
+        UndeliverableReason::UnknownSource => Wire::UnknownSource,
+        UndeliverableReason::Malformed => Wire::Malformed,
+        UndeliverableReason::Closing => Wire::Closing,
+        UndeliverableReason::Other => Wire::Unspecified,
+    }
+}

@@ -1,0 +1,145 @@
+//! Where a message may go, and how that comes down to a route.
+
+use std::sync::Arc;
+
+use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
+
+use crate::inbox::Source;
+use crate::peer::Route;
+use crate::router::{Keyed, Router};
+use crate::runtime::Runtime;
+use crate::send::SendError;
+
+/// Where a message may go: a [`Handle`], a [`ServiceUrl`], a [`Source`], a [`ServiceName`] or a
+/// [`Router`] (its selector picks), [`Router::key`] (it picks by a key), or a URL or name as text,
+/// which is parsed each time. Types of your own that stand for one of them may implement it too.
+pub trait Destination: Sync {
+    /// What it comes down to.
+    fn target(&self) -> Target<'_>;
+}
+
+/// What a [`Destination`] comes down to.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Target<'a> {
+    /// One incarnation that this agent has heard of.
+    Handle(Handle),
+    /// One instance of a service.
+    Url(&'a ServiceUrl),
+    /// The instance that the service's selector picks.
+    Name(&'a ServiceName),
+    /// The instance that the router's selector picks.
+    Router(&'a Router),
+    /// The instance that the router's selector picks by a key.
+    Keyed(Keyed<'a>),
+    /// A URL or a name, not parsed yet.
+    Text(&'a str),
+}
+
+macro_rules! destination {
+    ($($type:ty => |$it:ident| $target:expr;)*) => {
+        $(impl Destination for $type {
+            #[inline]
+            fn target(&self) -> Target<'_> {
+                let $it = self;
+                $target
+            }
+        })*
+    };
+}
+
+destination! {
+    Handle => |handle| Target::Handle(*handle);
+    Source => |source| Target::Handle(source.handle());
+    ServiceUrl => |url| Target::Url(url);
+    ServiceName => |name| Target::Name(name);
+    Router => |router| Target::Router(router);
+    Keyed<'_> => |keyed| Target::Keyed(*keyed);
+    str => |text| Target::Text(text);
+}
+
+impl<D: Destination + ?Sized> Destination for &D {
+    #[inline]
+    fn target(&self) -> Target<'_> {
+        (**self).target()
+    }
+}
+
+/// Why there is no route.
+#[derive(Debug)]
+pub(crate) enum NoRoute {
+    /// The name's first word is still to come.
+    Loading(Router),
+    /// There is none.
+    Never(SendError),
+}
+
+impl Target<'_> {
+    /// Hands the route to `post`.
+    #[inline]
+    pub(crate) fn with_route<R>(
+        self,
+        runtime: &Arc<Runtime>,
+        post: impl FnOnce(&Route) -> R,
+    ) -> Result<R, NoRoute> {
+        match self {
+            Target::Router(router) => pick(router, None, post),
+            Target::Keyed(Keyed { router, key }) => pick(router, Some(key), post),
+            Target::Name(name) => pick(&open(runtime, name)?, None, post),
+            Target::Url(url) => find(&open(runtime, &url.name)?, url, post),
+            Target::Handle(handle) => match runtime.directory.route(runtime, handle) {
+                Some(route) => Ok(post(&route)),
+                None => Err(NoRoute::Never(SendError::UnknownHandle(handle))),
+            },
+            Target::Text(text) => match parse(text)? {
+                Parsed::Url(url) => find(&open(runtime, &url.name)?, &url, post),
+                Parsed::Name(name) => pick(&open(runtime, &name)?, None, post),
+            },
+        }
+    }
+}
+
+#[inline]
+fn pick<R>(
+    router: &Router,
+    key: Option<Key>,
+    post: impl FnOnce(&Route) -> R,
+) -> Result<R, NoRoute> {
+    let view = router.core.view.load();
+    match view.pick(key) {
+        Some(member) => Ok(post(&member.route)),
+        None if view.loading => Err(NoRoute::Loading(router.clone())),
+        None => Err(NoRoute::Never(SendError::NoInstance(router.name().clone()))),
+    }
+}
+
+fn find<R>(
+    router: &Router,
+    url: &ServiceUrl,
+    post: impl FnOnce(&Route) -> R,
+) -> Result<R, NoRoute> {
+    let view = router.core.view.load();
+    match view.find(url.instance) {
+        Some(member) => Ok(post(&member.route)),
+        None if view.loading => Err(NoRoute::Loading(router.clone())),
+        None => Err(NoRoute::Never(SendError::UnknownInstance(url.clone()))),
+    }
+}
+
+fn open(runtime: &Arc<Runtime>, name: &ServiceName) -> Result<Router, NoRoute> {
+    runtime.router(name).map_err(NoRoute::Never)
+}
+
+enum Parsed {
+    Url(ServiceUrl),
+    Name(ServiceName),
+}
+
+fn parse(text: &str) -> Result<Parsed, NoRoute> {
+    let refuse = |error: UrlError| NoRoute::Never(SendError::Url(error));
+    if text.contains('/') {
+        text.parse().map(Parsed::Url).map_err(refuse)
+    } else {
+        text.parse().map(Parsed::Name).map_err(|error| refuse(UrlError::Name(error)))
+    }
+}

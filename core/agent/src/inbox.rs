@@ -1,0 +1,210 @@
+//! The inbox of an instance: one ordered queue of messages and events.
+//!
+//! Connections push whole batches under one short lock; the receiving task swaps the queue out and
+//! then reads without any lock. Payloads stay in the chunk that the socket filled: a batch carries
+//! the chunk once and its messages as ranges of it, so neither side allocates per message, and the
+//! reference counts are touched by the receiving task alone.
+
+mod entry;
+mod event;
+mod message;
+mod queue;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use skymesh_types::Handle;
+
+pub(crate) use entry::{Entry, Letter, MESSAGE_COST, Slot};
+pub use event::{Event, UndeliverableReason};
+pub use message::{Message, Source};
+pub(crate) use queue::{Pushed, Queue, Settle};
+
+use crate::runtime::Runtime;
+
+/// What an inbox gives its service, in order.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A message from another instance.
+    Message(Message),
+    /// Something that happened.
+    Event(Event),
+}
+
+/// The receiving end of an instance's queue. There is one per instance; it is a [`Stream`] too.
+///
+/// Dropping it takes the instance's ability to receive: what was unread is refused to its senders
+/// and counted.
+#[derive(Debug)]
+pub struct Inbox {
+    queue: Arc<Queue>,
+    /// Swapped out of the queue and not read yet.
+    ready: VecDeque<Entry>,
+    /// The chunk that the next letters are ranges of.
+    chunk: Bytes,
+    slots: Vec<Option<Seat>>,
+    /// Whom to tell that nobody reads any more; nobody for a mere watch.
+    runtime: Option<Arc<Runtime>>,
+}
+
+/// What the receiver keeps for a slot.
+#[derive(Debug)]
+enum Seat {
+    /// A sender's window, and what was taken since it was last told.
+    Lane {
+        settle: Arc<dyn Settle>,
+        bytes: u64,
+        messages: u64,
+    },
+    Source(Arc<Source>),
+}
+
+impl Inbox {
+    pub(crate) fn new(queue: Arc<Queue>, runtime: Option<Arc<Runtime>>) -> Self {
+        Self { queue, ready: VecDeque::new(), chunk: Bytes::new(), slots: Vec::new(), runtime }
+    }
+
+    /// The next message or event; `None` once the instance is unregistered or kicked off and
+    /// everything before that was read.
+    ///
+    /// Cancel safe: a dropped future has taken nothing.
+    pub async fn recv(&mut self) -> Option<Delivery> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next message or event if one is there already.
+    pub fn try_recv(&mut self) -> Option<Delivery> {
+        loop {
+            if let Some(delivery) = self.next_ready() {
+                return Some(delivery);
+            }
+            if !self.queue.swap(&mut self.ready) {
+                return None;
+            }
+        }
+    }
+
+    /// [`recv`](Self::recv) in poll form.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        loop {
+            if let Some(delivery) = self.next_ready() {
+                return Poll::Ready(Some(delivery));
+            }
+            match self.queue.poll_swap(&mut self.ready, cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<Delivery> {
+        loop {
+            match self.ready.pop_front()? {
+                Entry::Letter(letter) => {
+                    return Some(Delivery::Message(self.open(&letter)));
+                }
+                Entry::Event(event) => return Some(Delivery::Event(event)),
+                Entry::Chunk(chunk) => self.chunk = chunk,
+                Entry::OpenLane(slot, settle) => {
+                    self.seat(slot, Seat::Lane { settle, bytes: 0, messages: 0 });
+                }
+                Entry::OpenSource(slot, source) => self.seat(slot, Seat::Source(source)),
+                Entry::Close(slot) => {
+                    self.slots[slot.index()] = None;
+                    self.queue.release(slot);
+                }
+            }
+        }
+    }
+
+    fn seat(&mut self, slot: Slot, seat: Seat) {
+        if self.slots.len() <= slot.index() {
+            self.slots.resize_with(slot.index() + 1, || None);
+        }
+        self.slots[slot.index()] = Some(seat);
+    }
+
+    /// Makes a letter a message, and gives its lane credit for it now and then.
+    fn open(&mut self, letter: &Letter) -> Message {
+        let Some(Seat::Source(source)) = &self.slots[letter.source.index()] else {
+            unreachable!("invariant: a source is seated before its first letter");
+        };
+        let source = Arc::clone(source);
+        let message = Message::new(source, letter, &self.chunk);
+        let quantum = self.queue.credit_quantum();
+        if let Some(Seat::Lane { settle, bytes, messages }) = &mut self.slots[letter.lane.index()] {
+            *bytes += letter.cost();
+            *messages += 1;
+            if *bytes >= quantum {
+                settle.credit(std::mem::take(bytes), std::mem::take(messages));
+            }
+        }
+        message
+    }
+
+    /// Refuses what was never read, so that its senders learn of it.
+    fn refuse_unread(&mut self) {
+        self.queue.close();
+        let mut unread: HashMap<(usize, Handle), (u64, u64)> = HashMap::new();
+        loop {
+            while let Some(entry) = self.ready.pop_front() {
+                match entry {
+                    Entry::Letter(letter) => {
+                        let key = (letter.lane.index(), letter.source_handle);
+                        let (bytes, messages) = unread.entry(key).or_default();
+                        *bytes += letter.cost();
+                        *messages += 1;
+                    }
+                    Entry::OpenLane(slot, settle) => {
+                        self.seat(slot, Seat::Lane { settle, bytes: 0, messages: 0 });
+                    }
+                    _ => {}
+                }
+            }
+            if !self.queue.swap(&mut self.ready) {
+                break;
+            }
+        }
+        for ((lane, source), (bytes, messages)) in unread {
+            self.queue.counters().refused_closing.add(messages);
+            if let Some(Some(Seat::Lane { settle, .. })) = self.slots.get(lane) {
+                settle.refuse_unread(source, bytes, messages);
+            }
+        }
+    }
+
+    /// Tells every sender what was taken since it was last told.
+    fn settle_rest(&mut self) {
+        for seat in self.slots.iter_mut().flatten() {
+            if let Seat::Lane { settle, bytes, messages } = seat
+                && *messages > 0
+            {
+                settle.credit(std::mem::take(bytes), std::mem::take(messages));
+            }
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.settle_rest();
+        self.refuse_unread();
+        if let Some(runtime) = &self.runtime {
+            runtime.forget(self.queue.handle());
+        }
+    }
+}
+
+impl Stream for Inbox {
+    type Item = Delivery;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.get_mut().poll_recv(cx)
+    }
+}

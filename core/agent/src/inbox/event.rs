@@ -1,0 +1,111 @@
+//! What an instance is told beside its messages.
+
+use std::fmt;
+use std::sync::Arc;
+
+use skymesh_naming::{InstanceRecord, InstanceState, OfflineCause};
+use skymesh_types::{Attributes, Handle, ServiceName};
+
+/// Something that happened, in its place among the messages.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The instance is registered; the first thing in every inbox.
+    Registered {
+        /// The handle of this incarnation.
+        handle: Handle,
+    },
+    /// An instance of a watched service is there. It precedes the first message from it.
+    Online(Arc<InstanceRecord>),
+    /// An instance of a watched service is gone. No message from it follows.
+    Offline {
+        /// The instance as it was last known.
+        record: Arc<InstanceRecord>,
+        /// What is known of why.
+        cause: OfflineCause,
+    },
+    /// An instance of a watched service changed its attributes.
+    AttributesChanged {
+        /// The instance as it is now.
+        record: Arc<InstanceRecord>,
+        /// The attributes before.
+        old: Arc<Attributes>,
+        /// The keys whose value changed, in order.
+        keys: Vec<String>,
+    },
+    /// An instance of a watched service moved between online, suspect and draining.
+    StateChanged {
+        /// The instance as it is now.
+        record: Arc<InstanceRecord>,
+        /// The state before.
+        old: InstanceState,
+    },
+    /// Messages of this instance were accepted by `send` and refused by the receiver.
+    Undeliverable {
+        /// Where they were to go.
+        to: Handle,
+        /// Why they did not.
+        reason: UndeliverableReason,
+        /// How many.
+        messages: u64,
+    },
+    /// The nameserver took this instance off the mesh; the inbox ends after this.
+    KickedOff {
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The inbox was full and events of this service were left out: look at its router.
+    Lagged {
+        /// The service whose events are missing.
+        name: ServiceName,
+    },
+}
+
+/// Why a receiver refused messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UndeliverableReason {
+    /// That incarnation is gone.
+    UnknownHandle,
+    /// Its inbox is at its hard limit.
+    InboxFull,
+    /// It counts the sender as offline.
+    SourceOffline,
+    /// The sender was never introduced to it.
+    UnknownSource,
+    /// It could not decode the envelope.
+    Malformed,
+    /// It closed with them unread.
+    Closing,
+    /// A reason that this version does not know.
+    Other,
+}
+
+impl fmt::Display for UndeliverableReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownHandle => "that incarnation is gone",
+            Self::InboxFull => "its inbox is at the hard limit",
+            Self::SourceOffline => "it counts the sender as offline",
+            Self::UnknownSource => "the sender was never introduced",
+            Self::Malformed => "it could not decode the envelope",
+            Self::Closing => "it closed with them unread",
+            Self::Other => "refused for another reason",
+        })
+    }
+}
+
+impl From<skymesh_naming::Event> for Event {
+    fn from(event: skymesh_naming::Event) -> Self {
+        use skymesh_naming::Event as Named;
+        match event {
+            Named::Online(record) => Self::Online(record),
+            Named::Offline { record, cause } => Self::Offline { record, cause },
+            Named::AttributesChanged { record, old, keys } => {
+                Self::AttributesChanged { record, old, keys }
+            }
+            Named::StateChanged { record, old } => Self::StateChanged { record, old },
+            _ => unreachable!("invariant: every event of this workspace's naming is listed"),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The sending end of an inbox: what connections, naming and local senders push into.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use skymesh_types::{Handle, ServiceName};
+
+use super::{Entry, Event, Letter, Slot, Source};
+use crate::config::InboxConfig;
+use crate::counters::Counters;
+
+/// Most events that wait in an inbox. A service that does not read gets one
+/// [`Event::Lagged`] per service name instead of what comes after.
+const WAITING_EVENTS: usize = 65_536;
+
+/// How a sender's window learns what became of its messages.
+pub(crate) trait Settle: Send + Sync + fmt::Debug {
+    /// The service took that much.
+    fn credit(&self, bytes: u64, messages: u64);
+    /// The service closed without reading so many messages of `source`.
+    fn refuse_unread(&self, source: Handle, bytes: u64, messages: u64);
+}
+
+/// Shared by the pushing sides and the one [`Inbox`](super::Inbox).
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// The service that it belongs to (or that it watches).
+    name: ServiceName,
+    handle: Handle,
+    config: InboxConfig,
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+    /// Cost of all messages ever taken out; behind by what the receiver has swapped out.
+    taken_bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    waker: Option<Waker>,
+    closed: bool,
+    /// Cost of all messages ever pushed.
+    pushed_bytes: u64,
+    /// Of those, what the receiver has swapped out so far.
+    swapped_bytes: u64,
+    events: usize,
+    lagged: Vec<ServiceName>,
+    next_slot: u32,
+    free_slots: Vec<u32>,
+}
+
+/// What became of one letter of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Taken,
+    Closed,
+    Full,
+    SourceOffline,
+}
+
+impl Queue {
+    pub(crate) fn new(
+        name: ServiceName,
+        handle: Handle,
+        config: InboxConfig,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        let (state, taken_bytes) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { name, handle, config, counters, state, taken_bytes })
+    }
+
+    pub(crate) fn name(&self) -> &ServiceName {
+        &self.name
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    pub(crate) fn window_bytes(&self) -> u64 {
+        self.config.window_bytes
+    }
+
+    /// How much a lane takes before its sender is told: often enough that the window never runs
+    /// dry while the service reads, seldom enough to cost nothing.
+    pub(super) fn credit_quantum(&self) -> u64 {
+        self.config.window_bytes / 4
+    }
+
+    /// Opens a lane for one sender's window.
+    pub(crate) fn open_lane(&self, settle: Arc<dyn Settle>) -> Slot {
+        let mut state = self.lock();
+        let slot = state.take_slot();
+        state.entries.push_back(Entry::OpenLane(slot, settle));
+        slot
+    }
+
+    /// Opens a slot for a source, before its first letter.
+    pub(crate) fn open_source(&self, source: Arc<Source>) -> Slot {
+        let mut state = self.lock();
+        let slot = state.take_slot();
+        state.entries.push_back(Entry::OpenSource(slot, source));
+        slot
+    }
+
+    /// No letter of this slot follows.
+    pub(crate) fn close_slot(&self, slot: Slot) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.entries.push_back(Entry::Close(slot));
+        }
+    }
+
+    /// Whether all that was ever pushed has been read.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = self.lock();
+        state.entries.is_empty() && state.pushed_bytes == self.taken_bytes.load(Relaxed)
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn release(&self, slot: Slot) {
+        self.lock().free_slots.push(slot.0);
+    }
+
+    /// Starts a batch: the lock is held until the batch is dropped, which wakes the receiver.
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch { queue: self, state: Some(self.lock()), dirty: false }
+    }
+
+    /// Queues an event; beyond the limit, one lagged event stands for those of its service.
+    /// Answers whether the event itself was taken.
+    pub(crate) fn push_event(&self, event: Event) -> bool {
+        let mut state = self.lock();
+        if state.closed {
+            return false;
+        }
+        let taken = state.events < WAITING_EVENTS;
+        if taken {
+            state.events += 1;
+            state.entries.push_back(Entry::Event(event));
+        } else if let Some(name) = service_of(&event).filter(|n| !state.lagged.contains(n)) {
+            state.lagged.push(name.clone());
+            state.entries.push_back(Entry::Event(Event::Lagged { name }));
+        }
+        wake(state);
+        taken
+    }
+
+    /// Nothing more is taken; what is queued can still be read.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        wake(state);
+    }
+
+    /// Moves all that is queued into `ready`, which must be empty. Answers whether there was any.
+    pub(super) fn swap(&self, ready: &mut VecDeque<Entry>) -> bool {
+        self.lock().swap(ready, &self.taken_bytes)
+    }
+
+    /// As [`swap`](Self::swap), and waits. `Ready(false)` at the end of a closed queue.
+    pub(super) fn poll_swap(
+        &self,
+        ready: &mut VecDeque<Entry>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let mut state = self.lock();
+        if state.swap(ready, &self.taken_bytes) {
+            return Poll::Ready(true);
+        }
+        if state.closed {
+            return Poll::Ready(false);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held can't leave the state half changed: every step is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_slot(&mut self) -> Slot {
+        Slot(self.free_slots.pop().unwrap_or_else(|| {
+            self.next_slot += 1;
+            self.next_slot - 1
+        }))
+    }
+
+    fn swap(&mut self, ready: &mut VecDeque<Entry>, taken_bytes: &AtomicU64) -> bool {
+        // The receiver comes back only when it has read everything it swapped out before.
+        taken_bytes.store(self.swapped_bytes, Relaxed);
+        if self.entries.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut self.entries, ready);
+        self.swapped_bytes = self.pushed_bytes;
+        self.events = 0;
+        self.lagged.clear();
+        true
+    }
+}
+
+/// Letters of one chunk on their way into a queue, under its lock.
+pub(crate) struct Batch<'a> {
+    queue: &'a Queue,
+    state: Option<MutexGuard<'a, State>>,
+    dirty: bool,
+}
+
+impl Batch<'_> {
+    /// Says which bytes the letters after it are ranges of.
+    pub(crate) fn chunk(&mut self, chunk: Bytes) {
+        if let Some(state) = &mut self.state {
+            state.entries.push_back(Entry::Chunk(chunk));
+        }
+    }
+
+    /// Queues one letter, or says why not.
+    pub(crate) fn push(&mut self, letter: Letter, source: &Source) -> Pushed {
+        let Some(state) = &mut self.state else {
+            return Pushed::Closed;
+        };
+        if state.closed {
+            return Pushed::Closed;
+        }
+        if source.is_offline() {
+            return Pushed::SourceOffline;
+        }
+        let waiting = state.pushed_bytes - self.queue.taken_bytes.load(Relaxed);
+        if waiting > self.queue.config.limit_bytes {
+            return Pushed::Full;
+        }
+        state.pushed_bytes += letter.cost();
+        state.entries.push_back(Entry::Letter(letter));
+        self.dirty = true;
+        Pushed::Taken
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take().filter(|_| self.dirty) {
+            wake(state);
+        }
+    }
+}
+
+/// Wakes the receiver after the lock is released, so that it does not run into it.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn service_of(event: &Event) -> Option<ServiceName> {
+    match event {
+        Event::Online(record)
+        | Event::Offline { record, .. }
+        | Event::AttributesChanged { record, .. }
+        | Event::StateChanged { record, .. } => Some(record.url.name.clone()),
+        _ => None,
+    }
+}

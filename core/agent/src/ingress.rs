@@ -1,0 +1,99 @@
+//! Ingress: the connections that peers dialled, from the accept to the inboxes.
+//!
+//! One task reads each connection and never waits for a service: a full inbox refuses, a slow
+//! service's senders run out of window. What is read is handed over chunk by chunk, so the inboxes
+//! are locked and their tasks woken once per read, not per message.
+
+mod dispatch;
+mod greeting;
+mod settlement;
+mod sorter;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use skymesh_proto::{Msg, Refusal};
+use skymesh_transport::{Connection, Listener, Outbox};
+use skymesh_wire::encode_msg;
+use tokio::time::timeout;
+
+use crate::runtime::Runtime;
+use dispatch::Dispatch;
+use greeting::Guest;
+
+/// How long a refused peer may take to read why.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Accepts peers until the agent has stopped.
+pub(crate) async fn accept(runtime: Arc<Runtime>, listener: Listener) {
+    loop {
+        let connection = tokio::select! {
+            () = runtime.stopped.cancelled() => return,
+            connection = listener.accept() => connection,
+        };
+        let place = Place::take(&runtime);
+        runtime.tasks.spawn(serve(Arc::clone(&runtime), connection, place));
+    }
+}
+
+async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Place>) {
+    let Connection { mut reader, write_half, peer, .. } = connection;
+    let (outbox, writer) = Outbox::new(runtime.outbox_config());
+    runtime.tasks.spawn(writer.run(write_half, Vec::new()));
+    let refuse = async |reason: String| {
+        tracing::warn!(%peer, %reason, "closed a peer's connection");
+        runtime.counters.connections_refused.add(1);
+        let refusal = Msg::from(Refusal { reason });
+        let _ = outbox.push_control(|out| encode_msg(&refusal, out));
+        let _ = timeout(REFUSAL_TIMEOUT, outbox.close()).await;
+        outbox.abort();
+    };
+    if place.is_none() {
+        let limit = runtime.settings.agent.max_connections;
+        return refuse(format!("agent.max_connections = {limit} is reached")).await;
+    }
+    let (guest, frames) = match Guest::meet(&runtime, &mut reader).await {
+        Ok(met) => met,
+        // Somebody who only looked whether the port is open; nothing was asked.
+        Err(greeting::GreetingError::Left) => return,
+        Err(error) => return refuse(error.to_string()).await,
+    };
+    guest.welcome(&runtime, &outbox);
+    let mut dispatch = Dispatch::new(Arc::clone(&runtime), guest, outbox.clone());
+    let mut taken = dispatch.take(&frames, 1);
+    while taken.is_ok() {
+        let frames = tokio::select! {
+            () = runtime.stopped.cancelled() => break,
+            frames = reader.next() => frames,
+        };
+        taken = match frames {
+            Ok(Some(frames)) => dispatch.take(&frames, 0),
+            Ok(None) => break,
+            Err(error) => Err(error.into()),
+        };
+    }
+    if let Err(error) = taken
+        && error.is_broken_protocol()
+    {
+        refuse(error.to_string()).await;
+    }
+}
+
+/// One of the connections that the agent has room for.
+struct Place(Arc<Runtime>);
+
+impl Place {
+    fn take(runtime: &Arc<Runtime>) -> Option<Self> {
+        let limit = runtime.settings.agent.max_connections;
+        let more = |open: usize| (open < limit).then_some(open + 1);
+        runtime.inbound.fetch_update(SeqCst, SeqCst, more).ok()?;
+        Some(Self(Arc::clone(runtime)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.inbound.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,366 @@
+//! What one connection's frames mean: introductions, pings, and messages on their way into the
+//! inboxes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skymesh_plugin_api::Envelope;
+use skymesh_plugin_host::Place;
+use skymesh_proto::msg::Body;
+use skymesh_proto::{Introduction, Msg, Ping, Pong, Refused};
+use skymesh_transport::{Outbox, ReadError};
+use skymesh_types::{Handle, ServiceName};
+use skymesh_wire::{
+    DecodeError, Frame, FrameBody, Frames, classify, decode_msg, encode_msg, message,
+};
+
+use super::greeting::Guest;
+use super::settlement::Settlement;
+use super::sorter::Bay;
+use crate::convert::{self, ConvertError};
+use crate::inbox::{Letter, Pushed, Slot, Source, UndeliverableReason};
+use crate::runtime::Runtime;
+
+/// Why a connection can't be read on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DispatchError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("introduction: {0}")]
+    Introduction(#[from] ConvertError),
+    #[error("a data frame in codec {0}, which its hello did not name")]
+    UnknownCodec(usize),
+    #[error("a data frame that does not decode: {0}")]
+    Envelope(String),
+}
+
+impl DispatchError {
+    /// Whether the peer is at fault, rather than gone.
+    pub(super) fn is_broken_protocol(&self) -> bool {
+        !matches!(self, Self::Read(ReadError::Io(_)))
+    }
+}
+
+/// See the module.
+pub(super) struct Dispatch {
+    runtime: Arc<Runtime>,
+    guest: Guest,
+    outbox: Outbox,
+    /// Who was introduced; `None` for one that is known to be offline.
+    sources: HashMap<u64, Option<Arc<Source>>>,
+    bays: HashMap<u64, Bay>,
+    /// Destinations with letters that wait for the end of this read.
+    touched: Vec<u64>,
+    /// Refusals of this read; consecutive ones of a kind are one.
+    refused: Vec<Refused>,
+    /// Services whose routers an introduction changed.
+    changed: Vec<ServiceName>,
+    scratch: Vec<u8>,
+}
+
+/// Where the parts of one message lie.
+struct Parts {
+    destination: u64,
+    source: u64,
+    kind: u8,
+    flags: u32,
+    epoch: u64,
+    correlation: u64,
+    payload: (u32, u32),
+    metadata: (u32, u32),
+}
+
+impl Dispatch {
+    pub(super) fn new(runtime: Arc<Runtime>, guest: Guest, outbox: Outbox) -> Self {
+        Self {
+            runtime,
+            guest,
+            outbox,
+            sources: HashMap::new(),
+            bays: HashMap::new(),
+            touched: Vec::new(),
+            refused: Vec::new(),
+            changed: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes the frames of one read, but for the first `skip`.
+    pub(super) fn take(&mut self, frames: &Frames, skip: usize) -> Result<(), DispatchError> {
+        let taken = frames.iter().skip(skip).try_for_each(|frame| self.frame(frames.run(), frame));
+        self.hand_over(frames.run());
+        self.answer_refused();
+        if !self.changed.is_empty() {
+            let changed = std::mem::take(&mut self.changed);
+            self.runtime.directory.rebuild(&self.runtime, changed);
+        }
+        taken
+    }
+
+    #[inline]
+    fn frame(&mut self, run: &Bytes, frame: Frame<'_>) -> Result<(), DispatchError> {
+        match classify(frame.body()) {
+            FrameBody::Data { codec, bytes } => self.data(run, codec.get(), bytes),
+            FrameBody::Control(body) => match message::read(body) {
+                Some(read) => {
+                    self.core_form(run, &read);
+                    Ok(())
+                }
+                None => self.control(run, frame),
+            },
+        }
+    }
+
+    /// A message in one of the connection's codecs.
+    fn data(&mut self, run: &Bytes, codec: usize, bytes: &[u8]) -> Result<(), DispatchError> {
+        let slot = self.guest.codecs.get(codec).ok_or(DispatchError::UnknownCodec(codec))?;
+        self.scratch.clear();
+        let decoded = slot
+            .decode(bytes, &mut self.scratch)
+            .map_err(|error| DispatchError::Envelope(error.to_string()))?;
+        let at = offset(run, bytes);
+        if let (Place::Input(payload), Place::Input(metadata)) =
+            (&decoded.payload, &decoded.metadata)
+        {
+            let place = |range: &Range<usize>| (at + range.start as u32, range.len() as u32);
+            self.letter(&Parts::of(&decoded.envelope(bytes, &[]), place(payload), place(metadata)));
+            return Ok(());
+        }
+        // The codec unpacked it into the scratch buffer, so this message brings its own chunk.
+        let scratch = std::mem::take(&mut self.scratch);
+        self.apart(run, &decoded.envelope(bytes, &scratch));
+        self.scratch = scratch;
+        Ok(())
+    }
+
+    /// A message whose bytes do not lie in `run`.
+    fn apart(&mut self, run: &Bytes, envelope: &Envelope<'_>) {
+        self.hand_over(run);
+        let metadata_bytes = envelope.metadata.len() as u32;
+        let payload = (metadata_bytes, envelope.payload.len() as u32);
+        self.letter(&Parts::of(envelope, payload, (0, metadata_bytes)));
+        self.hand_over(&Bytes::from([envelope.metadata, envelope.payload].concat()));
+    }
+
+    /// A message in core's own form.
+    fn core_form(&mut self, run: &Bytes, read: &message::MessageRef<'_>) {
+        if !self.guest.reads() {
+            self.meet_v1(read);
+        }
+        let place = |part: &[u8]| match part {
+            [] => (0, 0),
+            _ => (offset(run, part), part.len() as u32),
+        };
+        let envelope = plugin_envelope(&read.envelope);
+        self.letter(&Parts::of(&envelope, place(envelope.payload), place(envelope.metadata)));
+    }
+
+    /// A v1 peer says who it is in every message instead of an introduction.
+    fn meet_v1(&mut self, read: &message::MessageRef<'_>) {
+        let handle = read.envelope.source;
+        if self.sources.contains_key(&handle) {
+            return;
+        }
+        let said = convert::v1_source(&read.source, handle, &self.guest.address);
+        let source = said.ok().map(|record| self.runtime.directory.source(&record));
+        self.sources.insert(handle, source);
+    }
+
+    fn letter(&mut self, parts: &Parts) {
+        let source = match self.sources.get(&parts.source) {
+            Some(Some(source)) => source,
+            Some(None) => return self.refuse(parts, UndeliverableReason::SourceOffline),
+            None => return self.refuse(parts, UndeliverableReason::UnknownSource),
+        };
+        let bay = match self.bays.get_mut(&parts.destination) {
+            Some(bay) => bay,
+            None => match self.open_bay(parts.destination) {
+                Some(bay) => self.bays.entry(parts.destination).or_insert(bay),
+                None => return self.refuse(parts, UndeliverableReason::UnknownHandle),
+            },
+        };
+        let letter = parts.letter(bay.lane(), bay.source(source), source.handle());
+        if bay.wait(letter) {
+            self.touched.push(parts.destination);
+        }
+    }
+
+    #[cold]
+    fn open_bay(&self, destination: u64) -> Option<Bay> {
+        let handle = Handle::new(destination).ok()?;
+        let queue = self.runtime.directory.local(handle)?;
+        let outbox = self.guest.reads().then(|| self.outbox.clone());
+        Some(Bay::open(queue, Arc::new(Settlement { destination, outbox })))
+    }
+
+    /// Hands what waits to the inboxes.
+    fn hand_over(&mut self, chunk: &Bytes) {
+        let mut received = 0;
+        for destination in std::mem::take(&mut self.touched) {
+            let Some(bay) = self.bays.get_mut(&destination) else { continue };
+            let (taken, turned_away) = bay.hand_over(chunk);
+            received += taken;
+            for (letter, why) in turned_away {
+                let reason = match why {
+                    Pushed::Taken => continue,
+                    Pushed::Closed => UndeliverableReason::UnknownHandle,
+                    Pushed::Full => UndeliverableReason::InboxFull,
+                    Pushed::SourceOffline => UndeliverableReason::SourceOffline,
+                };
+                if why == Pushed::Closed {
+                    self.bays.remove(&destination);
+                }
+                self.note_refused(destination, letter.source_handle.get(), reason, letter.cost());
+            }
+        }
+        if received > 0 {
+            self.runtime.counters.messages_received.add(received);
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, parts: &Parts, reason: UndeliverableReason) {
+        let cost = parts.cost();
+        self.note_refused(parts.destination, parts.source, reason, cost);
+    }
+
+    fn note_refused(
+        &mut self,
+        destination: u64,
+        source: u64,
+        reason: UndeliverableReason,
+        bytes: u64,
+    ) {
+        self.runtime.counters.refused(reason).add(1);
+        let reason = convert::refusal_reason(reason).into();
+        match self.refused.last_mut() {
+            Some(last)
+                if (last.destination, last.source, last.reason)
+                    == (destination, source, reason) =>
+            {
+                last.bytes += bytes;
+                last.messages += 1;
+            }
+            _ => self.refused.push(Refused { destination, source, reason, bytes, messages: 1 }),
+        }
+    }
+
+    fn answer_refused(&mut self) {
+        for refused in self.refused.drain(..) {
+            if self.guest.reads() {
+                let msg = Msg::from(refused);
+                let _ = self.outbox.push_control(|out| encode_msg(&msg, out));
+            }
+        }
+    }
+
+    fn control(&mut self, run: &Bytes, frame: Frame<'_>) -> Result<(), DispatchError> {
+        match decode_msg(frame.to_bytes())?.body {
+            Some(Body::Introduction(said)) => self.introduction(&said)?,
+            Some(Body::Ping(ping)) => self.ping(&ping),
+            // The usual form was read already; this is the same written unusually.
+            Some(Body::Message(said)) => {
+                let read = message::MessageRef::from(&said);
+                if !self.guest.reads() {
+                    self.meet_v1(&read);
+                }
+                self.apart(run, &plugin_envelope(&read.envelope));
+            }
+            _ => self.runtime.counters.unknown_commands.add(1),
+        }
+        Ok(())
+    }
+
+    fn introduction(&mut self, said: &Introduction) -> Result<(), DispatchError> {
+        let (record, registry) =
+            convert::introduction(said, self.guest.agent, self.guest.protocol)?;
+        let handle = record.handle.get();
+        let name = record.url.name.clone();
+        let counters = &self.runtime.counters;
+        let source = match self.runtime.directory.introduce(&record, registry, counters) {
+            Ok((source, changed)) => {
+                if changed {
+                    self.changed.push(name);
+                }
+                Some(source)
+            }
+            Err(_gone) => None,
+        };
+        self.sources.insert(handle, source);
+        Ok(())
+    }
+
+    fn ping(&self, ping: &Ping) {
+        let known = Handle::new(ping.destination).ok();
+        let known = known.and_then(|handle| self.runtime.directory.local(handle));
+        if known.is_some() && self.guest.reads() {
+            let pong = Msg::from(Pong { seq: ping.seq, handle: ping.destination });
+            let _ = self.outbox.push_control(|out| encode_msg(&pong, out));
+        }
+    }
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        self.bays.clear();
+        for source in self.sources.drain().filter_map(|(_, source)| source) {
+            self.runtime.directory.source_left(&source);
+        }
+    }
+}
+
+impl Parts {
+    fn of(envelope: &Envelope<'_>, payload: (u32, u32), metadata: (u32, u32)) -> Self {
+        Self {
+            destination: envelope.destination,
+            source: envelope.source,
+            kind: envelope.kind,
+            flags: envelope.flags,
+            epoch: envelope.epoch,
+            correlation: envelope.correlation,
+            payload,
+            metadata,
+        }
+    }
+
+    fn letter(&self, lane: Slot, source: Slot, source_handle: Handle) -> Letter {
+        Letter {
+            lane,
+            source,
+            source_handle,
+            kind: self.kind,
+            flags: self.flags,
+            epoch: self.epoch,
+            correlation: self.correlation,
+            payload: self.payload,
+            metadata: self.metadata,
+        }
+    }
+
+    fn cost(&self) -> u64 {
+        crate::inbox::MESSAGE_COST + u64::from(self.payload.1)
+    }
+}
+
+/// Where `part` of `run` begins in it.
+fn offset(run: &Bytes, part: &[u8]) -> u32 {
+    (part.as_ptr().addr() - run.as_ptr().addr()) as u32
+}
+
+/// The same envelope in the words of the plugin API.
+fn plugin_envelope<'a>(envelope: &skymesh_wire::Envelope<'a>) -> Envelope<'a> {
+    Envelope {
+        destination: envelope.destination,
+        source: envelope.source,
+        kind: envelope.kind.0,
+        flags: envelope.flags,
+        epoch: envelope.epoch,
+        correlation: envelope.correlation,
+        metadata: envelope.metadata,
+        payload: envelope.payload,
+    }
+}

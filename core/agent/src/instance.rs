@@ -1,0 +1,203 @@
+//! A registered instance: what a service does with the mesh.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+use skymesh_types::{AttributeChange, AttributeError, Attributes, Handle, ServiceName, ServiceUrl};
+use skymesh_wire::Envelope;
+use tokio::sync::oneshot;
+
+use crate::destination::Destination;
+use crate::inbox::Queue;
+use crate::router::Router;
+use crate::runtime::Runtime;
+use crate::send::{self, SendError};
+use crate::sender::Sender;
+use crate::uplink::{Command, RequestError};
+
+/// A registered instance. Cheap to clone; all clones are the same instance.
+///
+/// It stays registered until [`unregister`](Self::unregister), the drop of its inbox, or the end of
+/// its agent.
+#[derive(Clone)]
+pub struct Instance {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) sender: Arc<Sender>,
+    pub(crate) queue: Arc<Queue>,
+}
+
+/// Why attributes were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttributesError {
+    /// They would pass a limit.
+    #[error(transparent)]
+    Limit(#[from] AttributeError),
+    /// The nameserver refused them, or the agent stopped.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// What became of a broadcast.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Broadcast {
+    /// How many instances the message is on its way to.
+    pub accepted: usize,
+    /// Who it is not on its way to, and why.
+    pub refused: Vec<(ServiceUrl, SendError)>,
+}
+
+impl Instance {
+    /// Its place in the mesh.
+    pub fn url(&self) -> &ServiceUrl {
+        self.sender.source.url()
+    }
+
+    /// This incarnation of it.
+    pub fn handle(&self) -> Handle {
+        self.sender.source.handle()
+    }
+
+    /// Sends a message, and waits for room: in the destination's window, and in the connection's
+    /// buffer. To a service name it also waits (up to `agent.resolve_timeout`) for the first word
+    /// on that name. What was accepted is delivered, or this instance gets an
+    /// [`Undeliverable`](crate::Event::Undeliverable) event, or `Counters::unconfirmed` counts it.
+    ///
+    /// Cancel safe: a dropped future has sent the whole message, or nothing.
+    ///
+    /// # Errors
+    /// [`SendError`] says why nothing was sent.
+    pub async fn send(
+        &self,
+        to: impl Destination,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), SendError> {
+        send::deliver(&self.runtime, &self.sender, &to, self.envelope(payload.as_ref())).await
+    }
+
+    /// As [`send`](Self::send), and never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] or [`SendError::Loading`] where `send` would wait; else as `send`.
+    pub fn try_send(
+        &self,
+        to: impl Destination,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), SendError> {
+        send::try_deliver(&self.runtime, &self.sender, &to, self.envelope(payload.as_ref()))
+    }
+
+    /// Sends a message to every instance of a service that is online (this one too, if it is one
+    /// of them). Those that have room get it first; then it waits for the others.
+    ///
+    /// # Errors
+    /// [`SendError`] if nothing is known of the service in time, or it is of a foreign app. What
+    /// single instances answer is in [`Broadcast::refused`].
+    pub async fn broadcast(
+        &self,
+        name: &ServiceName,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Broadcast, SendError> {
+        let router = self.runtime.router(name)?;
+        router.loaded().await?;
+        let view = router.core.view.load_full();
+        let mut broadcast = Broadcast::default();
+        let mut waiting = Vec::new();
+        for member in &view.members {
+            match self.try_send(member.record.handle, &payload) {
+                Ok(()) => broadcast.accepted += 1,
+                Err(SendError::Full) => waiting.push(member),
+                Err(error) => broadcast.refused.push((member.record.url.clone(), error)),
+            }
+        }
+        for member in waiting {
+            match self.send(member.record.handle, &payload).await {
+                Ok(()) => broadcast.accepted += 1,
+                Err(error) => broadcast.refused.push((member.record.url.clone(), error)),
+            }
+        }
+        Ok(broadcast)
+    }
+
+    /// The live view of a service; watched from now on, for the agent's life.
+    ///
+    /// # Errors
+    /// [`SendError`] if the service is of a foreign app, or its strategies can't be loaded.
+    pub fn router(&self, name: &ServiceName) -> Result<Router, SendError> {
+        self.runtime.router(name)
+    }
+
+    /// Brings the events of a service into this instance's inbox, starting with an online event for
+    /// every instance that is known already. An instance's online event precedes its first message;
+    /// no message follows its offline event.
+    ///
+    /// # Errors
+    /// As [`router`](Self::router).
+    pub fn watch(&self, name: &ServiceName) -> Result<Router, SendError> {
+        let router = self.runtime.router(name)?;
+        self.runtime.directory.subscribe(name, &self.queue);
+        Ok(router)
+    }
+
+    /// Ends [`watch`](Self::watch). Events that are in the inbox already stay there.
+    pub fn unwatch(&self, name: &ServiceName) {
+        self.runtime.directory.unsubscribe(name, &self.queue);
+    }
+
+    /// Sets one attribute; waits for the nameserver's word.
+    ///
+    /// # Errors
+    /// [`AttributesError`] if it passes a limit or is refused; then nothing has changed.
+    pub async fn set_attribute(
+        &self,
+        key: impl Into<String>,
+        value: impl Into<Value>,
+    ) -> Result<(), AttributesError> {
+        let set = [(key.into(), value.into())].into();
+        self.change_attributes(AttributeChange { set, unset: Vec::new() }).await
+    }
+
+    /// Changes several attributes at once: all or none.
+    ///
+    /// If the future is dropped, the change may happen or not.
+    ///
+    /// # Errors
+    /// As [`set_attribute`](Self::set_attribute).
+    pub async fn change_attributes(&self, change: AttributeChange) -> Result<(), AttributesError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::ChangeAttributes { handle: self.handle(), change, reply };
+        self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;
+        answer.await.map_err(|_| RequestError::Stopped)?
+    }
+
+    /// The attributes as this instance set them: what it reads is what it wrote last.
+    pub async fn attributes(&self) -> Result<Attributes, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Attributes { handle: self.handle(), reply };
+        self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;
+        answer.await.map_err(|_| RequestError::Stopped)?
+    }
+
+    /// Takes the instance off the mesh and waits for the nameserver's word. Messages that are in
+    /// the inbox can still be read; then the inbox ends.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the agent has stopped.
+    pub async fn unregister(&self) -> Result<(), RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Unregister { handle: self.handle(), reply };
+        self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;
+        answer.await.map_err(|_| RequestError::Stopped)?
+    }
+
+    fn envelope<'a>(&self, payload: &'a [u8]) -> Envelope<'a> {
+        Envelope { source: self.handle().get(), payload, ..Envelope::default() }
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").field("url", self.url()).field("handle", &self.handle()).finish()
+    }
+}

@@ -1,0 +1,109 @@
+//! Peers: the agents that this one sends to. One connection per peer, dialled by who sends; it is
+//! dialled when first needed and again when it breaks, for as long as anybody routes to it.
+
+mod connection;
+mod lane;
+mod link;
+mod local;
+mod route;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use skymesh_types::AgentId;
+use skymesh_wire::Envelope;
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::Runtime;
+use crate::sender::Sender;
+pub(crate) use lane::Lane;
+pub(crate) use link::Link;
+pub(crate) use local::LocalTarget;
+pub(crate) use route::{Remote, Route, Target};
+
+/// Which agent: a restarted process is another one, even at the same address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PeerKey {
+    pub(crate) address: Arc<str>,
+    pub(crate) agent: Option<AgentId>,
+}
+
+/// A message on its way out.
+#[derive(Debug)]
+pub(crate) struct Post<'a> {
+    pub(crate) sender: &'a Sender,
+    pub(crate) envelope: Envelope<'a>,
+}
+
+/// Why a post is not on its way.
+#[derive(Debug)]
+pub(crate) enum NotPosted {
+    /// The destination's window is used up.
+    NoRoom(Arc<Lane>),
+    /// The connection's buffer is full.
+    Busy(Arc<Link>),
+    /// The link broke just now; the peer has another one already.
+    Broken,
+    /// The peer is gone for good.
+    Gone,
+    /// It can't be sent at all.
+    Refused(Refusal),
+}
+
+/// Why a message can't be sent at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The destination (in this process) takes no more messages.
+    Closed,
+    /// The destination's inbox (in this process) is at its hard limit.
+    InboxFull,
+    /// The sending instance is no longer registered.
+    SourceOffline,
+    /// Its frame would be over the limit.
+    TooLarge,
+    /// The codec refused it.
+    Codec(String),
+}
+
+/// An agent that this one sends to. Dropping the last one ends the connection, after what was
+/// accepted for it has been written.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    shared: Arc<Shared>,
+}
+
+/// What a peer and its connection task share.
+#[derive(Debug)]
+struct Shared {
+    key: PeerKey,
+    /// Codecs that the peer decodes.
+    codecs: Arc<[String]>,
+    /// `None` once the peer is gone.
+    link: ArcSwapOption<Link>,
+    gone: CancellationToken,
+}
+
+impl Peer {
+    /// A peer whose connection task is started with it.
+    pub(crate) fn start(runtime: &Arc<Runtime>, key: PeerKey, codecs: Arc<[String]>) -> Arc<Self> {
+        let link = ArcSwapOption::empty();
+        let gone = CancellationToken::new();
+        let shared = Arc::new(Shared { key, codecs, link, gone });
+        connection::start(Arc::clone(runtime), Arc::clone(&shared));
+        Arc::new(Self { shared })
+    }
+
+    pub(crate) fn key(&self) -> &PeerKey {
+        &self.shared.key
+    }
+
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.shared.link.load_full()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.shared.gone.cancel();
+    }
+}

@@ -1,0 +1,213 @@
+//! A peer's connection task: dial, introduce the agent, write what gathers in the link's outbox,
+//! read what the peer answers, and again with a new link when the connection breaks.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_proto::msg::Body;
+use skymesh_proto::{AgentInfo, Msg, Refused};
+use skymesh_transport::{Backoff, Connection, FrameReader, Outbox, Writer, dial};
+use skymesh_types::{AgentId, Handle};
+use skymesh_wire::{DATA_CODECS, Frames, decode_msg, encode_msg};
+use tokio::time::timeout;
+
+use super::{Link, Shared};
+use crate::convert;
+use crate::inbox::Event;
+use crate::runtime::{Runtime, entropy};
+
+/// How long a peer that is no longer routed to may take to read what was sent to it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(super) fn start(runtime: Arc<Runtime>, shared: Arc<Shared>) {
+    let writer = renew(&runtime, &shared);
+    let tasks = runtime.tasks.clone();
+    tasks.spawn(PeerTask { runtime, shared }.run(writer));
+}
+
+/// Gives the peer a new link, which buffers from now on.
+fn renew(runtime: &Runtime, shared: &Shared) -> Writer {
+    let (outbox, writer) = Outbox::new(runtime.outbox_config());
+    let common = shared.codecs.iter().filter_map(|id| {
+        let slot = runtime.codecs.get(id)?;
+        Some((id.clone(), slot.clone()))
+    });
+    let codecs = common.take(DATA_CODECS).collect();
+    let link = Link::new(outbox, runtime.settings.agent.max_frame_bytes, codecs);
+    shared.link.store(Some(Arc::new(link)));
+    writer
+}
+
+struct PeerTask {
+    runtime: Arc<Runtime>,
+    shared: Arc<Shared>,
+}
+
+impl PeerTask {
+    async fn run(self, mut writer: Writer) {
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(link) = self.shared.link.load_full() else { return };
+            let connection = match self.dial(&mut backoff).await {
+                Some(connection) => connection,
+                None => {
+                    self.shared.link.store(None);
+                    drop(writer.abandon());
+                    self.account(&link);
+                    return;
+                }
+            };
+            let Connection { mut reader, write_half, .. } = connection;
+            reader.introduced();
+            self.runtime.tasks.spawn(writer.run(write_half, self.greeting(&link)));
+            let gone = self.serve(&link, &mut reader).await.is_break();
+            // The new link first: who waits on the old one finds it at once.
+            writer = match gone {
+                true => {
+                    self.shared.link.store(None);
+                    let farewell = timeout(FAREWELL, self.farewell(&link, &mut reader));
+                    let _ = farewell.await;
+                    Outbox::new(self.runtime.outbox_config()).1
+                }
+                false => renew(&self.runtime, &self.shared),
+            };
+            link.outbox().abort();
+            self.account(&link);
+            if gone {
+                return;
+            }
+            backoff.reset();
+        }
+    }
+
+    /// Dials until somebody is there; `None` once nobody routes to the peer.
+    async fn dial(&self, backoff: &mut Backoff) -> Option<Connection> {
+        let address = &self.shared.key.address;
+        let mut told = false;
+        loop {
+            let read = self.runtime.read_config();
+            let deadline = self.runtime.settings.agent.dial_timeout;
+            let dialled = tokio::select! {
+                () = self.shared.gone.cancelled() => return None,
+                dialled = dial(address, deadline, &read) => dialled,
+            };
+            match dialled {
+                Ok(connection) => return Some(connection),
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    tracing::info!(%address, %error, "can't reach a peer yet; trying on");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = self.shared.gone.cancelled() => return None,
+                () = tokio::time::sleep(backoff.next(entropy())) => {}
+            }
+        }
+    }
+
+    fn greeting(&self, link: &Link) -> Vec<u8> {
+        let hello = AgentInfo {
+            server_address: self.runtime.address.to_string(),
+            app: self.runtime.app.to_string(),
+            protocol: 2,
+            agent: self.runtime.agent.get(),
+            data_codecs: link.codec_ids(),
+        };
+        let mut greeting = Vec::new();
+        encode_msg(&Msg::from(hello), &mut greeting);
+        greeting
+    }
+
+    /// Reads the peer's answers until the connection breaks; breaks itself once the peer is gone.
+    async fn serve(&self, link: &Arc<Link>, reader: &mut FrameReader) -> ControlFlow<()> {
+        loop {
+            let frames = tokio::select! {
+                () = self.shared.gone.cancelled() => return ControlFlow::Break(()),
+                _ = link.outbox().closed() => return ControlFlow::Continue(()),
+                frames = reader.next() => frames,
+            };
+            match frames {
+                Ok(Some(frames)) => {
+                    if self.heed(link, &frames).is_break() {
+                        return ControlFlow::Continue(());
+                    }
+                }
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(error) => {
+                    let address = &self.shared.key.address;
+                    tracing::debug!(%address, %error, "lost the connection to a peer");
+                    return ControlFlow::Continue(());
+                }
+            }
+        }
+    }
+
+    /// Nobody routes to the peer any more: lets what was accepted go out, and hears what becomes
+    /// of it.
+    async fn farewell(&self, link: &Arc<Link>, reader: &mut FrameReader) {
+        let hear = async {
+            while let Ok(Some(frames)) = reader.next().await {
+                if self.heed(link, &frames).is_break() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(link.outbox().close(), hear);
+    }
+
+    /// Heeds the peer's answers; breaks if the connection is of no use.
+    fn heed(&self, link: &Link, frames: &Frames) -> ControlFlow<()> {
+        for frame in frames {
+            let body = match decode_msg(frame.to_bytes()) {
+                Ok(msg) => msg.body,
+                Err(error) => {
+                    let address = &self.shared.key.address;
+                    tracing::warn!(%address, %error, "a peer answers what can't be read");
+                    return ControlFlow::Break(());
+                }
+            };
+            match body {
+                Some(Body::PeerWelcome(welcome)) => {
+                    let agent = AgentId::new(welcome.agent).ok();
+                    if self.shared.key.agent.is_some() && agent != self.shared.key.agent {
+                        // Another process took the address; its naming will follow.
+                        return ControlFlow::Break(());
+                    }
+                    link.welcome(welcome.window_bytes);
+                }
+                Some(Body::Credit(credit)) => {
+                    if let Ok(handle) = Handle::new(credit.destination) {
+                        link.settle(handle, credit.bytes, credit.messages);
+                    }
+                }
+                Some(Body::Refused(refused)) => self.refused(link, &refused),
+                Some(Body::Pong(pong)) => self.runtime.pings.answered(&self.runtime, pong.seq),
+                Some(Body::Refusal(refusal)) => {
+                    let (address, reason) = (&self.shared.key.address, refusal.reason);
+                    tracing::warn!(%address, %reason, "a peer refuses this agent");
+                    return ControlFlow::Break(());
+                }
+                _ => self.runtime.counters.unknown_commands.add(1),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Messages came back: their room is free again, and their sender learns of it.
+    fn refused(&self, link: &Link, refused: &Refused) {
+        let Ok(to) = Handle::new(refused.destination) else { return };
+        link.settle(to, refused.bytes, refused.messages);
+        self.runtime.counters.undeliverable.add(refused.messages);
+        let source = Handle::new(refused.source).ok();
+        if let Some(queue) = source.and_then(|handle| self.runtime.directory.local(handle)) {
+            let reason = convert::undeliverable(refused.reason);
+            queue.push_event(Event::Undeliverable { to, reason, messages: refused.messages });
+        }
+    }
+
+    /// Counts what the lost link leaves open.
+    fn account(&self, link: &Link) {
+        self.runtime.counters.unconfirmed.add(link.end());
+    }
+}

@@ -1,0 +1,140 @@
+//! A lane: what one process may have on its way to one instance, over one connection.
+//!
+//! The receiver grants room as its service takes messages. So a slow service makes the senders *to
+//! it* wait, while the connection and the other services on it go on.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+
+use skymesh_types::Handle;
+use tokio::sync::Notify;
+
+use crate::inbox::{MESSAGE_COST, Settle};
+
+/// The sending side of a window.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    destination: Handle,
+    /// All that was ever granted, in bytes. Only grows; written by who settles.
+    granted: AtomicU64,
+    /// All that was ever taken, in bytes. Written under the outbox's lock alone, so a load and a
+    /// store do where a contended add would cost ten times as much.
+    used: AtomicU64,
+    /// Messages ever sent; as `used`.
+    sent: AtomicU64,
+    /// Messages that the receiver has taken or refused.
+    settled: AtomicU64,
+    /// The connection is gone: waiting is in vain.
+    ended: AtomicBool,
+    room: Notify,
+}
+
+impl Lane {
+    pub(crate) fn new(destination: Handle, window_bytes: u64) -> Self {
+        Self {
+            destination,
+            granted: AtomicU64::new(window_bytes),
+            used: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            room: Notify::new(),
+        }
+    }
+
+    pub(crate) fn destination(&self) -> Handle {
+        self.destination
+    }
+
+    /// Whether one more message may go. The last one may pass the window by its own size, so that
+    /// a message larger than the window can go at all.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used.load(Relaxed) < self.granted.load(SeqCst)
+    }
+
+    /// Notes one message of `payload_bytes` as sent. Call it under the lock of the outbox (or
+    /// inbox) that it went into: two at once would count as one.
+    pub(crate) fn note_sent(&self, payload_bytes: usize) {
+        self.used.store(self.used.load(Relaxed) + MESSAGE_COST + payload_bytes as u64, Relaxed);
+        self.sent.store(self.sent.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// The receiver made room, and settled so many messages.
+    pub(crate) fn grant(&self, bytes: u64, messages: u64) {
+        self.granted.fetch_add(bytes, SeqCst);
+        self.settled.fetch_add(messages, Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// The connection is gone. Answers how many messages were never settled.
+    pub(crate) fn end(&self) -> u64 {
+        self.ended.store(true, SeqCst);
+        self.room.notify_waiters();
+        self.sent.load(Relaxed).saturating_sub(self.settled.load(Relaxed))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
+    /// Waits until there is room or the lane has ended. Cancel safe.
+    pub(crate) async fn room(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Registered before the check, so that a grant in between is not missed.
+            room.as_mut().enable();
+            if self.has_room() || self.has_ended() {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+/// Within a process the inbox settles the lane itself.
+impl Settle for Lane {
+    fn credit(&self, bytes: u64, messages: u64) {
+        self.grant(bytes, messages);
+    }
+
+    fn refuse_unread(&self, _source: Handle, bytes: u64, messages: u64) {
+        self.grant(bytes, messages);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_full_lane_waits_for_a_grant() {
+        let lane = Arc::new(Lane::new(Handle::new(1).unwrap(), 100));
+        lane.note_sent(1000);
+        assert!(!lane.has_room(), "the first message may be larger than the window");
+        let waiting = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.room().await }
+        });
+        tokio::task::yield_now().await;
+        lane.grant(900, 0);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "1064 are out, 1000 are granted");
+        lane.grant(164, 1);
+        waiting.await.unwrap();
+        assert_eq!(lane.end(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_wakes_who_waits_and_counts_what_is_open() {
+        let lane = Arc::new(Lane::new(Handle::new(1).unwrap(), 1));
+        lane.note_sent(0);
+        let waiting = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(lane.end(), 1);
+        waiting.await.unwrap();
+    }
+}

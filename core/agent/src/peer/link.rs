@@ -1,0 +1,235 @@
+//! A link: one connection to a peer, from before it is dialled until it is lost. A lost link is
+//! never used again; the peer gets a new one.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use skymesh_plugin_host::CodecSlot;
+use skymesh_proto::msg::Body;
+use skymesh_proto::{Introduction, Msg};
+use skymesh_transport::{Outbox, TryPushError};
+use skymesh_types::Handle;
+use skymesh_wire::{CodecIndex, Envelope, append_data, encode_msg, message};
+
+use super::{Lane, NotPosted, Post, Refusal};
+use crate::config::MIN_WINDOW_BYTES;
+use crate::sender::Sender;
+
+/// What an envelope may add to metadata and payload, in any stock codec.
+const ENVELOPE_BYTES: usize = 1024;
+
+/// One codec of the link's hello.
+#[derive(Debug, Clone)]
+pub(super) struct DataCodec {
+    index: CodecIndex,
+    slot: CodecSlot,
+}
+
+thread_local! {
+    /// What a codec plugin has written, on its way into an outbox. One per thread, kept warm.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Link {
+    id: u64,
+    outbox: Outbox,
+    max_frame_bytes: usize,
+    /// Codecs that both sides have, by index.
+    codecs: Vec<(String, CodecSlot)>,
+    /// Sending instances that the receiver knows.
+    introduced: ArcSwap<HashSet<Handle>>,
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Debug)]
+struct Lanes {
+    by_handle: HashMap<Handle, Arc<Lane>>,
+    /// What a new lane starts with: the least until the peer has said what it grants.
+    window_bytes: u64,
+}
+
+impl Link {
+    pub(super) fn new(
+        outbox: Outbox,
+        max_frame_bytes: usize,
+        codecs: Vec<(String, CodecSlot)>,
+    ) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let lanes = Lanes { by_handle: HashMap::new(), window_bytes: MIN_WINDOW_BYTES };
+        Self {
+            id: LAST.fetch_add(1, Relaxed) + 1,
+            outbox,
+            max_frame_bytes,
+            codecs,
+            introduced: ArcSwap::default(),
+            lanes: Mutex::new(lanes),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Ids of the codecs that data frames on this link may be in, by index.
+    pub(super) fn codec_ids(&self) -> Vec<String> {
+        self.codecs.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(super) fn codec(&self, id: &str) -> Option<DataCodec> {
+        let index = self.codecs.iter().position(|(known, _)| known == id)?;
+        Some(DataCodec { index: CodecIndex::new(index)?, slot: self.codecs[index].1.clone() })
+    }
+
+    /// The lane to `destination`, opened if there is none.
+    pub(super) fn lane(&self, destination: Handle) -> Arc<Lane> {
+        let mut lanes = self.lanes();
+        let window_bytes = lanes.window_bytes;
+        let open = || Arc::new(Lane::new(destination, window_bytes));
+        Arc::clone(lanes.by_handle.entry(destination).or_insert_with(open))
+    }
+
+    /// Posts a message without waiting: the way from `send` to the wire.
+    #[inline]
+    pub(super) fn post(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        codec: Option<&DataCodec>,
+        post: &Post<'_>,
+    ) -> Result<(), NotPosted> {
+        let payload_bytes = post.envelope.payload.len();
+        if payload_bytes + post.envelope.metadata.len() + ENVELOPE_BYTES > self.max_frame_bytes {
+            return Err(NotPosted::Refused(Refusal::TooLarge));
+        }
+        if post.sender.source.is_offline() {
+            return Err(NotPosted::Refused(Refusal::SourceOffline));
+        }
+        self.introduce(post.sender)?;
+        if !lane.has_room() {
+            return Err(NotPosted::NoRoom(Arc::clone(lane)));
+        }
+        let destination = lane.destination().get();
+        let pushed = match codec {
+            None => self.outbox.try_push(|out| {
+                append_v1(post, destination, out);
+                lane.note_sent(payload_bytes);
+            }),
+            // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
+            Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
+                encoded.clear();
+                append_data(*index, encoded, |out| {
+                    slot.encode(&plugin_envelope(post, destination), out).map(drop)
+                })
+                .map_err(|error| NotPosted::Refused(Refusal::Codec(error.to_string())))?;
+                Ok(self.outbox.try_push(|out| {
+                    out.extend_from_slice(encoded);
+                    lane.note_sent(payload_bytes);
+                }))
+            })?,
+        };
+        pushed.map_err(|error| self.not_pushed(&error))
+    }
+
+    /// Tells the receiver who the sender is, once per link.
+    #[inline]
+    fn introduce(self: &Arc<Self>, sender: &Sender) -> Result<(), NotPosted> {
+        if sender.last_link.load(Relaxed) == self.id {
+            return Ok(());
+        }
+        self.introduce_first(sender)
+    }
+
+    #[cold]
+    fn introduce_first(self: &Arc<Self>, sender: &Sender) -> Result<(), NotPosted> {
+        let handle = sender.source.handle();
+        if !self.introduced.load().contains(&handle) {
+            let msg = Msg::from(Body::Introduction(introduction(sender)));
+            let pushed = self.outbox.try_push(|out| encode_msg(&msg, out));
+            pushed.map_err(|error| self.not_pushed(&error))?;
+            // Noted after it is in the buffer: who sees it noted, sends after it.
+            self.introduced.rcu(|known| {
+                let mut known = HashSet::clone(known);
+                known.insert(handle);
+                known
+            });
+        }
+        sender.last_link.store(self.id, Relaxed);
+        Ok(())
+    }
+
+    #[cold]
+    fn not_pushed(self: &Arc<Self>, error: &TryPushError) -> NotPosted {
+        match error {
+            TryPushError::Full { .. } => NotPosted::Busy(Arc::clone(self)),
+            TryPushError::TooLarge { .. } => NotPosted::Refused(Refusal::TooLarge),
+            _ => NotPosted::Broken,
+        }
+    }
+
+    /// The peer said what it grants each lane.
+    pub(super) fn welcome(&self, window_bytes: u64) {
+        let mut lanes = self.lanes();
+        let more = window_bytes.saturating_sub(lanes.window_bytes);
+        lanes.window_bytes += more;
+        lanes.by_handle.values().for_each(|lane| lane.grant(more, 0));
+    }
+
+    /// The peer settled messages to `destination`.
+    pub(super) fn settle(&self, destination: Handle, bytes: u64, messages: u64) {
+        if let Some(lane) = self.lanes().by_handle.get(&destination) {
+            lane.grant(bytes, messages);
+        }
+    }
+
+    /// The connection is gone. Answers how many messages were never settled.
+    pub(super) fn end(&self) -> u64 {
+        self.lanes().by_handle.values().map(|lane| lane.end()).sum()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn plugin_envelope<'a>(post: &Post<'a>, destination: u64) -> skymesh_plugin_api::Envelope<'a> {
+    let envelope = &post.envelope;
+    skymesh_plugin_api::Envelope {
+        destination,
+        source: envelope.source,
+        kind: envelope.kind.0,
+        flags: envelope.flags,
+        epoch: envelope.epoch,
+        correlation: envelope.correlation,
+        metadata: envelope.metadata,
+        payload: envelope.payload,
+    }
+}
+
+fn append_v1(post: &Post<'_>, destination: u64, out: &mut Vec<u8>) {
+    let url = post.sender.source.url();
+    let source = message::Source { service_name: url.name.as_str(), instance: url.instance.get() };
+    message::append(source, &Envelope { destination, ..post.envelope }, out);
+}
+
+fn introduction(sender: &Sender) -> Introduction {
+    let record = sender.record();
+    let (registry, revision) = sender.registered_at();
+    Introduction {
+        info: Some(crate::convert::info(record)),
+        options: None,
+        server_address: record.address.to_string(),
+        attributes: record.attributes.to_json().into(),
+        weight: record.weight,
+        revision,
+        registry,
+        codecs: record.protocol.codecs.to_vec(),
+    }
+}

@@ -1,0 +1,77 @@
+//! Messages between instances of one process: straight into the inbox, under the same window that
+//! a connection would have.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use skymesh_types::Handle;
+
+use super::{Lane, NotPosted, Post, Refusal};
+use crate::inbox::{Letter, Pushed, Queue, Slot};
+
+/// An inbox of this process, as a target.
+#[derive(Debug)]
+pub(crate) struct LocalTarget {
+    queue: Arc<Queue>,
+    lane: Arc<Lane>,
+    slot: Slot,
+    /// The slot of each sending instance.
+    sources: Mutex<HashMap<Handle, Slot>>,
+}
+
+impl LocalTarget {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        let lane = Arc::new(Lane::new(queue.handle(), queue.window_bytes()));
+        let slot = queue.open_lane(Arc::clone(&lane) as _);
+        Self { queue, lane, slot, sources: Mutex::default() }
+    }
+
+    pub(super) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+        if !self.lane.has_room() {
+            return Err(NotPosted::NoRoom(Arc::clone(&self.lane)));
+        }
+        let envelope = &post.envelope;
+        // One buffer for metadata and payload: the one copy that hands the message over.
+        let mut chunk = Vec::with_capacity(envelope.metadata.len() + envelope.payload.len());
+        chunk.extend_from_slice(envelope.metadata);
+        chunk.extend_from_slice(envelope.payload);
+        let (metadata, payload) = (envelope.metadata.len() as u32, envelope.payload.len() as u32);
+        let letter = Letter {
+            lane: self.slot,
+            source: self.source_slot(post),
+            source_handle: post.sender.source.handle(),
+            kind: envelope.kind.0,
+            flags: envelope.flags,
+            epoch: envelope.epoch,
+            correlation: envelope.correlation,
+            payload: (metadata, payload),
+            metadata: (0, metadata),
+        };
+        let mut batch = self.queue.batch();
+        batch.chunk(Bytes::from(chunk));
+        match batch.push(letter, &post.sender.source) {
+            Pushed::Taken => {
+                self.lane.note_sent(envelope.payload.len());
+                Ok(())
+            }
+            Pushed::Closed => Err(NotPosted::Refused(Refusal::Closed)),
+            Pushed::Full => Err(NotPosted::Refused(Refusal::InboxFull)),
+            Pushed::SourceOffline => Err(NotPosted::Refused(Refusal::SourceOffline)),
+        }
+    }
+
+    fn source_slot(&self, post: &Post<'_>) -> Slot {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || self.queue.open_source(Arc::clone(&post.sender.source));
+        *sources.entry(post.sender.source.handle()).or_insert_with(open)
+    }
+
+    /// The sending instance is gone; its slot is free again.
+    pub(crate) fn forget_source(&self, source: Handle) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = sources.remove(&source) {
+            self.queue.close_slot(slot);
+        }
+    }
+}

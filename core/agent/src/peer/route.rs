@@ -1,0 +1,91 @@
+//! A route: how messages reach one incarnation of an instance.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use skymesh_plugin_api::InstanceStats;
+use skymesh_types::{Handle, ServiceName};
+
+use super::link::DataCodec;
+use super::{Lane, Link, LocalTarget, NotPosted, Peer, Post};
+
+/// How messages reach one incarnation, and what is measured of it. Lives as long as anybody routes
+/// by it, so a new view of the membership never loses what was measured.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) handle: Handle,
+    pub(crate) name: ServiceName,
+    pub(crate) stats: Arc<InstanceStats>,
+    pub(crate) target: Target,
+}
+
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// In this process.
+    Local(LocalTarget),
+    /// In another one.
+    Remote(Remote),
+}
+
+/// The way to an instance of another process.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) peer: Arc<Peer>,
+    /// The codec configured for the service, if any.
+    wanted_codec: Option<String>,
+    /// The lane on the link that was current at the last message.
+    seat: ArcSwapOption<Seat>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    link: Arc<Link>,
+    lane: Arc<Lane>,
+    /// `None` where both sides share only core's own form.
+    codec: Option<DataCodec>,
+}
+
+impl Route {
+    /// Posts a message without waiting.
+    #[inline]
+    pub(crate) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+        match &self.target {
+            Target::Local(local) => local.post(post),
+            Target::Remote(remote) => remote.post(self.handle, post),
+        }
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(peer: Arc<Peer>, wanted_codec: Option<String>) -> Self {
+        Self { peer, wanted_codec, seat: ArcSwapOption::empty() }
+    }
+
+    #[inline]
+    fn post(&self, destination: Handle, post: &Post<'_>) -> Result<(), NotPosted> {
+        match &*self.seat.load() {
+            Some(seat) if !seat.lane.has_ended() => seat.post(post),
+            _ => self.take_seat(destination, post),
+        }
+    }
+
+    /// The first message on a link, or the first after the link before was lost.
+    #[cold]
+    fn take_seat(&self, destination: Handle, post: &Post<'_>) -> Result<(), NotPosted> {
+        let Some(link) = self.peer.link() else {
+            return Err(NotPosted::Gone);
+        };
+        let lane = link.lane(destination);
+        let codec = self.wanted_codec.as_deref().and_then(|id| link.codec(id));
+        let seat = Arc::new(Seat { link, lane, codec });
+        self.seat.store(Some(Arc::clone(&seat)));
+        seat.post(post)
+    }
+}
+
+impl Seat {
+    #[inline]
+    fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+        self.link.post(&self.lane, self.codec.as_ref(), post)
+    }
+}

@@ -1,0 +1,150 @@
+//! Pings: the round-trip time to every peer that is routed to, as the selectors see it, and who
+//! can't be reached at all.
+//!
+//! One ping per peer process, not per instance: what it measures holds for all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use skymesh_naming::Reach;
+use skymesh_proto::{Msg, Ping};
+use skymesh_wire::encode_msg;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::peer::{PeerKey, Route, Target};
+use crate::runtime::Runtime;
+
+/// So many pings in a row without an answer, and the instance counts as out of reach.
+const LOST_STREAK: u32 = 3;
+
+/// Weight of the newest sample in the moving average of the round-trip time, as a divisor.
+const SMOOTHING: u64 = 4;
+
+/// The pings that wait for their answer, at most one per peer.
+#[derive(Debug, Default)]
+pub(crate) struct Pings {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last_seq: u64,
+    by_peer: HashMap<PeerKey, OpenPing>,
+}
+
+#[derive(Debug)]
+struct OpenPing {
+    seq: u64,
+    link: u64,
+    sent: Instant,
+    routes: Vec<Arc<Route>>,
+}
+
+/// Pings every peer once per interval until the agent stops.
+pub(crate) async fn run(runtime: Arc<Runtime>) {
+    let every = runtime.settings.agent.ping_interval;
+    if every.is_zero() {
+        return;
+    }
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = runtime.stopping.cancelled() => return,
+            _ = ticks.tick() => runtime.pings.round(&runtime),
+        }
+    }
+}
+
+impl Pings {
+    /// Sends one ping to each peer whose last one was answered; the others lost one more.
+    fn round(&self, runtime: &Arc<Runtime>) {
+        let mut by_peer: HashMap<PeerKey, Vec<Arc<Route>>> = HashMap::new();
+        for route in runtime.directory.remote_routes() {
+            if let Target::Remote(remote) = &route.target {
+                by_peer.entry(remote.peer.key().clone()).or_default().push(route);
+            }
+        }
+        let mut lost = Vec::new();
+        {
+            let mut open = self.lock();
+            open.by_peer.retain(|key, _| by_peer.contains_key(key));
+            for (key, routes) in by_peer {
+                if let Some(waiting) = open.send(runtime, key, routes) {
+                    lost.extend(waiting);
+                }
+            }
+        }
+        for route in lost {
+            note_lost(runtime, &route);
+        }
+    }
+
+    /// A peer answered.
+    pub(crate) fn answered(&self, runtime: &Arc<Runtime>, seq: u64) {
+        let answered = {
+            let mut open = self.lock();
+            let key = open.by_peer.iter().find(|(_, ping)| ping.seq == seq).map(|(k, _)| k.clone());
+            key.and_then(|key| open.by_peer.remove(&key))
+        };
+        let Some(ping) = answered else { return };
+        for route in &ping.routes {
+            note_answer(runtime, route, ping.sent.elapsed());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Pings one peer; answers the routes whose last ping is still unanswered instead.
+    fn send(
+        &mut self,
+        runtime: &Runtime,
+        key: PeerKey,
+        routes: Vec<Arc<Route>>,
+    ) -> Option<Vec<Arc<Route>>> {
+        let route = routes.first()?;
+        let Target::Remote(remote) = &route.target else { return None };
+        let link = remote.peer.link()?;
+        if let Some(waiting) = self.by_peer.get_mut(&key).filter(|ping| ping.link == link.id()) {
+            waiting.routes = routes;
+            return Some(waiting.routes.clone());
+        }
+        self.last_seq += 1;
+        let (seq, destination) = (self.last_seq, route.handle.get());
+        let ping =
+            Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
+        link.outbox().push_control(|out| encode_msg(&ping, out)).ok()?;
+        let ping = OpenPing { seq, link: link.id(), sent: Instant::now(), routes };
+        // An unanswered one of a lost link is no measure of the new one, but it was lost.
+        self.by_peer.insert(key, ping).map(|lost| lost.routes)
+    }
+}
+
+fn note_answer(runtime: &Arc<Runtime>, route: &Route, rtt: Duration) {
+    let sample = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let stats = &route.stats;
+    let smoothed = match stats.rtt_ewma_ns() {
+        0 => sample,
+        old => old - old / SMOOTHING + sample / SMOOTHING,
+    };
+    stats.set_rtt_ewma_ns(smoothed.max(1));
+    stats.set_last_sample_ns(skymesh_plugin_host::coarse_now_ns());
+    if stats.ping_lost_streak() > 0 {
+        stats.set_ping_lost_streak(0);
+        runtime.directory.note_reach(runtime, route, Reach::Reached);
+    }
+}
+
+fn note_lost(runtime: &Arc<Runtime>, route: &Route) {
+    let streak = route.stats.ping_lost_streak().saturating_add(1);
+    route.stats.set_ping_lost_streak(streak);
+    runtime.counters.pings_lost.add(1);
+    if streak == LOST_STREAK {
+        runtime.directory.note_reach(runtime, route, Reach::Lost);
+    }
+}

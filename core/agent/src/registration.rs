@@ -1,0 +1,181 @@
+//! Registering an instance: what is said of it, and what may come of it.
+
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use skymesh_naming::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
+use skymesh_types::{AttributeError, Attributes, Revision, ServiceUrl, UrlError};
+use tokio::sync::oneshot;
+
+use crate::inbox::{Event, Inbox, Queue};
+use crate::instance::Instance;
+use crate::runtime::{Runtime, new_handle};
+use crate::sender::Sender;
+use crate::service::{self, Service};
+use crate::uplink::{Command, Own, RequestError};
+
+/// Share of the traffic of an instance that says nothing else.
+pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// Why an instance was not registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The text is no URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The service belongs to another app.
+    #[error("{url} is not in this process's app `{app}`; apps do not see each other")]
+    ForeignApp {
+        /// The instance.
+        url: ServiceUrl,
+        /// This process's app.
+        app: String,
+    },
+    /// The declared attributes pass a limit.
+    #[error(transparent)]
+    Attributes(#[from] AttributeError),
+    /// Another live process has registered that URL.
+    #[error("{url} is registered already: {reason}")]
+    AlreadyRegistered {
+        /// The instance.
+        url: ServiceUrl,
+        /// What the nameserver says.
+        reason: String,
+    },
+    /// The nameserver refused it, or the agent stopped.
+    #[error("{url}: {source}")]
+    Request {
+        /// The instance.
+        url: ServiceUrl,
+        /// What happened.
+        source: RequestError,
+    },
+}
+
+/// An instance to be registered; `await` it, or let [`serve`](Self::serve) drive a service.
+///
+/// It waits for the nameserver's word, as long as that takes: wrap it in a timeout to give up
+/// sooner. Dropping the future takes the registration back.
+#[derive(Debug)]
+#[must_use = "nothing is registered until it is awaited"]
+pub struct Registration {
+    runtime: Arc<Runtime>,
+    url: Result<ServiceUrl, UrlError>,
+    declared: Attributes,
+    weight: u32,
+}
+
+impl Registration {
+    pub(crate) fn new(runtime: Arc<Runtime>, url: Result<ServiceUrl, UrlError>) -> Self {
+        Self { runtime, url, declared: Attributes::new(), weight: DEFAULT_WEIGHT }
+    }
+
+    /// Attributes that watchers see from the first moment on.
+    pub fn attributes(mut self, declared: impl Into<Attributes>) -> Self {
+        self.declared = declared.into();
+        self
+    }
+
+    /// Share of the traffic, relative to the service's other instances, for selectors that weigh.
+    /// Default 100.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Registers, and runs `service` on the inbox in a task of its own until the instance leaves
+    /// the mesh.
+    ///
+    /// # Errors
+    /// [`RegisterError`] says why it was not registered.
+    pub async fn serve(self, service: impl Service) -> Result<Instance, RegisterError> {
+        let tasks = self.runtime.tasks.clone();
+        let (instance, inbox) = self.await?;
+        tasks.spawn(service::drive(service, instance.clone(), inbox));
+        Ok(instance)
+    }
+
+    async fn register(self) -> Result<(Instance, Inbox), RegisterError> {
+        let Self { runtime, url, declared, weight } = self;
+        let url = url?;
+        if !url.name.is_in(&runtime.app) {
+            return Err(RegisterError::ForeignApp { url, app: runtime.app.to_string() });
+        }
+        let declared = declared.checked()?;
+        let (instance, inbox) = build(&runtime, &url, declared.clone(), weight);
+        let (reply, answer) = oneshot::channel();
+        let own = Own {
+            sender: Arc::clone(&instance.sender),
+            queue: Arc::clone(&instance.queue),
+            layers: AttributeLayers { declared, ..AttributeLayers::default() },
+        };
+        let stopped =
+            |_| RegisterError::Request { url: url.clone(), source: RequestError::Stopped };
+        // Known before the nameserver hears of it: a peer may be faster than the reply.
+        runtime.directory.add_local(Arc::clone(&instance.queue));
+        let guard = Undo(Some(&instance));
+        runtime.uplink.send(Command::Register { own, reply }).await.map_err(|_| stopped(()))?;
+        answer.await.map_err(|_| stopped(()))??;
+        guard.keep();
+        Ok((instance, inbox))
+    }
+}
+
+fn build(
+    runtime: &Arc<Runtime>,
+    url: &ServiceUrl,
+    declared: Attributes,
+    weight: u32,
+) -> (Instance, Inbox) {
+    let handle = new_handle();
+    let mut config = runtime.settings.agent.inbox.clone();
+    let services = &runtime.settings.services;
+    if let Some(limit) = services.find(&url.name, |s| s.inbox_limit_bytes.as_ref()) {
+        config.limit_bytes = *limit;
+    }
+    let queue = Queue::new(url.name.clone(), handle, config, Arc::clone(&runtime.counters));
+    queue.push_event(Event::Registered { handle });
+    let record = InstanceRecord {
+        url: url.clone(),
+        handle,
+        address: Arc::clone(&runtime.address),
+        agent: Some(runtime.agent),
+        protocol: PeerProtocol { version: 2, codecs: runtime.codec_ids().into() },
+        state: InstanceState::Online,
+        attributes: Arc::new(declared),
+        weight,
+        hash_key: 0,
+        revision: Revision(0),
+    };
+    let sender = Arc::new(Sender::new(Arc::new(record)));
+    let instance = Instance { runtime: Arc::clone(runtime), sender, queue: Arc::clone(&queue) };
+    (instance, Inbox::new(queue, Some(Arc::clone(runtime))))
+}
+
+/// Takes a registration back that failed or was given up.
+struct Undo<'a>(Option<&'a Instance>);
+
+impl Undo<'_> {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(instance) = self.0 {
+            instance.runtime.forget(instance.handle());
+        }
+    }
+}
+
+impl IntoFuture for Registration {
+    type Output = Result<(Instance, Inbox), RegisterError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.register())
+    }
+}

@@ -1,0 +1,196 @@
+//! Routers: an agent's live view of one service name, with the selector configured for it.
+
+mod view;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_core::Stream;
+use skymesh_naming::{InstanceRecord, Resolve};
+use skymesh_plugin_host::SelectorSlot;
+use skymesh_types::{Attributes, InstanceId, Key, ServiceName};
+use tokio::sync::watch;
+
+use crate::inbox::{Delivery, Event, Inbox, Queue};
+use crate::runtime::{Runtime, new_handle};
+use crate::send::SendError;
+pub(crate) use view::View;
+
+/// A live view of one service name. Cheap to clone; the service stays watched while the agent
+/// lives.
+///
+/// It is also a destination: `send(&router, ..)` lets the configured selector pick an instance, and
+/// `send(router.key(k), ..)` lets it pick by a key.
+#[derive(Clone)]
+pub struct Router {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) core: Arc<RouterCore>,
+}
+
+/// A router and a key to route by; see [`Router::key`].
+#[derive(Debug, Clone, Copy)]
+pub struct Keyed<'a> {
+    pub(crate) router: &'a Router,
+    pub(crate) key: Key,
+}
+
+/// Nothing was heard of a service name in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no word on {name} within {waited:?}; is the nameserver reachable?")]
+pub struct ReadyTimeout {
+    /// The service.
+    pub name: ServiceName,
+    /// How long was waited.
+    pub waited: Duration,
+}
+
+impl Router {
+    /// The service that it routes to.
+    pub fn name(&self) -> &ServiceName {
+        &self.core.name
+    }
+
+    /// What is known of the service now. Never an empty list that means something else.
+    pub fn instances(&self) -> Resolve {
+        self.runtime.directory.resolve(&self.core.name, self.runtime.elapsed())
+    }
+
+    /// The attributes of one instance; `None` if it is not known.
+    pub fn attributes(&self, instance: InstanceId) -> Option<Arc<Attributes>> {
+        let view = self.core.view.load();
+        view.find(instance).map(|member| Arc::clone(&member.record.attributes))
+    }
+
+    /// Lets the selector pick an instance, as `send` would, without sending; `None` if there is
+    /// none. The pick counts as a pick for selectors that take turns.
+    pub fn select(&self, key: Option<Key>) -> Option<Arc<InstanceRecord>> {
+        let view = self.core.view.load();
+        view.pick(key).map(|member| Arc::clone(&member.record))
+    }
+
+    /// Waits until the nameserver (or a peer) was heard on this service, and answers what is known
+    /// then: ready, empty or stale, never loading.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadyTimeout`] after `deadline`.
+    pub async fn ready(&self, deadline: Duration) -> Result<Resolve, ReadyTimeout> {
+        self.wait_until(deadline, |resolve| !matches!(resolve, Resolve::Loading)).await
+    }
+
+    /// Waits until what is known satisfies `wanted`, e.g. until so many instances are there.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadyTimeout`] after `deadline`.
+    pub async fn wait_until(
+        &self,
+        deadline: Duration,
+        mut wanted: impl FnMut(&Resolve) -> bool,
+    ) -> Result<Resolve, ReadyTimeout> {
+        let mut changed = self.core.changed.subscribe();
+        let wait = async {
+            loop {
+                changed.borrow_and_update();
+                let resolve = self.instances();
+                if wanted(&resolve) {
+                    return resolve;
+                }
+                if changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let name = || self.core.name.clone();
+        tokio::time::timeout(deadline, wait)
+            .await
+            .map_err(|_| ReadyTimeout { name: name(), waited: deadline })
+    }
+
+    /// The service's events from now on, starting with an online event for every instance that is
+    /// known already. A watch that is not read lags: see [`Event::Lagged`].
+    pub fn watch(&self) -> impl Stream<Item = Event> + Send + Unpin + use<> {
+        let config = self.runtime.settings.agent.inbox.clone();
+        let counters = Arc::clone(&self.runtime.counters);
+        let queue = Queue::new(self.core.name.clone(), new_handle(), config, counters);
+        self.runtime.directory.subscribe(&self.core.name, &queue);
+        RouterEvents(Inbox::new(queue, None))
+    }
+
+    /// This service by `key`, as a destination.
+    pub fn key(&self, key: impl Into<Key>) -> Keyed<'_> {
+        Keyed { router: self, key: key.into() }
+    }
+
+    /// Waits for the first word on the service, as `send` does.
+    pub(crate) async fn loaded(&self) -> Result<(), SendError> {
+        let deadline = self.runtime.settings.agent.resolve_timeout;
+        match self.ready(deadline).await {
+            Ok(_) => Ok(()),
+            Err(timeout) => Err(SendError::Unresolved(timeout)),
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("name", &self.core.name).finish_non_exhaustive()
+    }
+}
+
+/// The stream behind [`Router::watch`].
+struct RouterEvents(Inbox);
+
+impl Stream for RouterEvents {
+    type Item = Event;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Event>> {
+        self.0.poll_recv(cx).map(|delivery| match delivery? {
+            Delivery::Event(event) => Some(event),
+            Delivery::Message(_) => unreachable!("invariant: nobody sends to a watch"),
+        })
+    }
+}
+
+/// What all clones of a router share.
+#[derive(Debug)]
+pub(crate) struct RouterCore {
+    pub(crate) name: ServiceName,
+    pub(crate) selector: SelectorSlot,
+    pub(crate) view: ArcSwap<View>,
+    changed: watch::Sender<()>,
+    /// How many changes of the membership wait for a new view; who raises it from 0 builds.
+    stale: AtomicU32,
+}
+
+impl RouterCore {
+    pub(crate) fn new(name: ServiceName, selector: SelectorSlot) -> Self {
+        let view = ArcSwap::from_pointee(View::loading(&selector));
+        let (changed, _) = watch::channel(());
+        Self { name, selector, view, changed, stale: AtomicU32::new(0) }
+    }
+
+    /// Builds a new view with `members`, and again while the membership changed meanwhile. Runs
+    /// plugin code, so call it with no lock held. Of several callers one builds for all.
+    pub(crate) fn rebuild(&self, mut make: impl FnMut(&SelectorSlot) -> View) {
+        if self.stale.fetch_add(1, SeqCst) > 0 {
+            return;
+        }
+        loop {
+            let seen = self.stale.load(SeqCst);
+            self.view.store(Arc::new(make(&self.selector)));
+            self.changed.send_replace(());
+            if self.stale.compare_exchange(seen, 0, SeqCst, SeqCst).is_ok() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What all parts of one agent share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
+use skymesh_transport::{OutboxConfig, ReadConfig};
+use skymesh_types::{AgentId, AppId, Handle, ServiceName};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{AgentConfig, ServicesConfig};
+use crate::counters::Counters;
+use crate::directory::Directory;
+use crate::pings::Pings;
+use crate::router::Router;
+use crate::send::SendError;
+use crate::uplink::Command;
+
+/// The configuration that the agent runs by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) agent: AgentConfig,
+    pub(crate) services: ServicesConfig,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) settings: Settings,
+    pub(crate) app: AppId,
+    pub(crate) agent: AgentId,
+    /// Where peers reach this agent.
+    pub(crate) address: Arc<str>,
+    pub(crate) host: PluginHost,
+    /// Every codec that is configured for any service: what this agent can decode.
+    pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) directory: Directory,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) uplink: mpsc::Sender<Command>,
+    /// All tasks of the agent; a graceful stop waits for them.
+    pub(crate) tasks: TaskTracker,
+    /// The agent stops: nothing new is accepted, tasks finish.
+    pub(crate) stopping: CancellationToken,
+    /// The agent is off the mesh: connections end.
+    pub(crate) stopped: CancellationToken,
+    pub(crate) pings: Pings,
+    /// How the nameserver was reached last.
+    pub(crate) contact: watch::Sender<Contact>,
+    /// Connections that peers hold to this agent.
+    pub(crate) inbound: AtomicUsize,
+    started: Instant,
+}
+
+/// How it goes with the nameserver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// Not known yet.
+    Trying,
+    /// The last attempt failed.
+    Failed(String),
+    /// It is there.
+    Made,
+}
+
+/// No message for so long, and nothing unread: the agent counts as drained.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// What a runtime is made of, beside what it makes itself.
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) app: AppId,
+    pub(crate) address: Arc<str>,
+    pub(crate) host: PluginHost,
+    pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) uplink: mpsc::Sender<Command>,
+}
+
+impl Runtime {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { settings, app, address, host, codecs, uplink } = parts;
+        Arc::new(Self {
+            settings,
+            app,
+            agent: AgentId::new(entropy() | 1).expect("invariant: the last bit is set"),
+            address,
+            host,
+            codecs,
+            directory: Directory::default(),
+            counters: Arc::default(),
+            uplink,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            pings: Pings::default(),
+            contact: watch::Sender::new(Contact::Trying),
+            inbound: AtomicUsize::new(0),
+            started: Instant::now(),
+        })
+    }
+
+    /// Time since the agent started: the clock of its sans-io parts.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The router of `name`, made and watched if there is none yet.
+    pub(crate) fn router(self: &Arc<Self>, name: &ServiceName) -> Result<Router, SendError> {
+        if let Some(core) = self.directory.router(name) {
+            return Ok(Router { runtime: Arc::clone(self), core });
+        }
+        if !name.is_in(&self.app) {
+            let app = self.app.to_string();
+            return Err(SendError::ForeignApp { name: name.clone(), app });
+        }
+        let (core, new) = self.directory.open_router(name, self.selector_for(name)?);
+        if new {
+            self.command(Command::Watch(name.clone()));
+        }
+        Ok(Router { runtime: Arc::clone(self), core })
+    }
+
+    /// Takes an instance off the mesh, without waiting for an answer.
+    pub(crate) fn forget(&self, handle: Handle) {
+        self.directory.remove_local(handle);
+        self.command(Command::Forget(handle));
+    }
+
+    /// Commands the uplink from where nothing can wait.
+    fn command(&self, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.uplink.try_send(command) {
+            let uplink = self.uplink.clone();
+            self.tasks.spawn(async move { uplink.send(command).await });
+        }
+    }
+
+    fn selector_for(&self, name: &ServiceName) -> Result<SelectorSlot, SendError> {
+        match self.settings.services.find(name, |service| service.selector.as_ref()) {
+            None => Ok(SelectorSlot::builtin()),
+            Some(strategy) => self.host.selector(strategy).map_err(|error| SendError::Strategy {
+                name: name.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Waits until no message has come for a while and every inbox is read.
+    pub(crate) async fn quiet(&self) {
+        let mut ticks = tokio::time::interval(QUIET);
+        let mut seen = None;
+        while self.inbound.load(SeqCst) > 0 {
+            ticks.tick().await;
+            let received = self.counters.messages_received.get();
+            let unread = self.directory.locals().iter().any(|queue| !queue.is_read());
+            if seen.replace(received) == Some(received) && !unread {
+                return;
+            }
+        }
+    }
+
+    /// Id of the codec configured for a service.
+    pub(crate) fn codec_for(&self, name: &ServiceName) -> Option<String> {
+        let strategy = self.settings.services.find(name, |service| service.codec.as_ref())?;
+        Some(strategy.id().to_owned())
+    }
+
+    pub(crate) fn codec_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.codecs.keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    pub(crate) fn read_config(&self) -> ReadConfig {
+        let mut read = ReadConfig::default();
+        read.max_frame_bytes = self.settings.agent.max_frame_bytes;
+        read
+    }
+
+    pub(crate) fn outbox_config(&self) -> OutboxConfig {
+        let mut outbox = OutboxConfig::default();
+        outbox.buffer_bytes = self.settings.agent.outbox_bytes;
+        outbox.max_frame_bytes = self.settings.agent.max_frame_bytes;
+        outbox
+    }
+}
+
+/// 64 bits from the operating system.
+pub(crate) fn entropy() -> u64 {
+    getrandom::u64().expect("invariant: the operating system gives random bytes")
+}
+
+/// A handle for a new incarnation: random, so that none is ever used twice.
+pub(crate) fn new_handle() -> Handle {
+    Handle::new(entropy() | 1).expect("invariant: the last bit is set")
+}

@@ -1,0 +1,139 @@
+//! Sending: the way from `send` to the wire, and what may become of a message there.
+
+use std::sync::Arc;
+
+use skymesh_types::{Handle, ServiceName, ServiceUrl, UrlError};
+use skymesh_wire::Envelope;
+
+use crate::destination::{Destination, NoRoute};
+use crate::peer::{NotPosted, Post, Refusal};
+use crate::router::ReadyTimeout;
+use crate::runtime::Runtime;
+use crate::sender::Sender;
+
+/// Why a message was not accepted. Nothing of it is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The service has no instance.
+    #[error("{0} has no instance")]
+    NoInstance(ServiceName),
+    /// The service has no such instance.
+    #[error("{0} is not online")]
+    UnknownInstance(ServiceUrl),
+    /// No instance with that handle is known here: it is gone, or neither watched nor heard from.
+    #[error("{0:?} is unknown here: that incarnation is gone, or its service is not watched")]
+    UnknownHandle(Handle),
+    /// Nothing is known of the service yet. `send` waits for it, `try_send` does not.
+    #[error("nothing was heard of {0} yet; `send` waits for it")]
+    Loading(ServiceName),
+    /// Nothing was heard of the service in time.
+    #[error(transparent)]
+    Unresolved(ReadyTimeout),
+    /// The destination's window or the connection's buffer is used up. `send` waits for room.
+    #[error("no room towards the destination; `send` waits for it")]
+    Full,
+    /// The frame would be over the limit.
+    #[error("a message of {bytes} bytes is over agent.max_frame_bytes = {limit}")]
+    TooLarge {
+        /// The payload.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The codec refused it.
+    #[error("the codec refused the message: {0}")]
+    Codec(String),
+    /// The destination lives in this process and its inbox is at its hard limit.
+    #[error("the destination's inbox is at its hard limit")]
+    InboxFull,
+    /// The destination (or its process) is gone.
+    #[error("the destination is gone")]
+    Gone,
+    /// The sending instance is no longer registered.
+    #[error("the sending instance is no longer registered")]
+    NotRegistered,
+    /// The service belongs to another app.
+    #[error("{name} is not in this process's app `{app}`; apps do not see each other")]
+    ForeignApp {
+        /// The service.
+        name: ServiceName,
+        /// This process's app.
+        app: String,
+    },
+    /// The strategies configured for the service can't be loaded.
+    #[error("strategies of {name}: {reason}")]
+    Strategy {
+        /// The service.
+        name: ServiceName,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The text is no URL or name.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+}
+
+/// Posts `envelope`, without waiting.
+pub(crate) fn try_deliver(
+    runtime: &Arc<Runtime>,
+    sender: &Sender,
+    to: &(impl Destination + ?Sized),
+    envelope: Envelope<'_>,
+) -> Result<(), SendError> {
+    let post = Post { sender, envelope };
+    match to.target().with_route(runtime, |route| route.post(&post)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
+            Err(SendError::Full)
+        }
+        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
+        Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, &post, refusal)),
+        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+        Err(NoRoute::Never(error)) => Err(error),
+    }
+}
+
+/// Posts `envelope`, and waits for the first word on the name and for room. Cancel safe: a dropped
+/// future has sent nothing, or everything.
+pub(crate) async fn deliver(
+    runtime: &Arc<Runtime>,
+    sender: &Sender,
+    to: &(impl Destination + ?Sized),
+    envelope: Envelope<'_>,
+) -> Result<(), SendError> {
+    let post = Post { sender, envelope };
+    loop {
+        match to.target().with_route(runtime, |route| route.post(&post)) {
+            // Lets the connection's writer run now and then in a loop that never has to wait.
+            Ok(Ok(())) => {
+                tokio::task::coop::consume_budget().await;
+                return Ok(());
+            }
+            Ok(Err(NotPosted::NoRoom(lane))) => lane.room().await,
+            Ok(Err(NotPosted::Busy(link))) => {
+                // An error means that the link is gone; the next round finds another.
+                let _ = link.outbox().writable().await;
+            }
+            Ok(Err(NotPosted::Broken)) => tokio::task::yield_now().await,
+            Ok(Err(NotPosted::Gone)) => return Err(SendError::Gone),
+            Ok(Err(NotPosted::Refused(refusal))) => return Err(refused(runtime, &post, refusal)),
+            Err(NoRoute::Loading(router)) => router.loaded().await?,
+            Err(NoRoute::Never(error)) => return Err(error),
+        }
+    }
+}
+
+#[cold]
+fn refused(runtime: &Runtime, post: &Post<'_>, refusal: Refusal) -> SendError {
+    match refusal {
+        Refusal::Closed => SendError::Gone,
+        Refusal::InboxFull => SendError::InboxFull,
+        Refusal::SourceOffline => SendError::NotRegistered,
+        Refusal::TooLarge => SendError::TooLarge {
+            bytes: post.envelope.payload.len(),
+            limit: runtime.settings.agent.max_frame_bytes,
+        },
+        Refusal::Codec(reason) => SendError::Codec(reason),
+    }
+}

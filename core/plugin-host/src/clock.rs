@@ -25,7 +25,7 @@ static TICKER: OnceLock<Option<Thread>> = OnceLock::new();
 
 /// Nanoseconds from an arbitrary zero, never decreasing, out of date by a few milliseconds at most.
 #[inline]
-pub(crate) fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     if STATE.load(Ordering::Relaxed) != READ {
         return note_read();
     }

@@ -37,7 +37,7 @@ pub enum PluginLoadError {
     },
     /// No library offers that id, and there is none of the conventional name.
     #[error(
-        "{kind} `{id}`{} not found; no loaded library offers it, and there is no library `{library}` in {}{}",
+        "{kind} `{id}`{} not found; no loaded library offers it, and there is no library `skymesh_{kind}_{id}` in {}{}",
         requirement(.version.as_ref()), folders(.searched), suggestion(.nearest.as_deref())
     )]
     PluginNotFound {
@@ -45,8 +45,6 @@ pub enum PluginLoadError {
         kind: PluginKind,
         /// As configured.
         id: String,
-        /// The library of the conventional name.
-        library: String,
         /// What was asked of its version.
         version: Option<VersionReq>,
         /// Where it was looked for.

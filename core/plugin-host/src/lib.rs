@@ -31,6 +31,7 @@ mod slot;
 mod supervision;
 mod thread;
 
+pub use clock::now_ns as coarse_now_ns;
 pub use codec_slot::CodecSlot;
 pub use config::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
 pub use error::PluginLoadError;

@@ -60,7 +60,6 @@ impl PluginHost {
             None => Err(PluginLoadError::PluginNotFound {
                 kind,
                 id: id.into(),
-                library,
                 version: version.cloned(),
                 searched: self.search.folders(),
                 nearest: self.nearest_id(kind, id),

@@ -1,0 +1,20 @@
+//! Loads real libraries, as a process does: those of the fixtures, which cargo builds into the
+//! folder of this very test.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, not in a #[test] themselves")]
+
+#[path = "plugins/fixture.rs"]
+mod fixture;
+
+#[path = "plugins/calls.rs"]
+mod calls;
+#[path = "plugins/exchange.rs"]
+mod exchange;
+#[path = "plugins/fallback.rs"]
+mod fallback;
+#[path = "plugins/linking.rs"]
+mod linking;
+#[path = "plugins/loading.rs"]
+mod loading;
+#[path = "plugins/refusal.rs"]
+mod refusal;

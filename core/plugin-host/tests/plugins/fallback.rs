@@ -1,0 +1,86 @@
+//! Plugins that panic and lie: every pick is served all the same, and too many failures end in
+//! quarantine.
+
+use std::time::Duration;
+
+use serde_json::json;
+use skymesh_plugin_host::{
+    PluginHost, PluginState, PluginsConfig, QuarantineConfig, SelectorSlot, SlotHealth,
+};
+
+use crate::fixture::{Folder, members, strategy};
+
+fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginHost, SelectorSlot) {
+    let host = PluginHost::new(PluginsConfig {
+        quarantine: QuarantineConfig { failures, window: Duration::from_secs(3600) },
+        dirs: Vec::new(),
+        ..folder.config()
+    })
+    .unwrap();
+    let slot = host.selector(&strategy("skymesh_fixture_unruly/unruly", config)).unwrap();
+    (host, slot)
+}
+
+#[test]
+fn a_failing_pick_is_served_by_a_healthy_instance() {
+    for mischief in ["panic_in_call", "out_of_view", "largest_index"] {
+        let folder = Folder::new();
+        let (_host, slot) = unruly(&folder, json!({"mischief": mischief, "every": 2}), 1000);
+        let mut members = members(4);
+        members[0].suspect = true;
+        members[3].suspect = true;
+        let prepared = slot.prepare(members);
+        let picks: Vec<usize> = (0..200).map(|_| prepared.pick(None).unwrap()).collect();
+        // Every second pick is the plugin's own, index 0; the others are the built-in's.
+        let (own, served): (Vec<_>, Vec<_>) =
+            picks.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+        assert!(own.iter().all(|(_, index)| **index == 0), "{mischief}: {own:?}");
+        assert!(served.iter().all(|(_, index)| [1, 2].contains(index)), "{mischief}: {served:?}");
+        assert!((1..=2).all(|index| served.iter().any(|(_, picked)| **picked == index)));
+        let strategy = "skymesh_fixture_unruly/unruly 0.1.0".to_owned();
+        assert_eq!(slot.health(), SlotHealth::Healthy { strategy, failures: 100 }, "{mischief}");
+    }
+}
+
+#[test]
+fn too_many_failures_end_in_quarantine_and_an_exchange_ends_that() {
+    let folder = Folder::new();
+    let (host, slot) = unruly(&folder, json!({"mischief": "panic_in_call"}), 3);
+    let prepared = slot.prepare(members(4));
+    for pick in 1..=2 {
+        assert!(prepared.pick(None).is_some());
+        assert!(!slot.health().is_degraded(), "after {pick}");
+    }
+    for _ in 0..100 {
+        assert!(prepared.pick(None).is_some_and(|index| index < 4));
+    }
+    let strategy_name = "skymesh_fixture_unruly/unruly 0.1.0".to_owned();
+    let quarantined = SlotHealth::Quarantined { strategy: strategy_name, failures: 3 };
+    assert_eq!(slot.health(), quarantined, "the plugin is not called any more");
+    let states: Vec<_> = host.report().into_iter().map(|row| row.state).collect();
+    assert!(states.contains(&PluginState::Quarantined), "{states:?}");
+    // A new membership does not end it.
+    assert!(slot.prepare(members(2)).pick(None).is_some());
+    assert_eq!(slot.health(), quarantined);
+
+    host.exchange_selector(&slot, &strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
+    assert!(!slot.health().is_degraded());
+    let again = slot.prepare_roster(prepared.roster().clone());
+    assert_eq!(again.pick(None), Some(0));
+    assert!(again.version() > prepared.version());
+}
+
+#[test]
+fn panics_outside_of_the_message_path_are_survived_too() {
+    let folder = Folder::new();
+    let (host, slot) = unruly(&folder, json!({"mischief": "panic_in_prepare"}), 1000);
+    let prepared = slot.prepare(members(3));
+    assert!(prepared.pick(None).is_some_and(|index| index < 3));
+    assert!(matches!(slot.health(), SlotHealth::Healthy { failures: 1, .. }));
+
+    let dropping = json!({"mischief": "panic_in_drop"});
+    host.exchange_selector(&slot, &strategy("unruly", dropping)).unwrap();
+    drop(slot.prepare(members(3)));
+    host.exchange_selector(&slot, &strategy("unruly", json!({}))).unwrap();
+    assert_eq!(slot.prepare(members(3)).pick(None), Some(0));
+}

@@ -1,1 +1,4 @@
-//! Placeholder until its content comes.
+//! skymesh: a proxyless service mesh.
+
+pub mod config;
+pub mod log;

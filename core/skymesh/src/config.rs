@@ -1,0 +1,158 @@
+//! The whole configuration of a process: one TOML file, the environment over it, code over both.
+//!
+//! Each table belongs to the crate that acts on it; here they are only put together, read and
+//! checked. A documented file with every key at its default is `core/skymesh/skymesh.toml`.
+
+mod document;
+mod error;
+mod key;
+mod known;
+mod read;
+mod variables;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use skymesh_agent::config::{AgentConfig, ServicesConfig};
+use skymesh_agent::{Agent, AgentBuilder};
+use skymesh_nameserver::NameserverConfig;
+use skymesh_plugin_host::PluginsConfig;
+
+use crate::log::LogConfig;
+use document::Document;
+pub use error::{ConfigError, Fault, KeyError, Origin};
+pub use key::KeyPath;
+use read::Layers;
+
+/// Everything that a configuration file can say. A nameserver and its agents may share one file:
+/// each process uses the tables that concern it.
+///
+/// Every key has a default, so an empty file is a configuration. Unknown keys are errors. All keys
+/// need a restart unless their own documentation says otherwise.
+///
+/// # From where
+/// Later ones win: the defaults, the file, the environment, and what code assigns to the fields.
+/// An environment variable is called `SKYMESH_`, then the key in upper case with `__` between its
+/// levels: `SKYMESH_AGENT__NAMESERVER=10.0.0.1:9100`. Its value is a number, `true`, `false`,
+/// `[a, b]`, or else text; text that looks like a number is written with quotes: `'"42"'`.
+/// Variables without a `__` are not looked at: container platforms set `SKYMESH_SERVICE_HOST` and
+/// the like. Tables under `[services]` have dots in their names and so can't be set that way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[log]`: what this process logs, and how.
+    pub log: LogConfig,
+    /// `[nameserver]`: for the process that is the nameserver.
+    pub nameserver: NameserverConfig,
+    /// `[agent]`: for every other process.
+    pub agent: AgentConfig,
+    /// `[plugins]`: where libraries come from and how far they are trusted.
+    pub plugins: PluginsConfig,
+    /// `[services."app.env.service"]`: how this process treats which services.
+    pub services: ServicesConfig,
+}
+
+impl Config {
+    /// Reads a file, and the environment over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names everything that is wrong, with the line or variable that says it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let document = Document::open(path.as_ref())?;
+        Self::from_layers(Layers::new(Some(document), std::env::vars_os()))
+    }
+
+    /// As [`load`](Self::load); without a file, the defaults and the environment over them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
+        match path {
+            Some(path) => Self::load(path),
+            None => Self::from_layers(Layers::new(None, std::env::vars_os())),
+        }
+    }
+
+    /// Reads the text of a file; the environment is not looked at.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse("configuration", text.to_owned())?;
+        Self::from_layers(Layers::new(Some(document), []))
+    }
+
+    fn from_layers(layers: Layers) -> Result<Self, ConfigError> {
+        let config: Self = layers.read()?;
+        let wrong = config.out_of_range();
+        if wrong.is_empty() {
+            return Ok(config);
+        }
+        let place = |(key, reason): (KeyPath, String)| KeyError {
+            origin: layers.origin(&key),
+            fault: Fault::Refused { reason },
+            key,
+        };
+        Err(ConfigError::keys(wrong.into_iter().map(place).collect()))
+    }
+
+    /// Checks ranges and relations between keys, e.g. after code has changed some. Reading a file
+    /// does it by itself.
+    ///
+    /// # Errors
+    /// [`ConfigError::Keys`] with the first fault of each table.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let fault = |(key, reason)| KeyError {
+            key,
+            origin: Origin::Code,
+            fault: Fault::Refused { reason },
+        };
+        match self.out_of_range() {
+            wrong if wrong.is_empty() => Ok(()),
+            wrong => Err(ConfigError::keys(wrong.into_iter().map(fault).collect())),
+        }
+    }
+
+    /// The first fault of each table.
+    fn out_of_range(&self) -> Vec<(KeyPath, String)> {
+        let log =
+            self.log.validate().map_err(|error| (KeyPath::of("log.level"), error.to_string()));
+        let nameserver = self.nameserver.validate().map_err(|error| {
+            let reason = format!("{} is out of range: it must be {}", error.value, error.range);
+            (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
+        });
+        let out_of_range = |error: skymesh_agent::config::RangeError| {
+            let reason = format!("{} is out of range: {}", error.value, error.expected);
+            (KeyPath::of(&error.key), reason)
+        };
+        let agent = self.agent.validate().map_err(out_of_range);
+        let services = self.services.validate(&self.agent.inbox).map_err(out_of_range);
+        [log, nameserver, agent, services].into_iter().filter_map(Result::err).collect()
+    }
+
+    /// What to start an agent with: this configuration's tables `[agent]`, `[services]` and
+    /// `[plugins]`.
+    pub fn agent_builder(&self) -> AgentBuilder {
+        Agent::builder()
+            .config(self.agent.clone())
+            .services(self.services.clone())
+            .plugins(self.plugins.clone())
+    }
+
+    /// The configuration as the text of a file. Keys that have no value are left out.
+    ///
+    /// # Errors
+    /// If a plugin's own table holds what TOML can't say, such as a null.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+
+    /// Every key that a file may have, as a path with its tables; those of a service stand under
+    /// the pattern `*.*.*`, those of a list under index 0.
+    pub fn keys() -> Vec<KeyPath> {
+        known::keys::<Self>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

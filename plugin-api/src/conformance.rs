@@ -37,6 +37,9 @@ fn check_declaration<T>(
         .unwrap_or_else(|error| panic!("{id}: CONFIG_SCHEMA is not JSON: {error}"));
     assert!(schema.is_object(), "{id}: CONFIG_SCHEMA must be a JSON object");
 
+    let made =
+        make(config).unwrap_or_else(|error| panic!("{id}: refused its config {config}: {error}"));
+
     let mut table: Value = serde_json::from_str(config)
         .unwrap_or_else(|error| panic!("{id}: the test's config is not JSON: {error}"));
     table["no_such_key_of_any_plugin"] = json!(1);
@@ -50,7 +53,7 @@ fn check_declaration<T>(
             );
         }
     }
-    make(config).unwrap_or_else(|error| panic!("{id}: refused its config {config}: {error}"))
+    made
 }
 
 /// SplitMix64: the suites' own randomness, the same in every run.

@@ -188,3 +188,7 @@ fn api_version(origin: &Path, plugin: &str) -> PluginLoadError {
         host: skymesh_plugin_api::API_VERSION.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod layout_tests;

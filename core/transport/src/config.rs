@@ -54,11 +54,12 @@ pub struct OutboxConfig {
     /// of frames, higher means one more hop to the writer task for frames sent now and then.
     pub idle_gap: Duration,
     /// Waiting bytes at which the pushing thread writes itself instead of leaving it to the writer
-    /// task. Default 64 KiB: one write of that size costs little more than the copy, and the bytes
-    /// are still in the processor's cache.
+    /// task. Default 128 KiB: enough to spread the cost of a write, and still in the processor's
+    /// second-level cache.
     pub write_mark_bytes: usize,
-    /// Memory that each of the two buffers may keep once all is written. Default 128 KiB; what a
-    /// burst took beyond it is freed. Owners of thousands of mostly idle connections want less.
+    /// Memory that each of the two buffers may keep for ever. Default 256 KiB; what a burst took
+    /// beyond it is freed after a second without writes. Owners of thousands of mostly idle
+    /// connections want less.
     pub keep_bytes: usize,
 }
 
@@ -69,8 +70,8 @@ impl Default for OutboxConfig {
             control_bytes: 64 * 1024,
             max_frame_bytes: limits::FRAME_BYTES,
             idle_gap: Duration::from_micros(5),
-            write_mark_bytes: 64 * 1024,
-            keep_bytes: 128 * 1024,
+            write_mark_bytes: 128 * 1024,
+            keep_bytes: 256 * 1024,
         }
     }
 }

@@ -7,23 +7,31 @@
 //! in `write`.
 
 mod buffer;
+mod phase;
 mod unwritten;
 mod write;
 mod writer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
 use crate::config::OutboxConfig;
-use buffer::{Buffer, Phase, Refused, Share};
+use buffer::{Buffer, Share, Turn};
+use phase::{Phase, Refused};
 use write::Socket;
 
-pub use buffer::{CloseReason, OutboxStats};
+pub use buffer::OutboxStats;
+pub use phase::CloseReason;
 pub use unwritten::Unwritten;
 pub use writer::{WriteEnd, Writer};
+
+/// Part of tokio's budget (128 in all) that a task pays per [`Turn`]: it yields every fourth turn, or
+/// earlier if it has spent its budget on other things as well.
+const TURN_BUDGET: usize = 32;
 
 /// Why nothing was pushed just now.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -69,7 +77,7 @@ pub enum PushError {
 #[derive(Debug)]
 struct Shared {
     /// Held for the append of a frame and for bookkeeping, never during a write.
-    buffer: Mutex<Buffer>,
+    buffer: Mutex<Buffer<Socket>>,
     /// Tells the writer task that there is work.
     work: Notify,
     /// Tells those who wait, one after the other, that there is room.
@@ -81,7 +89,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
+    fn lock(&self) -> MutexGuard<'_, Buffer<Socket>> {
         // A panic while appending was cleaned up by the buffer itself; nothing is ever half done.
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +135,8 @@ impl Outbox {
     /// [`TryPushError`]; nothing was pushed then, and `append` may not have been called.
     #[inline]
     pub fn try_push(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), TryPushError> {
-        Ok(self.append(Share::Messages, append).map_err(|(refused, _)| refused)?)
+        self.append(Share::Messages, append).map_err(|(refused, _)| refused)?;
+        Ok(())
     }
 
     /// As [`try_push`](Self::try_push), but waits while the outbox is full; those who wait are served
@@ -138,9 +147,14 @@ impl Outbox {
     /// # Errors
     /// [`PushError`]; nothing was pushed then.
     pub async fn push(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
-        consume_budget().await;
         let refused = match self.append(Share::Messages, append) {
-            Ok(()) => return Ok(()),
+            Ok(Turn::GoesOn) => return Ok(()),
+            Ok(Turn::Pays) => {
+                for _ in 0..TURN_BUDGET {
+                    consume_budget().await;
+                }
+                return Ok(());
+            }
             Err((Refused::Full { .. }, Some(append))) => return self.push_later(append).await,
             Err((refused, _)) => refused,
         };
@@ -154,7 +168,9 @@ impl Outbox {
     /// [`PushError`]. A peer that lets `control_bytes` of them pile up is not reading at all: the
     /// connection is closed with [`CloseReason::ControlOverrun`], and this says so.
     pub fn push_control(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
-        let Err((refused, _)) = self.append(Share::Control, append) else { return Ok(()) };
+        let Err((refused, _)) = self.append(Share::Control, append) else {
+            return Ok(());
+        };
         if matches!(refused, Refused::Full { .. }) {
             self.shared.set_phase(Phase::Aborting(CloseReason::ControlOverrun));
         }
@@ -226,16 +242,16 @@ impl Outbox {
         &self,
         share: Share,
         append: F,
-    ) -> Result<(), (Refused, Option<F>)> {
+    ) -> Result<Turn, (Refused, Option<F>)> {
         let mut buffer = self.shared.lock();
         if let Err(refused) = buffer.check(share) {
             return Err((refused, Some(append)));
         }
-        match buffer.append(share, append) {
-            Ok(next) => {
+        match buffer.append(share, Instant::now, append) {
+            Ok((next, turn)) => {
                 drop(buffer);
                 self.shared.follow_up(next);
-                Ok(())
+                Ok(turn)
             }
             Err(refused) => Err((refused, None)),
         }
@@ -251,7 +267,7 @@ impl Outbox {
             // Listening comes before looking, or the room made in between would go unheard.
             room.as_mut().enable();
             match self.append(Share::Messages, append) {
-                Ok(()) => {
+                Ok(_) => {
                     waiting.pass_on();
                     return Ok(());
                 }

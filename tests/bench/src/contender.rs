@@ -12,12 +12,12 @@ use crate::run::{Run, Tally};
 pub(crate) trait Contender {
     fn name(&self) -> &'static str;
 
-    /// Receives all messages of `run`, giving each to `tally.verify`. Calls `ready` with what the
-    /// sender needs to find it, once it can be sent to.
-    fn receive(&self, run: &Run, tally: &mut Tally, ready: &mut dyn FnMut(&str));
+    /// Receives all messages of `run`, giving each to `tally.verify`, and gives the tally back.
+    /// Calls `ready` with what the sender needs to find it, once it can be sent to.
+    fn receive(&self, run: Run, tally: Tally, ready: fn(&str)) -> Tally;
 
-    /// Sends all messages of `run` to `address`, numbered by `tally.next`.
-    fn send(&self, run: &Run, tally: &mut Tally, address: &str);
+    /// Sends all messages of `run` to `address`, numbered by `tally.next`, and gives the tally back.
+    fn send(&self, run: Run, tally: Tally, address: &str) -> Tally;
 }
 
 fn all() -> Vec<Box<dyn Contender>> {

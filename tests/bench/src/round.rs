@@ -105,11 +105,11 @@ pub(crate) fn play(arguments: &[String]) -> Result<(), String> {
         threads: number(threads)? as usize,
     };
     let contender = contender::named(name)?;
-    let mut tally = Tally::new(&run);
-    match role.as_str() {
-        "send" => contender.send(&run, &mut tally, address),
-        _ => contender.receive(&run, &mut tally, &mut |address| say(address)),
-    }
+    let tally = Tally::new(&run);
+    let tally = match role.as_str() {
+        "send" => contender.send(run, tally, address),
+        _ => contender.receive(run, tally, say),
+    };
     let Measured { messages, nanos, cpu_nanos } = tally.measured();
     say(&format!("{messages} {nanos} {cpu_nanos}"));
     Ok(())

@@ -23,14 +23,22 @@ impl Run {
         self.messages / 10
     }
 
-    /// A tokio runtime as a user would have it.
-    pub(crate) fn runtime(&self) -> tokio::runtime::Runtime {
+    /// Runs a role as a task on a tokio runtime, as services run; not on the main thread, which
+    /// tokio has to wake from outside.
+    pub(crate) fn task<T: Send + 'static>(
+        &self,
+        role: impl Future<Output = T> + Send + 'static,
+    ) -> T {
         let mut builder = match self.threads {
             0 | 1 => tokio::runtime::Builder::new_current_thread(),
             _ => tokio::runtime::Builder::new_multi_thread(),
         };
-        builder.worker_threads(self.threads.max(1)).enable_all();
-        builder.build().expect("a tokio runtime starts")
+        let runtime = builder
+            .worker_threads(self.threads.max(1))
+            .enable_all()
+            .build()
+            .expect("a tokio runtime starts");
+        runtime.block_on(async { tokio::spawn(role).await.expect("a role does not panic") })
     }
 }
 

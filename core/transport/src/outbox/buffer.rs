@@ -1,41 +1,15 @@
 //! The rules of the outbox, without sockets, tasks or a clock of its own: what is accepted, who
 //! writes next, what is left over.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use skymesh_wire::HEADER_BYTES;
 
-use super::Socket;
+use super::phase::{CloseReason, Phase, Refused};
 use super::unwritten::Unwritten;
 use crate::config::OutboxConfig;
-
-/// Why a connection takes no more frames.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// This side closed it; everything accepted was written.
-    Closed,
-    /// This side gave it up, or its writer was dropped.
-    Aborted,
-    /// More control frames piled up than the peer may leave unread.
-    ControlOverrun,
-    /// Writing failed.
-    Failed(Arc<io::Error>),
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("closed by this side"),
-            Self::Aborted => f.write_str("given up by this side"),
-            Self::ControlOverrun => f.write_str("the peer does not read: control frames piled up"),
-            Self::Failed(error) => write!(f, "connection broke while writing: {error}"),
-        }
-    }
-}
 
 /// Counters of one outbox since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,29 +23,11 @@ pub struct OutboxStats {
     pub bytes: u64,
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Phase {
-    Open,
-    /// Writing what was accepted.
-    Closing,
-    /// The writer is to end at once.
-    Aborting(CloseReason),
-    /// The writer has ended.
-    Ended(CloseReason),
-}
-
 /// Whose share of the buffer a push takes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Share {
     Messages,
     Control,
-}
-
-#[derive(Debug)]
-pub(super) enum Refused {
-    Full { buffered: usize },
-    Closed(CloseReason),
-    TooLarge { length: usize, limit: usize },
 }
 
 /// What has to follow a push or a write, outside the lock.
@@ -80,6 +36,20 @@ pub(super) enum Next {
     Nothing,
     WakeWriter,
     WriteInPlace,
+}
+
+/// Bytes pushed that make one turn: some 50 us of a pushing thread.
+const TURN_BYTES: usize = 128 * 1024;
+
+/// A write of a lone frame costs a thread as much time as pushing this many bytes.
+const LONE_WRITE_BYTES: usize = 8 * 1024;
+
+/// Whether a pushing task, which never has to wait while there is room, is to let others run.
+/// Counted for all who push to one outbox together, so each pays in proportion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    GoesOn,
+    Pays,
 }
 
 /// Who writes.
@@ -104,8 +74,9 @@ impl Batch {
     }
 }
 
+/// The state of an outbox. `S` is the socket, which is only kept here for those who write.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(super) struct Buffer<S> {
     config: OutboxConfig,
     phase: Phase,
     /// Whole frames that no write has taken yet.
@@ -117,19 +88,23 @@ pub(super) struct Buffer {
     batch_left: usize,
     batch_control: usize,
     /// There is a connection.
-    pub(super) socket: Option<Arc<Socket>>,
+    pub(super) socket: Option<Arc<S>>,
     /// A write runs.
     busy: bool,
     /// The socket took no more; the writer task waits until it does.
     blocked: bool,
     /// The writer task was woken and has not looked yet.
     woken: bool,
+    /// The writer task knows that a burst left memory behind.
+    burst_watched: bool,
     last_write: Option<Instant>,
+    /// What the present turn has cost so far, in bytes.
+    turn: usize,
     pub(super) waiting: usize,
     stats: OutboxStats,
 }
 
-impl Buffer {
+impl<S> Buffer<S> {
     pub(super) fn new(config: OutboxConfig) -> Self {
         Self {
             config,
@@ -143,7 +118,9 @@ impl Buffer {
             busy: false,
             blocked: false,
             woken: false,
+            burst_watched: false,
             last_write: None,
+            turn: 0,
             waiting: 0,
             stats: OutboxStats::default(),
         }
@@ -160,7 +137,7 @@ impl Buffer {
     /// Whether a push of that share would be taken now.
     #[inline]
     pub(super) fn check(&self, share: Share) -> Result<(), Refused> {
-        self.check_open()?;
+        self.phase.check_open()?;
         let full = match share {
             Share::Messages => self.buffered() >= self.config.buffer_bytes,
             Share::Control => self.queued_control + self.batch_control >= self.config.control_bytes,
@@ -168,22 +145,14 @@ impl Buffer {
         if full { Err(Refused::Full { buffered: self.buffered() }) } else { Ok(()) }
     }
 
-    #[inline]
-    fn check_open(&self) -> Result<(), Refused> {
-        match &self.phase {
-            Phase::Open => Ok(()),
-            Phase::Closing => Err(Refused::Closed(CloseReason::Closed)),
-            Phase::Aborting(reason) | Phase::Ended(reason) => Err(Refused::Closed(reason.clone())),
-        }
-    }
-
-    /// Appends after [`check`](Self::check) agreed.
+    /// Appends after [`check`](Self::check) agreed. Reads the clock only if the outbox is idle.
     #[inline]
     pub(super) fn append(
         &mut self,
         share: Share,
+        clock: fn() -> Instant,
         append: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Next, Refused> {
+    ) -> Result<(Next, Turn), Refused> {
         let idle = self.buffered() == 0;
         let start = self.queue.len();
         let mut tail = Tail { queue: &mut self.queue, keep: start };
@@ -193,22 +162,33 @@ impl Buffer {
         drop(tail);
         let appended = self.queue.len() - start;
         if appended == 0 {
-            return Ok(Next::Nothing);
+            return Ok((Next::Nothing, Turn::GoesOn));
         }
         if share == Share::Control {
             self.queued_control += appended;
         }
-        Ok(self.after_push(idle))
+        let next = self.after_push(idle, clock);
+        self.turn += appended;
+        if idle && next == Next::WriteInPlace {
+            self.turn += LONE_WRITE_BYTES;
+        }
+        let turn = if self.turn < TURN_BYTES {
+            Turn::GoesOn
+        } else {
+            self.turn = 0;
+            Turn::Pays
+        };
+        Ok((next, turn))
     }
 
     #[inline]
-    fn after_push(&mut self, idle: bool) -> Next {
+    fn after_push(&mut self, idle: bool, clock: fn() -> Instant) -> Next {
         // Whoever writes now looks at the queue when done; a blocked socket wakes the writer task.
         if self.busy || self.blocked || self.socket.is_none() {
             return Next::Nothing;
         }
         let in_place = if idle {
-            self.last_write.is_none_or(|at| at.elapsed() >= self.config.idle_gap)
+            self.last_write.is_none_or(|at| clock() - at >= self.config.idle_gap)
         } else {
             self.buffered() >= self.config.write_mark_bytes
         };
@@ -223,7 +203,7 @@ impl Buffer {
     }
 
     /// There is a connection now; `greeting` goes out before everything else.
-    pub(super) fn attach(&mut self, socket: Arc<Socket>, greeting: Vec<u8>) {
+    pub(super) fn attach(&mut self, socket: Arc<S>, greeting: Vec<u8>) {
         self.socket = Some(socket);
         self.batch_left = greeting.len();
         self.batch = Batch { greeting: greeting.len(), bytes: greeting, written: 0 };
@@ -265,6 +245,10 @@ impl Buffer {
         now: Instant,
     ) -> Next {
         self.busy = false;
+        if self.phase.ended().is_some() {
+            // The writer was dropped meanwhile, and with it what was not written.
+            return Next::Nothing;
+        }
         self.last_write = Some(now);
         match result {
             Ok(written) => {
@@ -277,9 +261,7 @@ impl Buffer {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                if !matches!(self.phase, Phase::Aborting(_)) {
-                    self.phase = Phase::Aborting(CloseReason::Failed(Arc::new(error)));
-                }
+                self.phase.advance(Phase::Aborting(CloseReason::Failed(Arc::new(error))));
             }
         }
         if self.batch_left == 0 {
@@ -288,25 +270,35 @@ impl Buffer {
             batch = Batch { bytes: batch.bytes, ..Batch::default() };
         }
         self.batch = batch;
-        if self.buffered() == 0 {
-            self.free_burst();
-        }
         // The writer task goes on by itself.
-        let rest = self.buffered() > 0 || !matches!(self.phase, Phase::Open);
+        let rest = self.buffered() > 0
+            || !matches!(self.phase, Phase::Open)
+            || (self.holds_burst() && !self.burst_watched);
         if rest && by == By::Pusher { self.wake_writer() } else { Next::Nothing }
     }
 
-    fn free_burst(&mut self) {
-        for buffer in [&mut self.queue, &mut self.batch.bytes] {
-            if buffer.capacity() > self.config.keep_bytes {
-                *buffer = Vec::new();
-            }
+    /// Whether a burst left more memory behind than may be kept. The writer task then frees it, but
+    /// not before some quiet time: under a steady stream, every batch would have to grow anew.
+    pub(super) fn watch_burst(&mut self) -> bool {
+        self.burst_watched = self.holds_burst();
+        self.burst_watched
+    }
+
+    fn holds_burst(&self) -> bool {
+        self.queue.capacity().max(self.batch.bytes.capacity()) > self.config.keep_bytes
+    }
+
+    /// Frees what a burst left behind, unless bytes wait again.
+    pub(super) fn free_burst(&mut self) {
+        if self.buffered() == 0 && !self.busy {
+            self.queue = Vec::new();
+            self.batch.bytes = Vec::new();
         }
     }
 
     /// Whether so much has gone out that those who wait may go on.
     pub(super) fn is_drained(&self) -> Result<bool, Refused> {
-        self.check_open()?;
+        self.phase.check_open()?;
         Ok(self.buffered() <= self.config.buffer_bytes / 2)
     }
 
@@ -315,23 +307,12 @@ impl Buffer {
         self.waiting > 0 && self.buffered() <= self.config.buffer_bytes / 2
     }
 
-    /// Goes on towards the end; never back.
     pub(super) fn set_phase(&mut self, phase: Phase) {
-        let forward = match (&self.phase, &phase) {
-            (_, Phase::Ended(_)) => !matches!(self.phase, Phase::Ended(_)),
-            (Phase::Open, _) | (Phase::Closing, Phase::Aborting(_)) => true,
-            _ => false,
-        };
-        if forward {
-            self.phase = phase;
-        }
+        self.phase.advance(phase);
     }
 
     pub(super) fn ended(&self) -> Option<CloseReason> {
-        match &self.phase {
-            Phase::Ended(reason) => Some(reason.clone()),
-            _ => None,
-        }
+        self.phase.ended().cloned()
     }
 
     /// What was accepted and never (wholly) written. Leaves nothing behind.
@@ -368,3 +349,6 @@ fn check_frames(mut frames: &[u8], limit: usize) -> Result<(), Refused> {
     assert!(frames.is_empty(), "a push appended {} bytes that are no whole frame", frames.len());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

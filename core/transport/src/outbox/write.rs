@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use super::buffer::{By, CloseReason, Next};
+use super::buffer::{By, Next};
+use super::phase::CloseReason;
 
 /// What the outbox writes to.
 pub(super) type Socket = crate::connection::WriteHalf;

@@ -2,13 +2,19 @@
 //! it takes no more, and says in the end what was left over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
 
-use super::buffer::{By, CloseReason, Phase};
+use super::buffer::By;
+use super::phase::{CloseReason, Phase};
 use super::unwritten::Unwritten;
 use super::write::Step;
 use super::{Shared, Socket};
+
+/// How long nothing is written before the memory of a burst is freed.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How writing came to its end.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ impl Writer {
         let reason = loop {
             match self.shared.write_once(By::Writer) {
                 Step::Wrote => consume_budget().await,
-                Step::Idle => self.shared.work.notified().await,
+                Step::Idle => self.idle().await,
                 Step::Ended(reason) => break reason,
                 Step::Blocked => tokio::select! {
                     // An error shows in the next write as well.
@@ -52,7 +58,20 @@ impl Writer {
                 },
             }
         };
+        // Before anyone hears of the end: the last to drop the socket shuts it down.
+        drop(socket);
         self.end(reason)
+    }
+
+    /// Waits for work; frees the memory of a burst when it has been quiet for a while.
+    async fn idle(&self) {
+        let work = self.shared.work.notified();
+        if !self.shared.lock().watch_burst() {
+            return work.await;
+        }
+        if timeout(QUIET, work).await.is_err() {
+            self.shared.lock().free_burst();
+        }
     }
 
     /// Ends an outbox that will get no connection, e.g. because its peer is gone.

@@ -21,8 +21,8 @@ impl Contender for Hand {
         "hand"
     }
 
-    fn receive(&self, run: &Run, tally: &mut Tally, ready: &mut dyn FnMut(&str)) {
-        run.runtime().block_on(async {
+    fn receive(&self, run: Run, mut tally: Tally, ready: fn(&str)) -> Tally {
+        run.task(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
             ready(&listener.local_addr().expect("it is bound").to_string());
             let (stream, _) = listener.accept().await.expect("the sender connects");
@@ -35,21 +35,21 @@ impl Contender for Hand {
                 assert!(received > 0, "the sender stopped early");
                 for body in batch.drain(..) {
                     if tally.verify(frame::payload_of(&body)) {
-                        return;
+                        return tally;
                     }
                 }
             }
-        });
+        })
     }
 
-    fn send(&self, run: &Run, tally: &mut Tally, address: &str) {
-        run.runtime().block_on(async {
-            let stream = TcpStream::connect(address).await.expect("the receiver listens");
+    fn send(&self, run: Run, mut tally: Tally, address: &str) -> Tally {
+        let address = address.to_owned();
+        run.clone().task(async move {
+            let stream = TcpStream::connect(&address).await.expect("the receiver listens");
             stream.set_nodelay(true).expect("a socket has the option");
             let (outbox, receiver) = mpsc::channel(CHANNEL_MESSAGES);
             let writer = tokio::spawn(write(stream, receiver));
 
-            let run = run.clone();
             let mut payload = payload(&run);
             while let Some(sequence) = tally.next() {
                 frame::stamp(&mut payload, sequence);
@@ -59,7 +59,8 @@ impl Contender for Hand {
             }
             drop(outbox);
             writer.await.expect("the writer ends well");
-        });
+            tally
+        })
     }
 }
 

@@ -17,7 +17,7 @@ impl Contender for Raw {
         "raw"
     }
 
-    fn receive(&self, _run: &Run, tally: &mut Tally, ready: &mut dyn FnMut(&str)) {
+    fn receive(&self, _run: Run, mut tally: Tally, ready: fn(&str)) -> Tally {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         ready(&listener.local_addr().expect("it is bound").to_string());
         let (mut stream, _) = listener.accept().expect("the sender connects");
@@ -33,7 +33,7 @@ impl Contender for Raw {
                 && let Some(body) = rest.get(..u32::from_be_bytes(*header) as usize)
             {
                 if tally.verify(frame::payload_of(body)) {
-                    return;
+                    return tally;
                 }
                 at += 4 + body.len();
             }
@@ -42,20 +42,20 @@ impl Contender for Raw {
         }
     }
 
-    fn send(&self, run: &Run, tally: &mut Tally, address: &str) {
+    fn send(&self, run: Run, mut tally: Tally, address: &str) -> Tally {
         let mut stream = TcpStream::connect(address).expect("the receiver listens");
         stream.set_nodelay(true).expect("a socket has the option");
         // Whole frames of one template; only the sequence numbers change.
         let frame_bytes = frame::OVERHEAD_BYTES + run.size;
         let mut template = Vec::new();
         for _ in 0..(WRITE_BYTES / frame_bytes).max(1) {
-            frame::append(&payload(run), &mut template);
+            frame::append(&payload(&run), &mut template);
         }
-        'all: loop {
+        loop {
             for (index, frame) in template.chunks_mut(frame_bytes).enumerate() {
                 let Some(sequence) = tally.next() else {
                     stream.write_all(&template[..index * frame_bytes]).expect("it reads");
-                    break 'all;
+                    return tally;
                 };
                 frame::stamp(&mut frame[frame::OVERHEAD_BYTES..], sequence);
             }

@@ -15,8 +15,8 @@ impl Contender for Transport {
         "transport"
     }
 
-    fn receive(&self, run: &Run, tally: &mut Tally, ready: &mut dyn FnMut(&str)) {
-        run.runtime().block_on(async {
+    fn receive(&self, run: Run, mut tally: Tally, ready: fn(&str)) -> Tally {
+        run.task(async move {
             let listener =
                 Listener::bind("127.0.0.1:0", ReadConfig::default()).await.expect("a port is free");
             ready(&listener.local_address().to_string());
@@ -25,22 +25,23 @@ impl Contender for Transport {
                 let frames = connection.reader.next().await.expect("the sender lives");
                 for frame in &frames.expect("the sender stopped early") {
                     if tally.verify(frame::payload_of(frame.body())) {
-                        return;
+                        return tally;
                     }
                 }
             }
-        });
+        })
     }
 
-    fn send(&self, run: &Run, tally: &mut Tally, address: &str) {
-        run.runtime().block_on(async {
-            let connection = dial(address, Duration::from_secs(5), &ReadConfig::default())
+    fn send(&self, run: Run, mut tally: Tally, address: &str) -> Tally {
+        let address = address.to_owned();
+        run.clone().task(async move {
+            let connection = dial(&address, Duration::from_secs(5), &ReadConfig::default())
                 .await
                 .expect("the receiver listens");
             let (outbox, writer) = Outbox::new(OutboxConfig::default());
             let writer = tokio::spawn(writer.run(connection.write_half, Vec::new()));
 
-            let mut payload = payload(run);
+            let mut payload = payload(&run);
             while let Some(sequence) = tally.next() {
                 frame::stamp(&mut payload, sequence);
                 outbox.push(|out| frame::append(&payload, out)).await.expect("it is open");
@@ -51,6 +52,7 @@ impl Contender for Transport {
             if std::env::var_os("SKYMESH_BENCH_STATS").is_some() {
                 eprintln!("{:?} for {} messages", outbox.stats(), run.messages);
             }
-        });
+            tally
+        })
     }
 }

@@ -26,6 +26,11 @@ impl Pace {
         self.due
     }
 
+    /// A batch went out that nobody heard.
+    pub(super) fn rest(&mut self) {
+        *self = Self::default();
+    }
+
     /// A batch went out at `now`; the next waits at most `cap`.
     pub(super) fn sent(&mut self, now: Duration, cap: Duration) {
         let rested = self.last.is_none_or(|last| now.saturating_sub(last) > self.wait * 2);

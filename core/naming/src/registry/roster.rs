@@ -67,18 +67,19 @@ impl Registry {
         layers: AttributeLayers,
         session: SessionId,
     ) -> Revision {
+        // The service first: a new one knows nothing from before this revision.
+        let name = self.service_or_new(&record.url.name).name.clone();
         let revision = self.take_revision();
         let handle = record.handle;
         record.revision = revision;
-        let service = self.service_or_new(&record.url.name);
         // One allocation for the name, however many instances.
-        record.url.name = service.name.clone();
+        record.url.name = name.clone();
+        let service = self.service_mut(&name);
         let record = Arc::new(record);
         service.roster.insert(record.url.instance, handle);
         if record.state != InstanceState::Pending {
             service.note(None, Arc::clone(&record), Urgency::CanWait);
         }
-        let name = service.name.clone();
         self.touched.insert(name);
         self.app_of(session).instances += 1;
         self.sessions.owner_mut(session).instances.insert(handle);

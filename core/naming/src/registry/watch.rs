@@ -189,10 +189,12 @@ impl Registry {
                 }
                 continue;
             }
-            let due = service.pace.due(self.now);
-            if service.urgent || due <= self.now {
+            let listeners = self.apps.get(&service.app).map_or(0, |app| app.listeners.len());
+            let unheard = service.watchers.is_empty() && listeners == 0;
+            // Who begins to watch should not wait for a batch that nobody shares.
+            if unheard || service.urgent || service.pace.due(self.now) <= self.now {
                 self.flush(&name, actions);
-            } else {
+            } else if let Some(due) = service.pace.armed() {
                 self.timers.arm(due, Timer::Flush(name));
             }
         }
@@ -207,12 +209,14 @@ impl Registry {
         if let Some(due) = service.pace.armed() {
             self.timers.disarm(due, Timer::Flush(name.clone()));
         }
-        service.pace.sent(self.now, self.config.coalesce);
         service.urgent = false;
         let (previous, changes) = service.history.publish(self.config.history);
         let mut to: Vec<ConnectionId> = service.watchers.iter().copied().collect();
         to.extend(self.apps.get(&service.app).into_iter().flat_map(|app| &app.listeners));
-        if !to.is_empty() {
+        if to.is_empty() {
+            service.pace.rest();
+        } else {
+            service.pace.sent(self.now, self.config.coalesce);
             let (name, revision) = (service.name.clone(), service.history.published());
             let delta = Delta { name, registry: self.id, previous, revision, changes };
             actions.push(Action::Delta { to, delta: Arc::new(delta) });

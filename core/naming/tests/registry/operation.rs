@@ -30,6 +30,8 @@ pub(crate) enum Op {
     /// The agent's queue is full from now on, or drains.
     Clog(usize),
     Drained(usize),
+    /// The agent that hears of the whole app connects anew.
+    Relisten,
 }
 
 pub(crate) fn op() -> impl Strategy<Value = Op> {
@@ -52,6 +54,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => (agent.clone(), name).prop_map(|(a, n)| Op::Unwatch(a, n)),
         1 => agent.clone().prop_map(Op::Clog),
         2 => agent.prop_map(Op::Drained),
+        1 => Just(Op::Relisten),
     ]
 }
 
@@ -107,5 +110,6 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
         Op::Unwatch(agent, name) => world.unwatch(agent, &NAMES[name].parse().unwrap()),
         Op::Clog(agent) => world.clog(agent),
         Op::Drained(agent) => world.drain(agent),
+        Op::Relisten => world.listen(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use skymesh_naming::{Delta, InstanceRecord, InstanceState, Snapshot};
-use skymesh_types::{Handle, InstanceId, Revision};
+use skymesh_types::{Handle, InstanceId, Revision, ServiceUrl};
 
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
@@ -25,8 +25,11 @@ impl Watcher {
 
     pub(crate) fn take_delta(&mut self, delta: &Delta) {
         assert_eq!(self.at, Some(delta.previous), "deltas chain");
-        let handles: BTreeSet<Handle> = delta.changes.iter().map(|record| record.handle).collect();
-        assert_eq!(handles.len(), delta.changes.len(), "the last word on each incarnation, once");
+        // An agent may return after its end, with the same handles.
+        let changes = delta.changes.iter().filter(|record| record.state != InstanceState::Offline);
+        let listed: Vec<Handle> = changes.map(|record| record.handle).collect();
+        let once: BTreeSet<Handle> = listed.iter().copied().collect();
+        assert_eq!(once.len(), listed.len(), "the last word on each incarnation, once");
         let mut last = delta.previous;
         for record in &delta.changes {
             assert!(last < record.revision, "changes come in the registry's order");
@@ -40,5 +43,23 @@ impl Watcher {
         }
         assert_eq!(last, delta.revision, "a delta ends with its last change");
         self.at = Some(delta.revision);
+    }
+}
+
+/// Hears of a whole app, as agents of protocol 1 do: every change, in whatever chain.
+#[derive(Debug, Default)]
+pub(crate) struct Listener {
+    pub(crate) members: BTreeMap<ServiceUrl, Arc<InstanceRecord>>,
+}
+
+impl Listener {
+    pub(crate) fn take(&mut self, records: &[Arc<InstanceRecord>]) {
+        for record in records {
+            if record.state != InstanceState::Offline {
+                self.members.insert(record.url.clone(), Arc::clone(record));
+            } else if self.members.get(&record.url).is_some_and(|m| m.handle == record.handle) {
+                self.members.remove(&record.url);
+            }
+        }
     }
 }

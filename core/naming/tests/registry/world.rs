@@ -13,7 +13,10 @@ use skymesh_types::{AgentId, RegistryId, ServiceName};
 
 use crate::model::{GRACE, LEASE};
 use crate::operation::AGENTS;
-use crate::watcher::Watcher;
+use crate::watcher::{Listener, Watcher};
+
+/// The connection of an agent that hears of the whole app.
+const LISTENER: ConnectionId = ConnectionId(u64::MAX);
 
 /// One agent's connection as the shell sees it.
 #[derive(Default)]
@@ -30,6 +33,7 @@ pub(crate) struct World {
     lines: Vec<Line>,
     /// What each agent remembers of what it watched on earlier connections.
     memories: Vec<BTreeMap<ServiceName, Watcher>>,
+    listener: Listener,
     connections: u64,
     pub(crate) log: Vec<Action>,
     /// Whether the last registration or answer was a success.
@@ -46,15 +50,18 @@ impl World {
             mass_loss: guard,
             ..RegistryConfig::default()
         };
-        Self {
+        let mut world = Self {
             registry: Registry::new(config, RegistryId::new(7).unwrap(), Duration::ZERO),
             now: Duration::ZERO,
             lines: (0..AGENTS).map(|_| Line::default()).collect(),
             memories: (0..AGENTS).map(|_| BTreeMap::new()).collect(),
+            listener: Listener::default(),
             connections: 0,
             log: Vec::new(),
             granted: None,
-        }
+        };
+        world.listen();
+        world
     }
 
     pub(crate) fn feed(&mut self, input: Input) {
@@ -77,11 +84,19 @@ impl World {
         match action {
             Action::Snapshot { to, snapshot } => {
                 for to in to {
+                    if *to == LISTENER {
+                        self.listener.take(&snapshot.instances);
+                        continue;
+                    }
                     self.deliver(*to, &snapshot.name, inputs, |w| w.take_snapshot(snapshot));
                 }
             }
             Action::Delta { to, delta } => {
                 for to in to {
+                    if *to == LISTENER {
+                        self.listener.take(&delta.changes);
+                        continue;
+                    }
                     self.deliver(*to, &delta.name, inputs, |watcher| watcher.take_delta(delta));
                 }
             }
@@ -132,15 +147,17 @@ impl World {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
         self.lines[agent] = Line { connection: Some(connection), ..Line::default() };
-        let hello = Hello {
-            app: "app".parse().unwrap(),
-            address: "host:1".into(),
-            protocol: PeerProtocol { version: 2, codecs: Arc::from([]) },
-            agent: AgentId::new(agent as u64 + 1).ok(),
-            resume: None,
-            interest: Interest::ByName,
-        };
-        self.feed(Input::Agent(connection, AgentInput::Hello(hello)));
+        let agent = AgentId::new(agent as u64 + 1).ok();
+        let hello = AgentInput::Hello(hello(agent, 2, Interest::ByName));
+        self.feed(Input::Agent(connection, hello));
+    }
+
+    /// The listener's connection breaks, and it begins anew.
+    pub(crate) fn listen(&mut self) {
+        self.feed(Input::Agent(LISTENER, AgentInput::Disconnected));
+        self.listener = Listener::default();
+        let hello = AgentInput::Hello(hello(None, 1, Interest::WholeApp));
+        self.feed(Input::Agent(LISTENER, hello));
     }
 
     /// The agent's connection is no more; what it learned of its watches it remembers.
@@ -165,6 +182,9 @@ impl World {
         }
         // Longer than anything is coalesced.
         self.run_to(self.now + Duration::from_millis(51));
+        let heard: Vec<_> = self.listener.members.values().collect();
+        let known: Vec<_> = self.registry.instances(self.now).map(|l| l.record).collect();
+        assert_eq!(heard, known, "a listener hears of everything");
         for line in &self.lines {
             for (name, watcher) in &line.watches {
                 let seen: Vec<_> = watcher.members.values().collect();
@@ -202,5 +222,16 @@ impl World {
     pub(crate) fn drain(&mut self, agent: usize) {
         self.lines[agent].clogged = false;
         self.agent(agent, AgentInput::Drained);
+    }
+}
+
+fn hello(agent: Option<AgentId>, version: u32, interest: Interest) -> Hello {
+    Hello {
+        app: "app".parse().unwrap(),
+        address: "host:1".into(),
+        protocol: PeerProtocol { version, codecs: Arc::from([]) },
+        agent,
+        resume: None,
+        interest,
     }
 }

@@ -1,0 +1,11 @@
+//! The nameserver over real sockets, spoken to by raw little clients.
+
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod hostile;
+mod operating;
+mod scale;
+mod sessions;
+mod v1;
+mod watching;

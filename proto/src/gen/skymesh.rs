@@ -149,7 +149,8 @@ pub struct RegisterAppReply {
     pub lease_ms: u64,
     #[prost(uint64, tag = "103")]
     pub registry: u64,
-    /// v2: whether `resume_session` lived and goes on.
+    /// v2: whether `resume_session` goes on with every instance that it had. If not, the agent says
+    /// everything again.
     #[prost(bool, tag = "104")]
     pub resumed: bool,
     /// v2: why the app was refused, if `result` is not 0.

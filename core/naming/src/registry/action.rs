@@ -16,7 +16,7 @@ pub enum Action {
         to: ConnectionId,
         /// The session that hangs off the connection now.
         session: SessionId,
-        /// Whether it is the one that the agent asked to resume.
+        /// Whether it is the one that the agent asked to resume, with every instance that it had.
         resumed: bool,
         /// How long silence is borne.
         lease: Duration,

@@ -55,8 +55,9 @@ impl Registry {
         session.address = hello.address;
         session.protocol = hello.protocol;
         session.interest = hello.interest;
+        let whole = std::mem::replace(&mut session.whole, true);
         let instances: Vec<_> = session.instances.iter().copied().collect();
-        self.welcome(id, connection, hello.resume, actions);
+        self.welcome(id, connection, hello.resume.filter(|_| whole), actions);
         actions.push(Action::Note(Note::SessionResumed(id)));
         for handle in instances {
             self.release_hold(handle);

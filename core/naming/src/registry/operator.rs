@@ -50,7 +50,9 @@ impl Registry {
     }
 
     fn kick_instance(&mut self, handle: Handle, reason: &Arc<str>, actions: &mut Vec<Action>) {
-        let session = self.sessions.owner(self.instance(handle).session);
+        let session = self.sessions.owner_mut(self.instance(handle).session);
+        // The notice may be lost with the connection.
+        session.whole = false;
         if let Some(to) = session.connection() {
             actions.push(Action::KickOff { to, handle, reason: Arc::clone(reason) });
         }

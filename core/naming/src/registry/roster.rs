@@ -115,7 +115,9 @@ impl Registry {
         self.release_hold(handle);
         let Some(instance) = self.instances.remove(&handle) else { return self.revision };
         self.app_of(instance.session).instances -= 1;
-        self.sessions.owner_mut(instance.session).instances.remove(&handle);
+        let session = self.sessions.owner_mut(instance.session);
+        session.instances.remove(&handle);
+        session.whole &= session.connection().is_some();
         let name = instance.record.url.name.clone();
         self.service_mut(&name).roster.remove(&instance.record.url.instance);
         self.touched.insert(name.clone());

@@ -35,6 +35,9 @@ pub(super) struct Session {
     /// When its timer is armed for.
     pub(super) timer: Duration,
     pub(super) instances: BTreeSet<Handle>,
+    /// The agent knows of every instance that was taken from it. If not, it is told that its
+    /// session is a new one, so that it says everything again.
+    pub(super) whole: bool,
     /// Of its connection; empty while there is none.
     pub(super) watches: BTreeSet<ServiceName>,
     /// Watches that need a snapshot once the connection drains, first come first served: so a busy
@@ -123,6 +126,7 @@ impl Sessions {
             heard: now,
             timer: now,
             instances: BTreeSet::new(),
+            whole: true,
             watches: BTreeSet::new(),
             lagging: VecDeque::new(),
         };

@@ -95,3 +95,19 @@ async fn a_burst_does_not_keep_its_memory_and_traffic_goes_on() {
         assert_eq!(bodies(&mut pair.reader, 2).await, [body, vec![round]]);
     }
 }
+
+/// Never full, never waiting: without a turn for others, nothing else on this thread would run.
+#[tokio::test]
+async fn a_task_that_pushes_in_a_loop_lets_others_run() {
+    let config = OutboxConfig::default();
+    let most = config.buffer_bytes - 100_000;
+    let pair = one_way(config).await;
+    let other = tokio::spawn(async {});
+    let body = [0; 996];
+    let mut pushed = 0;
+    while !other.is_finished() {
+        pair.outbox.push(frame(&body)).await.unwrap();
+        pushed += 1000;
+        assert!(pushed < most, "no other task ran during {pushed} bytes of pushes");
+    }
+}

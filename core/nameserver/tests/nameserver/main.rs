@@ -8,4 +8,5 @@ mod operating;
 mod scale;
 mod sessions;
 mod v1;
+mod vectors;
 mod watching;

@@ -1,0 +1,127 @@
+//! `quality`: the better of two random instances, by round trip, errors, lost pings and requests in
+//! flight. It never asks "who is the best of all": that sends every client to the same one.
+//!
+//! # How it picks
+//! Two different eligible instances are drawn at random and compared by their cost
+//!
+//! ```text
+//! cost = round trip * (requests in flight + 1) * (1 + error_penalty * e / (1 - e)) * 2^lost pings
+//! ```
+//!
+//! where e is the share of failed requests. This is the power of two choices (Mitzenmacher 1996) on
+//! the cost of Finagle's Peak-EWMA balancer. The cheaper one does not always win: it wins with odds
+//! of (dearer / cheaper)^`sharpness`, at most 4096 to 1. So instances of nearly equal cost share
+//! nearly equally, however the measurements of one client or another happen to order them, and one
+//! that failed still gets a trickle by which its recovery is seen. Where even the winner is poor (8
+//! times the typical round trip, errors or lost pings included), two others are drawn, up to three
+//! times: else, with half of the instances dead, a quarter of the messages would meet two dead ones.
+//!
+//! An unknown round trip counts as the median of the known ones, as does one older than
+//! `stale_after_ms`, whose errors are forgotten too. The median is taken anew every 250 ms, over at
+//! most 64 instances.
+//!
+//! Eligible is the first of these groups that is not empty: healthy instances of weight above 0,
+//! suspect ones of weight above 0, healthy ones (all drained), all. Keys and the size of the weights
+//! are ignored.
+//!
+//! # Cost
+//! * A pick: two cache lines of statistics read at random, some 20 floating-point operations, and a
+//!   division for each of the two that has errors. Every 250 ms one pick pays 1 to 3 us for the median.
+//! * A change of the membership: one pass over it, 4 bytes per eligible instance.
+//!
+//! # When not to use it
+//! With keys. For one-way messages to equal machines in one place: nothing in flight is counted for
+//! them, so only pings tell the instances apart, and `round_robin` is more even.
+//!
+//! # Configuration
+//! See [`QualityConfig`].
+
+mod config;
+mod cost;
+mod eligible;
+mod typical;
+
+use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
+
+pub use crate::config::QualityConfig;
+use crate::cost::Judge;
+use crate::typical::Typical;
+
+/// How often two others are drawn when the winner is poor. Three times leave one pick in 256 with
+/// a dead instance where half of them are dead.
+const REDRAWS: u32 = 3;
+
+/// Scrambles the bits between draws; odd.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The selector; see the crate's documentation.
+#[derive(Debug)]
+pub struct Quality {
+    judge: Judge,
+}
+
+/// Who takes part, and what is typical of them.
+#[derive(Debug)]
+pub struct Field {
+    eligible: Box<[u32]>,
+    typical: Typical,
+}
+
+impl Selector for Quality {
+    const ID: &'static str = "quality";
+    const DESCRIPTION: &'static str =
+        "the better of two random instances, by round trip and errors";
+    const CONFIG_SCHEMA: &'static str = config::SCHEMA;
+    type Config = QualityConfig;
+    type Table = Field;
+
+    fn new(config: QualityConfig) -> Result<Self, PluginError> {
+        Ok(Self { judge: Judge::new(&config) })
+    }
+
+    fn prepare(&self, view: &View<'_>) -> Field {
+        Field { eligible: eligible::eligible(view), typical: Typical::default() }
+    }
+
+    #[inline]
+    fn pick(&self, view: &View<'_>, field: &Field, request: &Request) -> Option<usize> {
+        let eligible = &field.eligible;
+        if eligible.len() < 2 {
+            return eligible.first().map(|&index| index as usize);
+        }
+        let now_ns = request.now_ns();
+        let typical_ns = field.typical.rtt_ns(view, eligible, &self.judge, now_ns);
+        let mut entropy = request.entropy();
+        let mut redraws = 0;
+        loop {
+            let pair = two_of(eligible, entropy);
+            let costs = pair.map(|index| self.judge.cost(view.stats(index), typical_ns, now_ns));
+            // The two draws use the ends of the entropy; the coin must not depend on either.
+            entropy = (entropy ^ (entropy >> 29)).wrapping_mul(GOLDEN);
+            let coin = (entropy >> 40) as f64 / (1u64 << 24) as f64;
+            // By index and not by branch: nobody can predict which of the two wins.
+            let winner = usize::from(!self.judge.first_wins(&costs, coin));
+            if redraws == REDRAWS || !costs[winner].is_poor(typical_ns) {
+                return Some(pair[winner]);
+            }
+            redraws += 1;
+            entropy = (entropy ^ (entropy >> 32)).wrapping_mul(GOLDEN);
+        }
+    }
+}
+
+/// Two different indices out of at least two, by the upper and the lower half of the entropy.
+#[inline]
+fn two_of(eligible: &[u32], entropy: u64) -> [usize; 2] {
+    let below = |half: u64, len: usize| ((half * len as u64) >> 32) as usize;
+    let one = below(entropy >> 32, eligible.len());
+    let step = 1 + below(entropy & 0xFFFF_FFFF, eligible.len() - 1);
+    let sum = one + step;
+    let other = if sum >= eligible.len() { sum - eligible.len() } else { sum };
+    [eligible[one] as usize, eligible[other] as usize]
+}
+
+export_plugin! { selectors: [Quality] }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ impl CodecSlot {
     #[inline]
     pub fn encode(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
         let result = self.instance.encode_into(envelope, out, self.limit_bytes);
-        if result == Err(EncodeError::Panicked) {
+        if matches!(result, Err(EncodeError::Panicked)) {
             self.supervision.failed(Failure::Panic, clock::now_ns());
         }
         result
@@ -60,7 +60,7 @@ impl CodecSlot {
     #[inline]
     pub fn decode(&self, input: &[u8], scratch: &mut Vec<u8>) -> Result<Decoded, DecodeError> {
         let result = self.instance.decode(input, scratch, self.limit_bytes);
-        if result == Err(DecodeError::Panicked) {
+        if matches!(result, Err(DecodeError::Panicked)) {
             self.supervision.failed(Failure::Panic, clock::now_ns());
         }
         result

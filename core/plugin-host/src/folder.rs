@@ -10,7 +10,8 @@ pub(crate) enum Trust {
     /// A configured folder, and all above it: written by nobody but root and this user.
     Configured,
     /// Beside the running executable: whoever owns that may own the plugins too, and a group that
-    /// may write there (the usual umask of a developer's machine) could replace the executable.
+    /// may write there (the usual umask of a developer's machine) could replace the executable. So
+    /// could anyone where the executable itself lies open (mounts that show all files as 0777).
     BesideExecutable,
     /// `allow_insecure_dirs`.
     Anyone,
@@ -59,7 +60,8 @@ mod unix {
         let mode = metadata.mode();
         let shown = place.display();
         let guarded = mode & STICKY != 0 && !own;
-        if mode & OTHERS_WRITE != 0 && !guarded {
+        let beside = trust == Trust::BesideExecutable;
+        if mode & OTHERS_WRITE != 0 && !guarded && !(beside && executable().1) {
             return Some(("may be written by anyone".into(), format!("run `chmod o-w {shown}`")));
         }
         if mode & GROUP_WRITES != 0 && !guarded && trust == Trust::Configured {
@@ -71,16 +73,19 @@ mod unix {
         let owner = metadata.uid();
         let trusted = owner == 0
             || owner == rustix::process::geteuid().as_raw()
-            || (trust == Trust::BesideExecutable && Some(owner) == executable_owner());
+            || (beside && Some(owner) == executable().0);
         (own && !trusted).then(|| {
             let what = format!("belongs to user {owner}, neither root nor the user that runs this");
             (what, format!("run `chown root {shown}`"))
         })
     }
 
-    fn executable_owner() -> Option<u32> {
-        let path = std::env::current_exe().ok()?;
-        path.metadata().ok().map(|metadata| metadata.uid())
+    /// Who owns the running executable, and whether anyone may write it.
+    fn executable() -> (Option<u32>, bool) {
+        let metadata = std::env::current_exe().and_then(|path| path.metadata());
+        let metadata = metadata.ok();
+        let owner = metadata.as_ref().map(Metadata::uid);
+        (owner, metadata.is_some_and(|metadata| metadata.mode() & OTHERS_WRITE != 0))
     }
 }
 
@@ -112,6 +117,9 @@ mod tests {
         create_dir(&folder).unwrap();
         let file = folder.join("lib.so");
         write(&file, "x").unwrap();
+        // Whatever this process's umask is.
+        set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
         // (path that gets the mode, mode, refused as configured, refused beside the executable)
         let cases = [
             (&file, 0o644, None, false),

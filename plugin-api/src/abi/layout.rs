@@ -59,24 +59,23 @@ pub(crate) const PICK_NONE: u32 = u32::MAX;
 pub(crate) const PICK_PANICKED: u32 = u32::MAX - 1;
 pub(crate) const PICK_OUT_OF_VIEW: u32 = u32::MAX - 2;
 
-/// Outcome of a call that gives back a state or a table: null means that it panicked.
+/// How a codec's call ended. Two words, so that it travels in registers; the reason of a refusal
+/// travels beside it.
 #[repr(C)]
 #[derive(Clone, Copy, StableAbi)]
 pub struct Outcome {
     /// One of the `OUTCOME_` constants.
-    pub(crate) code: u32,
-    /// For [`OUTCOME_REFUSED`]: why. Lives as long as the plugin's code: for ever.
-    pub(crate) reason: RStr<'static>,
+    pub(crate) code: usize,
     /// Bytes needed, or written.
     pub(crate) bytes: usize,
 }
 
-pub(crate) const OUTCOME_DONE: u32 = 0;
-pub(crate) const OUTCOME_REFUSED: u32 = 1;
-pub(crate) const OUTCOME_NEEDS_SPACE: u32 = 2;
-pub(crate) const OUTCOME_TOO_LARGE: u32 = 3;
-pub(crate) const OUTCOME_PANICKED: u32 = 4;
-pub(crate) const OUTCOME_UNSUPPORTED: u32 = 5;
+pub(crate) const OUTCOME_DONE: usize = 0;
+pub(crate) const OUTCOME_REFUSED: usize = 1;
+pub(crate) const OUTCOME_NEEDS_SPACE: usize = 2;
+pub(crate) const OUTCOME_TOO_LARGE: usize = 3;
+pub(crate) const OUTCOME_PANICKED: usize = 4;
+pub(crate) const OUTCOME_UNSUPPORTED: usize = 5;
 
 /// [`Envelope`](crate::Envelope) as it crosses to an encoder.
 #[repr(C)]

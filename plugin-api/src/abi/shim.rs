@@ -12,7 +12,7 @@ use abi_stable::std_types::{RErr, ROk, RResult, RStr};
 use serde::de::DeserializeOwned;
 
 use super::bridge::panic_message;
-use super::layout::{Outcome, RawError};
+use super::layout::RawError;
 use super::module::RawInstance;
 use crate::config;
 use crate::error::{ErrorKind, PluginError};
@@ -71,17 +71,6 @@ fn raw_index(index: Option<usize>) -> u32 {
     match index {
         Some(index) => u32::try_from(index).unwrap_or(PICK_OUT_OF_VIEW).min(PICK_OUT_OF_VIEW),
         None => PICK_NONE,
-    }
-}
-
-impl Outcome {
-    #[inline]
-    fn of(code: u32, bytes: usize) -> Self {
-        Self { code, reason: RStr::empty(), bytes }
-    }
-
-    fn because(code: u32, reason: &'static str) -> Self {
-        Self { code, reason: reason.into(), bytes: 0 }
     }
 }
 

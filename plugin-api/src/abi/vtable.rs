@@ -2,7 +2,7 @@
 //! may append after the last prefix field.
 
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RSlice};
+use abi_stable::std_types::{ROption, RSlice, RStr};
 
 use super::layout::{Ballot, Outcome, RawDecoded, RawEnvelope, RawError, Request, View};
 use super::sink_layout::{RawMetricsBatch, RawTraceBatch};
@@ -41,12 +41,14 @@ pub struct CodecVt {
     /// Ends the instance.
     pub release: unsafe extern "C" fn(state: *mut ()),
     /// Writes at most `capacity` bytes from `out` on, which may be uninitialised. On `DONE`,
-    /// `bytes` from `out` on are written.
+    /// `bytes` from `out` on are written. `reason` is set where the outcome is a refusal; it lives
+    /// as long as the plugin's code: for ever.
     pub encode: unsafe extern "C" fn(
         state: *const (),
         envelope: &RawEnvelope<'_>,
         out: *mut u8,
         capacity: usize,
+        reason: &mut RStr<'static>,
     ) -> Outcome,
     /// Reads `input`; may use `scratch_len` initialised bytes from `scratch` on.
     #[sabi(last_prefix_field)]
@@ -57,6 +59,7 @@ pub struct CodecVt {
         scratch_len: usize,
         limit: usize,
         decoded: &mut RawDecoded,
+        reason: &mut RStr<'static>,
     ) -> Outcome,
 }
 

@@ -25,6 +25,7 @@ impl Folder {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("lib")).unwrap();
+        set_mode(&root.path().join("lib"), 0o755);
         Self { root }
     }
 

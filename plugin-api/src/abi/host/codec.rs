@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use abi_stable::std_types::{RErr, ROk, RSlice};
+use abi_stable::std_types::{RErr, ROk, RSlice, RStr};
 
 use super::Owned;
 use crate::abi::layout::{
     OUTCOME_DONE, OUTCOME_NEEDS_SPACE, OUTCOME_PANICKED, OUTCOME_TOO_LARGE, OUTCOME_UNSUPPORTED,
-    PLACE_SCRATCH, RawDecoded, RawEnvelope, RawPlace,
+    Outcome, PLACE_SCRATCH, RawDecoded, RawEnvelope, RawPlace,
 };
 use crate::abi::module::RawInstance;
 use crate::abi::shim::codec::CodecShim;
@@ -147,17 +147,44 @@ impl Decoded {
     }
 }
 
+type Encode = unsafe extern "C" fn(
+    *const (),
+    &RawEnvelope<'_>,
+    *mut u8,
+    usize,
+    &mut RStr<'static>,
+) -> Outcome;
+
+type Decode = unsafe extern "C" fn(
+    *const (),
+    RSlice<'_, u8>,
+    *mut u8,
+    usize,
+    usize,
+    &mut RawDecoded,
+    &mut RStr<'static>,
+) -> Outcome;
+
 /// A configured codec. Cheap to clone.
 #[derive(Clone)]
 pub struct CodecInstance {
-    vt: CodecVtRef,
-    owned: Arc<Owned>,
+    state: *const (),
+    encode: Encode,
+    decode: Decode,
+    _owned: Arc<Owned>,
 }
+
+// SAFETY: the state is `Send + Sync` by the trait's bounds, is used by reference, and lives as long
+// as `_owned`.
+unsafe impl Send for CodecInstance {}
+// SAFETY: as above.
+unsafe impl Sync for CodecInstance {}
 
 impl CodecInstance {
     pub(super) fn new(instance: &RawInstance<CodecVtRef>) -> Self {
         let vt = instance.vt;
-        Self { vt, owned: Arc::new(Owned::new(instance, vt.release())) }
+        let owned = Arc::new(Owned::new(instance, vt.release()));
+        Self { state: instance.state, encode: vt.encode(), decode: vt.decode(), _owned: owned }
     }
 
     /// The author's `C` as a host would have it, without a library. For tests and benchmarks.
@@ -192,13 +219,14 @@ impl CodecInstance {
             metadata: RSlice::from_slice(envelope.metadata),
             payload: RSlice::from_slice(envelope.payload),
         };
+        let mut reason = RStr::empty();
         for _ in 0..=RETRIES {
             let spare = out.spare_capacity_mut();
             let capacity = spare.len().min(limit);
             let start = spare.as_mut_ptr().cast();
             // SAFETY: `state` is live; `capacity` bytes from `start` on are the vector's spare
             // space, which nobody else touches meanwhile.
-            let outcome = unsafe { self.vt.encode()(self.owned.state, &raw, start, capacity) };
+            let outcome = unsafe { (self.encode)(self.state, &raw, start, capacity, &mut reason) };
             let needed = outcome.bytes;
             match outcome.code {
                 OUTCOME_DONE if needed <= capacity => {
@@ -211,10 +239,10 @@ impl CodecInstance {
                     return Err(EncodeError::TooLarge { needed, limit });
                 }
                 OUTCOME_NEEDS_SPACE if needed > capacity => out.reserve(needed),
-                OUTCOME_UNSUPPORTED => return Err(EncodeError::Refused(outcome.reason.as_str())),
+                OUTCOME_UNSUPPORTED => return Err(EncodeError::Refused(reason.as_str())),
                 OUTCOME_PANICKED => return Err(EncodeError::Panicked),
                 OUTCOME_DONE | OUTCOME_NEEDS_SPACE => return Err(EncodeError::Insatiable),
-                _ => return Err(EncodeError::Refused(outcome.reason.as_str())),
+                _ => return Err(EncodeError::Refused(reason.as_str())),
             }
         }
         Err(EncodeError::Insatiable)
@@ -231,13 +259,13 @@ impl CodecInstance {
         scratch: &mut Vec<u8>,
         limit: usize,
     ) -> Result<Decoded, DecodeError> {
-        let mut raw = RawDecoded::default();
+        let (mut raw, mut reason) = (RawDecoded::default(), RStr::empty());
         for _ in 0..=RETRIES {
             let (space, space_len) = (scratch.as_mut_ptr(), scratch.len());
             // SAFETY: `state` is live; the scratch bytes are initialised and ours for the call.
             let outcome = unsafe {
-                let input = RSlice::from_slice(input);
-                self.vt.decode()(self.owned.state, input, space, space_len, limit, &mut raw)
+                let bytes = RSlice::from_slice(input);
+                (self.decode)(self.state, bytes, space, space_len, limit, &mut raw, &mut reason)
             };
             let needed = outcome.bytes;
             match outcome.code {
@@ -248,9 +276,9 @@ impl CodecInstance {
                 OUTCOME_NEEDS_SPACE | OUTCOME_TOO_LARGE => {
                     return Err(DecodeError::TooLarge { needed, limit });
                 }
-                OUTCOME_UNSUPPORTED => return Err(DecodeError::Broken(outcome.reason.as_str())),
+                OUTCOME_UNSUPPORTED => return Err(DecodeError::Broken(reason.as_str())),
                 OUTCOME_PANICKED => return Err(DecodeError::Panicked),
-                _ => return Err(DecodeError::Malformed(outcome.reason.as_str())),
+                _ => return Err(DecodeError::Malformed(reason.as_str())),
             }
         }
         Err(DecodeError::Broken("it asks for ever more space"))

@@ -1,7 +1,6 @@
 //! A codec behind its vtable.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use abi_stable::std_types::{RSlice, RStr};
 
@@ -26,8 +25,9 @@ unsafe extern "C" fn encode<P: Codec>(
     raw: &RawEnvelope<'_>,
     out: *mut u8,
     capacity: usize,
+    reason: &mut RStr<'static>,
 ) -> Outcome {
-    guarded(Outcome::of(OUTCOME_PANICKED, 0), || {
+    guarded(outcome(OUTCOME_PANICKED, 0), || {
         // SAFETY: `state` is a live `P` made by `create`, shared by reference only (P: Sync).
         let codec = unsafe { &*state.cast::<P>() };
         // SAFETY: the host lends `capacity` bytes from `out` on for this call.
@@ -43,9 +43,9 @@ unsafe extern "C" fn encode<P: Codec>(
             payload: raw.payload.as_slice(),
         };
         match codec.encode(&envelope, &mut out) {
-            Ok(()) if out.fits() => Outcome::of(OUTCOME_DONE, out.needed()),
-            Ok(()) => Outcome::of(OUTCOME_NEEDS_SPACE, out.needed()),
-            Err(error) => refusal(error),
+            Ok(()) if out.fits() => outcome(OUTCOME_DONE, out.needed()),
+            Ok(()) => outcome(OUTCOME_NEEDS_SPACE, out.needed()),
+            Err(error) => refusal(error, reason),
         }
     })
 }
@@ -59,70 +59,96 @@ unsafe extern "C" fn decode<P: Codec>(
     scratch_len: usize,
     limit: usize,
     decoded: &mut RawDecoded,
+    reason: &mut RStr<'static>,
 ) -> Outcome {
-    guarded(Outcome::of(OUTCOME_PANICKED, 0), || {
+    guarded(outcome(OUTCOME_PANICKED, 0), || {
         // SAFETY: `state` is a live `P` made by `create`, shared by reference only (P: Sync).
         let codec = unsafe { &*state.cast::<P>() };
         // SAFETY: the host lends these initialised bytes for this call.
         let space = unsafe { std::slice::from_raw_parts_mut(scratch, scratch_len) };
         let input = input.as_slice();
-        let (input_at, scratch_at) = (span(input), span(space));
+        let (input_at, scratch_at) = (Span::of(input), Span::of(space));
         match codec.decode(input, &mut Scratch::new(space, limit)) {
-            Ok(envelope) => match located(&envelope, &input_at, &scratch_at) {
-                Some(raw) => {
-                    *decoded = raw;
-                    Outcome::of(OUTCOME_DONE, 0)
-                }
-                None => Outcome::because(
-                    OUTCOME_UNSUPPORTED,
-                    "the codec answered bytes that lie neither in the input nor in the scratch",
-                ),
-            },
-            Err(error) => refusal(error),
+            Ok(envelope) => {
+                let places = (
+                    locate(envelope.metadata, input_at, scratch_at),
+                    locate(envelope.payload, input_at, scratch_at),
+                );
+                let (Some(metadata), Some(payload)) = places else {
+                    return refusal(FOREIGN_BYTES, reason);
+                };
+                *decoded = RawDecoded {
+                    destination: envelope.destination,
+                    source: envelope.source,
+                    epoch: envelope.epoch,
+                    correlation: envelope.correlation,
+                    flags: envelope.flags,
+                    kind: envelope.kind,
+                    metadata,
+                    payload,
+                };
+                outcome(OUTCOME_DONE, 0)
+            }
+            Err(error) => refusal(error, reason),
         }
     })
 }
 
-fn refusal(error: CodecError) -> Outcome {
+const FOREIGN_BYTES: CodecError = CodecError::unsupported(
+    "the codec answered bytes that lie neither in the input nor in the scratch",
+);
+
+#[inline]
+fn outcome(code: usize, bytes: usize) -> Outcome {
+    Outcome { code, bytes }
+}
+
+#[cold]
+fn refusal(error: CodecError, reason: &mut RStr<'static>) -> Outcome {
     match error.fault {
-        Fault::Malformed(reason) => Outcome::because(OUTCOME_REFUSED, reason),
-        Fault::Unsupported(reason) => Outcome::because(OUTCOME_UNSUPPORTED, reason),
-        Fault::ScratchTooSmall { needed } => Outcome::of(OUTCOME_NEEDS_SPACE, needed),
-        Fault::TooLarge { needed } => {
-            Outcome { code: OUTCOME_TOO_LARGE, reason: RStr::empty(), bytes: needed }
+        Fault::Malformed(text) => {
+            *reason = text.into();
+            outcome(OUTCOME_REFUSED, 0)
         }
+        Fault::Unsupported(text) => {
+            *reason = text.into();
+            outcome(OUTCOME_UNSUPPORTED, 0)
+        }
+        Fault::ScratchTooSmall { needed } => outcome(OUTCOME_NEEDS_SPACE, needed),
+        Fault::TooLarge { needed } => outcome(OUTCOME_TOO_LARGE, needed),
     }
 }
 
-fn located(
-    envelope: &Envelope<'_>,
-    input: &Range<usize>,
-    scratch: &Range<usize>,
-) -> Option<RawDecoded> {
-    let place = |part: &[u8]| {
-        let at = span(part);
-        if part.is_empty() {
-            return Some(RawPlace::default());
-        }
-        let places = [(PLACE_INPUT, input), (PLACE_SCRATCH, scratch)];
-        let (origin, whole) =
-            places.into_iter().find(|(_, whole)| whole.start <= at.start && at.end <= whole.end)?;
-        Some(RawPlace { origin, offset: at.start - whole.start, len: part.len() })
-    };
-    Some(RawDecoded {
-        destination: envelope.destination,
-        source: envelope.source,
-        epoch: envelope.epoch,
-        correlation: envelope.correlation,
-        flags: envelope.flags,
-        kind: envelope.kind,
-        metadata: place(envelope.metadata)?,
-        payload: place(envelope.payload)?,
-    })
+/// The addresses that a slice covers.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    len: usize,
 }
 
-/// The addresses that a slice covers.
-fn span(bytes: &[u8]) -> Range<usize> {
-    let range = bytes.as_ptr_range();
-    range.start as usize..range.end as usize
+impl Span {
+    #[inline]
+    fn of(bytes: &[u8]) -> Self {
+        Self { start: bytes.as_ptr() as usize, len: bytes.len() }
+    }
+
+    /// Where `part` begins in here, if all of it does lie here.
+    #[inline]
+    fn offset_of(self, part: Self) -> Option<usize> {
+        let offset = part.start.wrapping_sub(self.start);
+        (offset <= self.len && part.len <= self.len - offset).then_some(offset)
+    }
+}
+
+#[inline]
+fn locate(part: &[u8], input: Span, scratch: Span) -> Option<RawPlace> {
+    let part = Span::of(part);
+    if let Some(offset) = input.offset_of(part) {
+        return Some(RawPlace { origin: PLACE_INPUT, offset, len: part.len });
+    }
+    if part.len == 0 {
+        return Some(RawPlace::default());
+    }
+    let offset = scratch.offset_of(part)?;
+    Some(RawPlace { origin: PLACE_SCRATCH, offset, len: part.len })
 }

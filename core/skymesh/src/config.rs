@@ -13,16 +13,19 @@ mod variables;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use skymesh_agent::config::{AgentConfig, ServicesConfig};
 use skymesh_agent::{Agent, AgentBuilder};
-use skymesh_nameserver::NameserverConfig;
-use skymesh_plugin_host::PluginsConfig;
 
-use crate::log::LogConfig;
 use document::Document;
 pub use error::{ConfigError, Fault, KeyError, Origin};
 pub use key::KeyPath;
 use read::Layers;
+
+pub use crate::log::{LogConfig, LogFormat};
+pub use skymesh_agent::config::{
+    AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
+};
+pub use skymesh_nameserver::{LimitsConfig, MassLossConfig, NameserverConfig};
+pub use skymesh_plugin_host::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
 
 /// Everything that a configuration file can say. A nameserver and its agents may share one file:
 /// each process uses the tables that concern it.
@@ -121,7 +124,7 @@ impl Config {
             let reason = format!("{} is out of range: it must be {}", error.value, error.range);
             (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
         });
-        let out_of_range = |error: skymesh_agent::config::RangeError| {
+        let out_of_range = |error: RangeError| {
             let reason = format!("{} is out of range: {}", error.value, error.expected);
             (KeyPath::of(&error.key), reason)
         };

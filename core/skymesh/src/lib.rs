@@ -1,4 +1,114 @@
-//! skymesh: a proxyless service mesh.
+//! skymesh is a proxyless service mesh: a **nameserver** knows who is where, an **agent** lives
+//! inside each process, and **services** in one process talk to services in other processes
+//! directly, over TCP. What is strategy (which instance gets a message, how a message is coded) is
+//! a plugin, chosen in a configuration file.
+//!
+//! This crate is the paved path: it puts the parts together and has no logic of its own but the
+//! reading of the configuration.
+//!
+//! # Quick start
+//! A nameserver and two processes' agents, all in one program here; in earnest the nameserver is a
+//! process of its own (`skymesh nameserver`), and each other process has one agent.
+//! ```
+//! use skymesh::{Agent, Config, Delivery, Event, Instance, Message, Nameserver, Service};
+//!
+//! /// Greets back whoever writes.
+//! struct Greeter;
+//!
+//! impl Service for Greeter {
+//!     async fn on_message(&mut self, instance: &Instance, message: Message) {
+//!         let greeting = [b"hello, ".as_slice(), message.payload().as_ref()].concat();
+//!         if let Err(error) = instance.send(message.source(), greeting).await {
+//!             eprintln!("no answer for {}: {error}", message.source().url());
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The nameserver, on any free port.
+//! let mut config = Config::default();
+//! config.nameserver.listen = "127.0.0.1:0".into();
+//! let nameserver = Nameserver::bind(config.nameserver).await?;
+//! let address = nameserver.local_addr().to_string();
+//! tokio::spawn(nameserver.run());
+//!
+//! // One process: a service.
+//! let server = Agent::builder().app("game").nameserver(&address).connect().await?;
+//! server.register("game.test.greeter/1").serve(Greeter).await?;
+//!
+//! // Another process: a client. It is an instance too, so that it can be answered.
+//! let client = Agent::builder().app("game").nameserver(&address).connect().await?;
+//! let (me, mut inbox) = client.register("game.test.client/1").await?;
+//! me.send("game.test.greeter", "mesh").await?;
+//!
+//! // Events come in order among the messages; this one comes first.
+//! assert!(matches!(inbox.recv().await, Some(Delivery::Event(Event::Registered { .. }))));
+//! let Some(Delivery::Message(answer)) = inbox.recv().await else { panic!("no answer") };
+//! assert_eq!(answer.payload(), "hello, mesh");
+//! # client.shutdown().await;
+//! # server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Configuration
+//! A program that reads a file, with the environment over it, starts like this:
+//! ```no_run
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = skymesh::Config::load("mesh.toml")?;
+//! config.log.install()?;
+//! let agent = config.agent_builder().connect().await?;
+//! # Ok(())
+//! # }
+//! ```
+//! The file says, among other things, which selector serves which service. Any key that does not
+//! exist or can't have its value is an error that names the line:
+//! ```
+//! # use skymesh::Config;
+//! let config = Config::from_toml(r#"
+//!     [agent]
+//!     app = "game"
+//!
+//!     [services."game.*.room"]
+//!     selector = { use = "mod_hash" }
+//! "#)?;
+//! assert_eq!(config.agent.nameserver, "127.0.0.1:9100"); // A default.
+//!
+//! let error = Config::from_toml("[agent]\nnamserver = 'x'").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "configuration:2: unknown key `agent.namserver`; did you mean `nameserver`?"
+//! );
+//! # Ok::<(), skymesh::ConfigError>(())
+//! ```
+//! [`Config`] tells what overrides what; `core/skymesh/skymesh.toml` lists every key at its default.
+//!
+//! # Where to read on
+//! * [`Agent`]: registering, stopping. [`Instance`]: sending, attributes. [`Router`]: who is there.
+//! * [`Inbox`], [`Delivery`], [`Event`]: what an instance is told, and in which order.
+//! * [`Service`]: an inbox driven for you.
+//! * [`Nameserver`]: as a part of your own program.
+//! * [`PluginHost`]: plugins that are linked into your program instead of loaded.
+//!
+//! Authors of plugins need none of this: they import `skymesh-plugin-api` alone.
 
 pub mod config;
 pub mod log;
+
+pub use config::{Config, ConfigError};
+
+pub use skymesh_agent::{
+    Agent, AgentBuilder, AttributesError, Broadcast, ConnectError, Counter, Counters,
+    DEFAULT_WEIGHT, Delivery, Destination, Event, Inbox, Instance, InstanceRecord, InstanceState,
+    Keyed, Known, Member, Message, OfflineCause, ReadyTimeout, RegisterError, Registration,
+    RequestError, Resolve, Router, SendError, Service, Source, Target, UndeliverableReason,
+};
+pub use skymesh_nameserver::{BindError, Nameserver, NameserverHandle};
+pub use skymesh_plugin_host::{
+    LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
+};
+pub use skymesh_types::{
+    AppId, AttributeChange, AttributeError, Attributes, Handle, InstanceId, Key, NameError,
+    ServiceName, ServicePattern, ServiceUrl, UrlError, ZeroId,
+};

@@ -154,56 +154,15 @@ impl Keeper {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Welcome { to, session, resumed, lease } => match self.lines.speaks(to) {
-                Some(Speaks::V1) => self.lines.reply(to, proto::RegisterAppReply::default()),
-                _ => {
-                    let registry = self.registry.id();
-                    self.lines.reply(to, render::welcome(session, registry, lease, resumed));
-                }
-            },
-            Action::Registered { to, request, handle, result } => {
-                let (result, reason, revision) = render::outcome(result);
-                let handle = handle.get();
-                match self.lines.speaks(to) {
-                    Some(Speaks::V1) => {
-                        self.lines.reply(to, proto::RegisterServiceReply { handle, result });
-                    }
-                    _ => {
-                        let request = request.0;
-                        let reply = proto::RegisterInstanceReply {
-                            request,
-                            handle,
-                            result,
-                            reason,
-                            revision,
-                        };
-                        self.lines.reply(to, reply);
-                    }
-                }
-            }
-            // Protocol 1 answers nothing else.
-            Action::Answer { to, request, result } => {
-                if self.lines.speaks(to) == Some(Speaks::V2) {
-                    let (result, reason, revision) = render::outcome(result);
-                    let request = request.0;
-                    let reply = proto::RequestReply { request, result, reason, revision };
-                    self.lines.reply(to, reply);
-                }
-            }
+            Action::Welcome { .. }
+            | Action::Registered { .. }
+            | Action::Answer { .. }
+            | Action::KeptAlive { .. }
+            | Action::WatchRefused { .. }
+            | Action::KickOff { .. } => self.reply(action),
             Action::OperatorAnswer { result, .. } => self.operator_answer = Some(result),
-            Action::KeptAlive { to, seq } => self.lines.reply(to, proto::KeepAliveReply { seq }),
             Action::Snapshot { to, snapshot } => self.send_snapshot(&to, &snapshot),
             Action::Delta { to, delta } => self.send_delta(&to, &delta),
-            Action::WatchRefused { to, name, refusal } => {
-                self.lines.reply(to, watch_refused(name.into(), &refusal));
-            }
-            Action::KickOff { to, handle, reason } => {
-                let (handle, reason) = (handle.get(), reason.as_ref().to_owned());
-                match self.lines.speaks(to) {
-                    Some(Speaks::V1) => self.lines.reply(to, proto::KickOff { handle }),
-                    _ => self.lines.reply(to, proto::KickOffInstance { handle, reason }),
-                }
-            }
             Action::Close { connection, reason } => {
                 let said = reason.to_string();
                 let said = (reason != CloseReason::Goodbye).then_some(said.as_str());
@@ -213,6 +172,49 @@ impl Keeper {
                 tracing::debug!(?note);
                 self.counters.note(&note);
             }
+        }
+    }
+
+    /// Says something to one connection, in the words of its protocol.
+    fn reply(&self, action: Action) {
+        let lines = &self.lines;
+        let is_v1 = |to| lines.speaks(to) == Some(Speaks::V1);
+        match action {
+            Action::Welcome { to, .. } if is_v1(to) => {
+                lines.reply(to, proto::RegisterAppReply::default());
+            }
+            Action::Welcome { to, session, resumed, lease } => {
+                lines.reply(to, render::welcome(session, self.registry.id(), lease, resumed));
+            }
+            Action::Registered { to, request, handle, result } => {
+                let (result, reason, revision) = render::outcome(result);
+                let (request, handle) = (request.0, handle.get());
+                if is_v1(to) {
+                    return lines.reply(to, proto::RegisterServiceReply { handle, result });
+                }
+                let reply =
+                    proto::RegisterInstanceReply { request, handle, result, reason, revision };
+                lines.reply(to, reply);
+            }
+            // Protocol 1 answers nothing else.
+            Action::Answer { to, .. } if is_v1(to) => {}
+            Action::Answer { to, request, result } => {
+                let (result, reason, revision) = render::outcome(result);
+                let request = request.0;
+                lines.reply(to, proto::RequestReply { request, result, reason, revision });
+            }
+            Action::KeptAlive { to, seq } => lines.reply(to, proto::KeepAliveReply { seq }),
+            Action::WatchRefused { to, name, refusal } => {
+                lines.reply(to, watch_refused(name.into(), &refusal));
+            }
+            Action::KickOff { to, handle, .. } if is_v1(to) => {
+                lines.reply(to, proto::KickOff { handle: handle.get() });
+            }
+            Action::KickOff { to, handle, reason } => {
+                let (handle, reason) = (handle.get(), reason.as_ref().to_owned());
+                lines.reply(to, proto::KickOffInstance { handle, reason });
+            }
+            _ => {}
         }
     }
 

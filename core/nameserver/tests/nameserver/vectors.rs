@@ -2,6 +2,7 @@
 //! must answer the same bytes. Who is told of several instances at once may be told in another order:
 //! the origin's is that of a hash table.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -48,10 +49,10 @@ async fn play(name: &str) {
     for turn in lines(name).chunk_by(|a, b| a.to_nameserver == b.to_nameserver) {
         let mut expected: BTreeMap<u64, Vec<&Line>> = BTreeMap::new();
         for line in turn {
-            if !agents.contains_key(&line.port) {
-                agents.insert(line.port, Client::dial(&server).await);
-            }
             if line.to_nameserver {
+                if let Entry::Vacant(new) = agents.entry(line.port) {
+                    new.insert(Client::dial(&server).await);
+                }
                 agents.get_mut(&line.port).unwrap().send_bytes(&line.frame).await;
             } else {
                 expected.entry(line.port).or_default().push(line);

@@ -120,6 +120,7 @@ mod tests {
         // Whatever this process's umask is.
         set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+        set_permissions(&root, Permissions::from_mode(0o755)).unwrap();
         // (path that gets the mode, mode, refused as configured, refused beside the executable)
         let cases = [
             (&file, 0o644, None, false),

@@ -26,6 +26,7 @@ impl Folder {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("lib")).unwrap();
         set_mode(&root.path().join("lib"), 0o755);
+        set_mode(root.path(), 0o755);
         Self { root }
     }
 

@@ -42,6 +42,14 @@ impl Folder {
         copy
     }
 
+    /// Puts a file of that content here, writable by its owner alone, whatever the umask is.
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let file = self.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        set_mode(&file, 0o644);
+        file
+    }
+
     /// A configuration with this folder and a private cache.
     pub(crate) fn config(&self) -> PluginsConfig {
         PluginsConfig {

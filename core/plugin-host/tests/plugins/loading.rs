@@ -59,7 +59,7 @@ fn the_highest_fitting_version_of_a_folder_is_loaded_by_declaration() {
     let folder = Folder::new();
     folder.put("skymesh_fixture_orderly", "libskymesh_fixture_orderly-0.4.1.so");
     // Not a library: would be refused if it were tried.
-    std::fs::write(folder.path().join("libskymesh_fixture_orderly-0.3.0.so"), "old").unwrap();
+    folder.write("libskymesh_fixture_orderly-0.3.0.so", "old");
     let unruly = folder.put("skymesh_fixture_unruly", "libskymesh_fixture_unruly.so");
     let declared = LoadConfig {
         library: Some("skymesh_fixture_orderly".into()),

@@ -27,7 +27,7 @@ fn load(folder: &Folder, path: &Path) -> Result<PluginHost, PluginLoadError> {
 #[test]
 fn missing_plugins_and_libraries_are_named_with_the_folders_searched() {
     let folder = Folder::new();
-    std::fs::write(folder.path().join(file_name("skymesh_selector_round_robin")), "").unwrap();
+    folder.write(&file_name("skymesh_selector_round_robin"), "");
     let host = PluginHost::new(folder.config()).unwrap();
     let searched = folder.path().display().to_string();
     let error = host.selector(&StrategyConfig::new("round_robbin")).unwrap_err();
@@ -44,8 +44,7 @@ fn missing_plugins_and_libraries_are_named_with_the_folders_searched() {
 #[test]
 fn what_is_no_plugin_is_refused_by_what_it_is() {
     let folder = Folder::new();
-    let text = folder.path().join("libtext.so");
-    std::fs::write(&text, "not an ELF file, by far").unwrap();
+    let text = folder.write("libtext.so", "not an ELF file, by far");
     refused(&load(&folder, &text).unwrap_err(), &["libtext.so: not a library that can be loaded"]);
 
     let renamed = folder.put("skymesh_fixture_orderly", "librenamed.so");
@@ -67,6 +66,7 @@ fn what_is_no_plugin_is_refused_by_what_it_is() {
     refused(&load(&folder, Path::new("libx.so")).unwrap_err(), &["`libx.so` must be absolute"]);
     refused(&load(&folder, &folder.path().join("x.txt")).unwrap_err(), &["x.txt", "lib<crate>.so"]);
     std::fs::create_dir(folder.path().join("libfolder.so")).unwrap();
+    set_mode(&folder.path().join("libfolder.so"), 0o755);
     let error = load(&folder, &folder.path().join("libfolder.so")).unwrap_err();
     refused(&error, &["libfolder.so: not a regular file"]);
 }

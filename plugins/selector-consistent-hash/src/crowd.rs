@@ -7,7 +7,10 @@ use skymesh_plugin_api::View;
 
 /// How old the sum of all requests in flight may become while nothing is full: a pick that finds it
 /// older counts again, at about 1 ns an instance.
-const RECOUNT_NS: u64 = 1_000_000;
+const RECOUNT_NS: i64 = 1_000_000;
+
+/// A count from further ahead than this is of another clock: it is taken anew.
+const LAG_NS: i64 = 1_000_000_000;
 
 /// A pick that finds its instance full counts again, but only every (instances / 8)-th such pick:
 /// 8 loads a pick on average, however many instances there are.
@@ -40,8 +43,10 @@ impl Crowd {
     /// Counts again if the last count is too old. Two threads may both do it, to the same effect.
     #[inline]
     pub(crate) fn refresh(&self, view: &View<'_>, now_ns: u64) {
-        // Wraps where the clock went back: then it is due as well.
-        if now_ns.wrapping_sub(self.counted_ns.load(Relaxed)) >= RECOUNT_NS {
+        // Below 0 where this thread's clock lags behind the one that counted. That is no reason to
+        // count: two threads that disagree would both do it at each pick.
+        let age_ns = now_ns.wrapping_sub(self.counted_ns.load(Relaxed)) as i64;
+        if !(-LAG_NS..RECOUNT_NS).contains(&age_ns) {
             self.counted_ns.store(now_ns, Relaxed);
             self.count(view);
         }
@@ -71,5 +76,30 @@ impl Crowd {
     fn count(&self, view: &View<'_>) {
         let in_flight = |index| u64::from(view.stats(index).in_flight());
         self.total.store((0..view.len()).map(in_flight).sum(), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skymesh_plugin_api::{Member, Roster};
+
+    use super::*;
+
+    #[test]
+    fn a_lagging_clock_does_not_count_again() {
+        const START: u64 = 5_000_000_000;
+        let roster = Roster::new(vec![Member::new(1)]);
+        let view = roster.view();
+        // By how much the clock of the second pick differs, and whether it counts.
+        let cases = [(0, false), (999_999, false), (1_000_000, true), (-1, false)];
+        let far = [(-999_999_999, false), (-1_000_000_001, true)];
+        for (step, counts) in cases.into_iter().chain(far) {
+            let crowd = Crowd::new(view, &[100]);
+            crowd.refresh(view, START);
+            view.stats(0).began();
+            let before = crowd.total();
+            crowd.refresh(view, START.saturating_add_signed(step));
+            assert_eq!(crowd.total() != before, counts, "{step}");
+        }
     }
 }

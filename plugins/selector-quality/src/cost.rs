@@ -93,12 +93,22 @@ impl Judge {
 
     /// Whether the first of two wins, given a `coin` from 0 to 1, 1 excluded.
     #[inline]
-    pub(crate) fn first_wins(&self, costs: &[Cost; 2], coin: f64) -> bool {
-        let power = |cost: f64| (1..self.sharpness).fold(cost, |product, _| product * cost);
-        let [first, second] = [power(costs[0].total), power(costs[1].total)];
+    pub(crate) fn first_wins(&self, first: &Cost, second: &Cost, coin: f64) -> bool {
+        let (first, second) = (self.sharpened(first.total), self.sharpened(second.total));
         // The odds of the first are second to first, bounded both ways.
         let first = first.clamp(second / MOST_ODDS, second * MOST_ODDS);
         coin * (first + second) < second
+    }
+
+    /// The cost to the power of the sharpness.
+    #[inline]
+    fn sharpened(&self, cost: f64) -> f64 {
+        match self.sharpness {
+            1 => cost,
+            2 => cost * cost,
+            3 => cost * cost * cost,
+            _ => (cost * cost) * (cost * cost),
+        }
     }
 }
 
@@ -164,8 +174,19 @@ mod tests {
             (1e40, 1e40, 0.5),
         ];
         for (first, second, chance) in cases {
-            let wins = |coin: f64| judge().first_wins(&[cost(first), cost(second)], coin);
+            let wins = |coin: f64| judge().first_wins(&cost(first), &cost(second), coin);
             assert!(wins(chance - 1e-5) && !wins(chance + 1e-5), "{first} against {second}");
+        }
+    }
+
+    #[test]
+    fn sharpness_is_the_power_of_the_ratio() {
+        for (sharpness, odds) in [(1, 3.0), (2, 9.0), (3, 27.0), (4, 81.0)] {
+            let judge = Judge::new(&QualityConfig { sharpness, ..QualityConfig::default() });
+            let cost = |total| Cost { health: 1.0, total };
+            let chance: f64 = odds / (1.0 + odds);
+            let wins = |coin| judge.first_wins(&cost(1000.0), &cost(3000.0), coin);
+            assert!(wins(chance - 1e-5) && !wins(chance + 1e-5), "sharpness {sharpness}");
         }
     }
 

@@ -41,6 +41,8 @@ mod cost;
 mod eligible;
 mod typical;
 
+use std::hint::select_unpredictable;
+
 use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
 
 pub use crate::config::QualityConfig;
@@ -91,23 +93,64 @@ impl Selector for Quality {
         }
         let now_ns = request.now_ns();
         let typical_ns = field.typical.rtt_ns(view, eligible, &self.judge, now_ns);
-        let mut entropy = request.entropy();
-        let mut redraws = 0;
-        loop {
-            let pair = two_of(eligible, entropy);
-            let costs = pair.map(|index| self.judge.cost(view.stats(index), typical_ns, now_ns));
-            // The two draws use the ends of the entropy; the coin must not depend on either.
-            entropy = (entropy ^ (entropy >> 29)).wrapping_mul(GOLDEN);
-            let coin = (entropy >> 40) as f64 / (1u64 << 24) as f64;
-            // By index and not by branch: nobody can predict which of the two wins.
-            let winner = usize::from(!self.judge.first_wins(&costs, coin));
-            if redraws == REDRAWS || !costs[winner].is_poor(typical_ns) {
-                return Some(pair[winner]);
-            }
-            redraws += 1;
-            entropy = (entropy ^ (entropy >> 32)).wrapping_mul(GOLDEN);
+        let duels = Duels { view, eligible, judge: &self.judge, typical_ns, now_ns };
+        let winner = duels.fight(request.entropy());
+        Some(if winner.is_poor { duels.fight_on(winner, request.entropy()) } else { winner.index })
+    }
+}
+
+/// What the duels of one pick have in common.
+struct Duels<'a> {
+    view: &'a View<'a>,
+    /// At least two.
+    eligible: &'a [u32],
+    judge: &'a Judge,
+    typical_ns: f64,
+    now_ns: u64,
+}
+
+struct Winner {
+    index: usize,
+    is_poor: bool,
+}
+
+impl Duels<'_> {
+    /// Draws two and lets one win.
+    #[inline]
+    fn fight(&self, entropy: u64) -> Winner {
+        let [one, other] = two_of(self.eligible, entropy);
+        let cost = |index| self.judge.cost(self.view.stats(index), self.typical_ns, self.now_ns);
+        let (cost_of_one, cost_of_other) = (cost(one), cost(other));
+        // The two draws use the ends of the entropy; the coin must not depend on either.
+        let coin = (remixed(entropy) >> 40) as f64 / (1u64 << 24) as f64;
+        let one_wins = self.judge.first_wins(&cost_of_one, &cost_of_other, coin);
+        let [one_is_poor, other_is_poor] =
+            [cost_of_one, cost_of_other].map(|cost| cost.is_poor(self.typical_ns));
+        // Nobody can predict who wins, so not by a branch: a wrong guess costs 5 ns.
+        Winner {
+            index: select_unpredictable(one_wins, one, other),
+            is_poor: (one_wins & one_is_poor) | (!one_wins & other_is_poor),
         }
     }
+
+    /// Draws others as long as the winner is poor, within bounds.
+    #[cold]
+    fn fight_on(&self, mut winner: Winner, mut entropy: u64) -> usize {
+        for _ in 0..REDRAWS {
+            entropy = remixed(remixed(entropy));
+            winner = self.fight(entropy);
+            if !winner.is_poor {
+                break;
+            }
+        }
+        winner.index
+    }
+}
+
+/// Other random bits out of random bits.
+#[inline]
+fn remixed(entropy: u64) -> u64 {
+    (entropy ^ (entropy >> 29)).wrapping_mul(GOLDEN)
 }
 
 /// Two different indices out of at least two, by the upper and the lower half of the entropy.
@@ -117,7 +160,7 @@ fn two_of(eligible: &[u32], entropy: u64) -> [usize; 2] {
     let one = below(entropy >> 32, eligible.len());
     let step = 1 + below(entropy & 0xFFFF_FFFF, eligible.len() - 1);
     let sum = one + step;
-    let other = if sum >= eligible.len() { sum - eligible.len() } else { sum };
+    let other = select_unpredictable(sum >= eligible.len(), sum.wrapping_sub(eligible.len()), sum);
     [eligible[one] as usize, eligible[other] as usize]
 }
 

@@ -10,6 +10,9 @@ use crate::cost::Judge;
 /// How long a median is used.
 const PERIOD_NS: u64 = 250_000_000;
 
+/// A median from further ahead than this is of another clock: it is taken anew.
+const LAG_NS: i64 = 1_000_000_000;
+
 /// How many instances it is taken of. The median of 64 is within the middle fifth of all but once
 /// in a thousand times, and the pick that pays for it takes 1 to 3 us, whatever the membership.
 const SAMPLE: usize = 64;
@@ -34,8 +37,10 @@ impl Typical {
         now_ns: u64,
     ) -> f64 {
         let taken_ns = self.taken_ns.load(Relaxed);
-        // Wraps where the clock went back: then it is due as well.
-        if taken_ns == 0 || now_ns.wrapping_sub(taken_ns) >= PERIOD_NS {
+        // Below 0 where this thread's clock lags behind that of the one who took it. That is no
+        // reason to take it: two threads that disagree would both do it at each pick.
+        let age_ns = now_ns.wrapping_sub(taken_ns) as i64;
+        if taken_ns == 0 || !(-LAG_NS..PERIOD_NS as i64).contains(&age_ns) {
             self.take(view, eligible, judge, now_ns);
         }
         self.rtt_ns.load(Relaxed).max(1) as f64
@@ -109,6 +114,8 @@ mod tests {
         stats.set_rtt_ewma_ns(300);
         assert_eq!(median_at(&typical, &roster, PERIOD_NS), 100.0);
         assert_eq!(median_at(&typical, &roster, PERIOD_NS + 1), 300.0);
+        stats.set_rtt_ewma_ns(500);
+        assert_eq!(median_at(&typical, &roster, 1), 300.0, "a thread whose clock lags");
         stats.set_rtt_ewma_ns(0);
         assert_eq!(median_at(&typical, &roster, 9 * PERIOD_NS), 300.0);
     }

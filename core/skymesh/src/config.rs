@@ -62,7 +62,7 @@ impl Config {
     /// [`ConfigError`] names everything that is wrong, with the line or variable that says it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let document = Document::open(path.as_ref())?;
-        Self::from_layers(Layers::new(Some(document), std::env::vars_os()))
+        Self::from_layers(&Layers::new(Some(document), std::env::vars_os()))
     }
 
     /// As [`load`](Self::load); without a file, the defaults and the environment over them.
@@ -72,7 +72,7 @@ impl Config {
     pub fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
         match path {
             Some(path) => Self::load(path),
-            None => Self::from_layers(Layers::new(None, std::env::vars_os())),
+            None => Self::from_layers(&Layers::new(None, std::env::vars_os())),
         }
     }
 
@@ -82,10 +82,10 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let document = Document::parse("configuration", text.to_owned())?;
-        Self::from_layers(Layers::new(Some(document), []))
+        Self::from_layers(&Layers::new(Some(document), []))
     }
 
-    fn from_layers(layers: Layers) -> Result<Self, ConfigError> {
+    fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let config: Self = layers.read()?;
         let wrong = config.out_of_range();
         if wrong.is_empty() {

@@ -7,7 +7,7 @@ use super::*;
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let document = Document::parse("mesh.toml", text.to_owned())?;
     let variables = environment.iter().map(|(name, value)| (OsString::from(name), value.into()));
-    Config::from_layers(Layers::new(Some(document), variables))
+    Config::from_layers(&Layers::new(Some(document), variables))
 }
 
 fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {

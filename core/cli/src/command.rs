@@ -1,0 +1,72 @@
+//! The command line: one subcommand per file.
+
+mod config;
+mod nameserver;
+mod plugin;
+mod services;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use skymesh::Config;
+use skymesh::config::LogConfig;
+
+use crate::failure::{Failure, failed};
+
+/// A plugin-driven, proxyless service mesh.
+#[derive(Debug, Parser)]
+#[command(name = "skymesh", version, arg_required_else_help = true)]
+pub(crate) struct Skymesh {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a nameserver until SIGINT or SIGTERM
+    Nameserver(nameserver::Nameserver),
+    /// Check or print configuration files
+    #[command(subcommand)]
+    Config(config::Config),
+    /// List, check and describe plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Show what a nameserver knows: services, instances, states, attributes, sessions
+    Services(services::Services),
+}
+
+/// Where a command takes its configuration from.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file; without it, the defaults and SKYMESH_ variables hold
+    #[arg(long = "config", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+impl Skymesh {
+    /// Runs the command to its end.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Nameserver(command) => command.run(),
+            Command::Config(command) => command.run(),
+            Command::Plugin(command) => command.run(),
+            Command::Services(command) => command.run(),
+        }
+    }
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, Failure> {
+        load(self.path.as_deref())
+    }
+}
+
+fn load(path: Option<&Path>) -> Result<Config, Failure> {
+    Ok(Config::load_or_default(path)?)
+}
+
+/// The log of a command that answers and ends: what it has to say it says itself.
+fn quiet_log() -> Result<(), Failure> {
+    let log = LogConfig { level: "error".to_owned(), ..LogConfig::default() };
+    log.install().map_err(failed)
+}

@@ -1,0 +1,56 @@
+//! `skymesh config`: says what is wrong with a configuration file, or what holds. Starts nothing.
+
+mod strategies;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{load, quiet_log};
+use crate::failure::{Failure, failed};
+use crate::output::print;
+
+/// Subcommands of `skymesh config`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Check types, unknown keys, ranges and plugins; starts nothing
+    Check {
+        /// The configuration file
+        file: PathBuf,
+        /// Leave out whether the plugins can be loaded and take their configuration
+        #[arg(long)]
+        no_plugins: bool,
+    },
+    /// Print what holds: the defaults, then the file, then SKYMESH_ variables
+    Print {
+        /// The configuration file
+        file: Option<PathBuf>,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        quiet_log()?;
+        match self {
+            Self::Check { file, no_plugins } => {
+                let config = load(Some(&file))?;
+                let shown = file.display();
+                if !no_plugins {
+                    let found = strategies::check(&config);
+                    for line in found.warnings {
+                        eprintln!("warning: {shown}: {line}");
+                    }
+                    if !found.errors.is_empty() {
+                        let line = |line| format!("{shown}: {line}");
+                        return Err(Failure::of(found.errors.into_iter().map(line).collect()));
+                    }
+                }
+                print(&format!("{shown}: ok\n"))
+            }
+            Self::Print { file } => {
+                let config = load(file.as_deref())?;
+                print(&config.to_toml().map_err(failed)?)
+            }
+        }
+    }
+}

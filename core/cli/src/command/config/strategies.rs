@@ -1,0 +1,67 @@
+//! Whether the plugins that a configuration names are there and take their tables: everything that
+//! an agent would be refused at its start, and what would be missing without stopping it.
+
+use skymesh::Config;
+use skymesh::config::{PluginsConfig, StrategyConfig};
+use skymesh_plugin_host::{PluginHost, PluginLoadError};
+
+/// What is wrong with the plugins of a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Of what is `required`: an agent would not start.
+    pub(super) errors: Vec<String>,
+    /// Of what is not: an agent would start without it.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, required: bool, key: &str, error: &PluginLoadError) {
+        let line = format!("{key}: {error}");
+        if required { &mut self.errors } else { &mut self.warnings }.push(line);
+    }
+}
+
+/// Loads all libraries and makes all strategies, each by itself, so that every fault is found.
+pub(super) fn check(config: &Config) -> Findings {
+    let mut found = Findings::default();
+    for (index, declared) in config.plugins.load.iter().enumerate() {
+        if let Err(error) = PluginHost::new(requiring(&config.plugins, Some(index))) {
+            found.add(declared.required, &format!("plugins.load[{index}]"), &error);
+        }
+    }
+    let host = match PluginHost::new(requiring(&config.plugins, None)) {
+        Ok(host) => host,
+        Err(error) => {
+            found.add(true, "plugins", &error);
+            return found;
+        }
+    };
+    for (pattern, service) in &config.services.0 {
+        if let Some(strategy) = &service.selector {
+            let made = host.selector(&required(strategy)).err();
+            made.inspect(|error| found.add(strategy.required, &key(pattern, "selector"), error));
+        }
+        if let Some(strategy) = &service.codec {
+            let made = host.codec(&required(strategy)).err();
+            made.inspect(|error| found.add(strategy.required, &key(pattern, "codec"), error));
+        }
+    }
+    found
+}
+
+fn key(pattern: &skymesh::ServicePattern, strategy: &str) -> String {
+    format!("services.\"{pattern}\".{strategy}")
+}
+
+/// The same tables, of which one entry is required: pins of the others hold all the same.
+fn requiring(plugins: &PluginsConfig, entry: Option<usize>) -> PluginsConfig {
+    let mut plugins = plugins.clone();
+    for (index, declared) in plugins.load.iter_mut().enumerate() {
+        declared.required = Some(index) == entry;
+    }
+    plugins
+}
+
+fn required(strategy: &StrategyConfig) -> StrategyConfig {
+    StrategyConfig { required: true, ..strategy.clone() }
+}

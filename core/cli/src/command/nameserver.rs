@@ -1,0 +1,53 @@
+//! `skymesh nameserver`: runs a nameserver until it is told to stop.
+
+use std::future::Future;
+use std::io;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::ConfigFile;
+use crate::failure::{Failure, failed};
+use crate::output::print;
+
+/// Arguments of `skymesh nameserver`.
+#[derive(Debug, Args)]
+pub(super) struct Nameserver {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Where to listen, ip:port; port 0 takes any free one [default: nameserver.listen of the
+    /// configuration, or 127.0.0.1:9100]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+impl Nameserver {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let mut config = self.file.load()?;
+        if let Some(listen) = self.listen {
+            config.nameserver.listen = listen;
+        }
+        config.log.install().map_err(failed)?;
+        let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
+        runtime.block_on(async {
+            let nameserver = skymesh::Nameserver::bind(config.nameserver).await.map_err(failed)?;
+            // Before the line below: who reads it may signal at once.
+            let stop = stop_signal().map_err(failed)?;
+            print(&format!("listening on {}\n", nameserver.local_addr()))?;
+            nameserver.run_until(stop).await;
+            Ok(())
+        })
+    }
+}
+
+/// Ready on the first SIGINT or SIGTERM from now on.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

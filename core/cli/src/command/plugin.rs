@@ -1,0 +1,66 @@
+//! `skymesh plugin`: which plugins there are, whether a library would be taken, and what a plugin
+//! can be configured with.
+
+mod check;
+mod list;
+
+use clap::Subcommand;
+use skymesh_plugin_host::{Fingerprint, PluginHost};
+
+use super::{ConfigFile, quiet_log};
+use crate::failure::{Failure, failed};
+use crate::output::print_json;
+
+/// Digits of a sha256 in tables: enough to tell files apart.
+const SHORT_DIGITS: usize = 12;
+
+/// Subcommands of `skymesh plugin`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugin {
+    /// List the plugins of the searched folders and of the configuration, and what became of them
+    List {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a library through all steps of loading and say what would be refused, and why
+    Check {
+        /// A library file, or the name of a library in the searched folders
+        #[arg(value_name = "FILE|LIBRARY")]
+        library: String,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Print the JSON Schema of a plugin's configuration
+    Schema {
+        /// The plugin's id, or library/id
+        id: String,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+impl Plugin {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        quiet_log()?;
+        match self {
+            Self::List { file, json } => list::run(file.load()?, json.into()),
+            Self::Check { library, file } => check::run(&library, file.load()?.plugins),
+            Self::Schema { id, file } => schema(&id, &file),
+        }
+    }
+}
+
+fn schema(id: &str, file: &ConfigFile) -> Result<(), Failure> {
+    let host = PluginHost::new(file.load()?.plugins).map_err(failed)?;
+    let manifest = host.manifest(id).map_err(failed)?;
+    let schema: serde_json::Value = serde_json::from_str(&manifest.config_schema)
+        .map_err(|error| failed(format!("{id}: the plugin's schema is no JSON: {error}")))?;
+    print_json(&schema)
+}
+
+fn short(sha256: Option<Fingerprint>) -> String {
+    sha256.map_or_else(String::new, |sha256| sha256.to_string()[..SHORT_DIGITS].to_owned())
+}

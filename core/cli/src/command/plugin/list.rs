@@ -1,0 +1,150 @@
+//! `skymesh plugin list`: what the configuration names, and what lies in the searched folders.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use skymesh::Config;
+use skymesh::config::StrategyConfig;
+use skymesh_plugin_host::{PluginHost, PluginKind, PluginLoadError, PluginReport, PluginState};
+
+use super::short;
+use crate::failure::{Failure, failed};
+use crate::output::{print, print_json};
+use crate::table::Table;
+
+/// How the list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Table,
+    Json,
+}
+
+impl From<bool> for Form {
+    fn from(json: bool) -> Self {
+        if json { Self::Json } else { Self::Table }
+    }
+}
+
+pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
+    // A list tells of what failed; it does not end there.
+    for declared in &mut config.plugins.load {
+        declared.required = false;
+    }
+    let folders = config.plugins.dirs.clone();
+    let host = PluginHost::new(config.plugins).map_err(failed)?;
+    // The host notes for its report what becomes of each: refusals are rows, not errors. Slots are
+    // kept, for a plugin is active only while somebody uses it.
+    let services = || config.services.0.values();
+    let selectors = services().filter_map(|service| service.selector.as_ref());
+    let selectors: Vec<_> = selectors.map(|one| (one, host.selector(&required(one)))).collect();
+    let codecs = services().filter_map(|service| service.codec.as_ref());
+    let codecs: Vec<_> = codecs.map(|one| (one, host.codec(&required(one)))).collect();
+    for name in named_by_convention(&folders) {
+        let _ = host.manifest(&name);
+    }
+    let mut reports = host.report();
+    for (strategy, made) in &selectors {
+        note(&mut reports, PluginKind::Selector, strategy, made.as_ref().err());
+    }
+    for (strategy, made) in &codecs {
+        note(&mut reports, PluginKind::Codec, strategy, made.as_ref().err());
+    }
+    match form {
+        Form::Json => print_json(&reports),
+        Form::Table => print(&table(&reports)),
+    }
+}
+
+/// As the configuration has it, but not left out in silence.
+fn required(strategy: &StrategyConfig) -> StrategyConfig {
+    StrategyConfig { required: true, ..strategy.clone() }
+}
+
+/// Adds a row for a strategy that can't be had, unless one says why already.
+fn note(
+    reports: &mut Vec<PluginReport>,
+    kind: PluginKind,
+    strategy: &StrategyConfig,
+    error: Option<&PluginLoadError>,
+) {
+    let Some(reason) = error.map(ToString::to_string) else { return };
+    if reports.iter().any(|report| report.reason.as_ref() == Some(&reason)) {
+        return;
+    }
+    reports.push(PluginReport {
+        library: strategy.library().unwrap_or_default().to_owned(),
+        id: Some(strategy.id().to_owned()),
+        kind: Some(kind),
+        version: None,
+        path: None,
+        sha256: None,
+        state: PluginState::Declared,
+        reason: Some(reason),
+        api_version: None,
+    });
+}
+
+fn table(reports: &[PluginReport]) -> String {
+    if reports.is_empty() {
+        return "no plugins; build some, or name their folder in plugins.dirs\n".to_owned();
+    }
+    let mut table =
+        Table::new(["ID", "KIND", "VERSION", "LIBRARY", "FILE", "SHA256", "STATE", "REASON"]);
+    for report in reports {
+        let path = report.path.as_ref();
+        table.row([
+            report.id.clone().unwrap_or_default(),
+            report.kind.map(|kind| kind.to_string()).unwrap_or_default(),
+            report.version.clone().unwrap_or_default(),
+            report.library.clone(),
+            path.map(|path| path.display().to_string()).unwrap_or_default(),
+            short(report.sha256),
+            report.state.to_string(),
+            report.reason.clone().unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}
+
+/// `library/id` of every file that the search would find under the name of a kind and an id: in the
+/// folders of the configuration and beside this executable.
+fn named_by_convention(configured: &[PathBuf]) -> BTreeSet<String> {
+    let executable = std::env::current_exe().ok();
+    let beside = executable.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let folders = beside.iter().chain(configured);
+    let entries = folders.flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
+    entries.filter_map(|entry| conventional(&entry.file_name().to_string_lossy())).collect()
+}
+
+/// `library/id` if a file's name is that of a library of one plugin.
+fn conventional(file: &str) -> Option<String> {
+    let stem = file
+        .strip_prefix(std::env::consts::DLL_PREFIX)?
+        .strip_suffix(std::env::consts::DLL_SUFFIX)?;
+    let library = stem.split_once('-').map_or(stem, |(library, _version)| library);
+    let id = PluginKind::ALL
+        .iter()
+        .find_map(|kind| library.strip_prefix(&format!("skymesh_{kind}_")))?;
+    Some(format!("{library}/{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_tell_their_plugin_by_their_name() {
+        let file = |stem: &str| {
+            conventional(&format!(
+                "{}{stem}{}",
+                std::env::consts::DLL_PREFIX,
+                std::env::consts::DLL_SUFFIX
+            ))
+        };
+        assert_eq!(file("skymesh_selector_p2c").as_deref(), Some("skymesh_selector_p2c/p2c"));
+        let versioned = file("skymesh_codec_json-0.4.1");
+        assert_eq!(versioned.as_deref(), Some("skymesh_codec_json/json"));
+        assert_eq!(file("skymesh_agent"), None);
+        assert_eq!(conventional("skymesh_selector_p2c.d"), None);
+    }
+}

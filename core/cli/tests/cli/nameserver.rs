@@ -1,0 +1,57 @@
+//! `skymesh nameserver`.
+
+use rustix::process::Signal;
+
+use crate::binary::{Running, run};
+
+#[tokio::test]
+async fn listens_with_defaults_and_stops_on_a_signal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let nameserver = Running::start(&["--listen", "127.0.0.1:0"]).await;
+        let (host, port) = nameserver.address.rsplit_once(':').unwrap();
+        assert_eq!(host, "127.0.0.1");
+        assert_ne!(port.parse::<u16>().unwrap(), 0);
+        assert_eq!(nameserver.end(signal).await, (Some(0), String::new()), "{signal:?}");
+    }
+}
+
+#[tokio::test]
+async fn takes_its_address_from_the_file_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.toml");
+    std::fs::write(&path, "[nameserver]\nlisten = '127.0.0.2:0'\n").unwrap();
+    let path = path.to_str().unwrap();
+    let by_file = Running::start(&["--config", path]).await;
+    assert!(by_file.address.starts_with("127.0.0.2:"), "{}", by_file.address);
+    let by_argument = Running::start(&["--config", path, "--listen", "127.0.0.1:0"]).await;
+    assert!(by_argument.address.starts_with("127.0.0.1:"), "{}", by_argument.address);
+}
+
+#[tokio::test]
+async fn an_address_that_can_not_be_had_is_told_in_one_line() {
+    let first = Running::start(&["--listen", "127.0.0.1:0"]).await;
+    let in_use = format!("{} is in use: stop the process that listens there", first.address);
+    let cases = [
+        (first.address.as_str(), in_use.as_str()),
+        ("192.0.2.1:0", "192.0.2.1:0 is not an address of this host"),
+        ("nonsense", "can't listen at nonsense"),
+    ];
+    for (listen, expected) in cases {
+        let answer = run(&["nameserver", "--listen", listen]).await;
+        let errors = answer.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("error: ") && errors[0].contains(expected), "{errors:?}");
+        assert_eq!(answer.stdout, "");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.toml");
+    std::fs::write(&path, "[nameserver]\nlisten = '127.0.0.1:0'\nlese = '6s'\n").unwrap();
+    let answer = run(&["nameserver", "--config", path.to_str().unwrap()]).await;
+    let expected = "mesh.toml:3: unknown key `nameserver.lese`; did you mean `lease`?";
+    assert!(answer.errors()[0].ends_with(expected), "{}", answer.stderr);
+    assert_eq!(answer.stdout, "");
+}

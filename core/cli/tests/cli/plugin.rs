@@ -1,0 +1,118 @@
+//! `skymesh plugin`. That the loader refuses what it must is tested with the plugin host; here it is
+//! that the commands say so.
+
+use std::fs::{Permissions, set_permissions, write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::binary::run;
+
+const LIBRARY: &str = "skymesh_fixture_orderly";
+
+/// The fixture's library: cargo puts it beside the binary.
+fn library() -> PathBuf {
+    let name = format!("{}{LIBRARY}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap().join("deps").join(name)
+}
+
+fn in_folder(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn list_shows_states_and_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(
+        &folder,
+        "mesh.toml",
+        "[[plugins.load]]\nlibrary = 'skymesh_fixture_orderly'\n[[plugins.load]]\nlibrary = 'absent'\n\
+         [services.'a.b.c']\nselector = { use = 'cycle' }\ncodec = { use = 'no_such' }\n",
+    );
+    let answer = run(&["plugin", "list", "--config", &config]).await;
+    let row = |start: &str| {
+        let row = answer.good().lines().find(|line| line.starts_with(start));
+        row.unwrap_or_else(|| panic!("no {start}: {answer:?}"))
+    };
+    row("ID ");
+    let cycle = row("cycle ");
+    for part in ["selector", "0.", LIBRARY, "/deps/", "active"] {
+        assert!(cycle.contains(part), "{part}: {cycle}");
+    }
+    assert!(row("last ").contains("checked"));
+    assert!(row("no_such ").contains("codec `no_such` not found"));
+    let absent = answer.stdout.lines().find(|line| line.contains("library `absent` not found"));
+    assert!(absent.is_some_and(|line| line.contains("declared")), "{answer:?}");
+
+    let answer = run(&["plugin", "list", "--json", "--config", &config]).await;
+    let json: serde_json::Value = serde_json::from_str(answer.good()).unwrap();
+    let rows = json.as_array().unwrap();
+    let cycle = rows.iter().find(|row| row["id"] == "cycle").unwrap();
+    assert_eq!((&cycle["state"], &cycle["kind"]), (&"active".into(), &"selector".into()));
+    assert_eq!(cycle["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[tokio::test]
+async fn check_shows_the_manifest_of_a_good_library() {
+    let path = library();
+    let path = path.to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // The folder of a build may belong to a group that may write there.
+    let config = in_folder(&folder, "mesh.toml", "[plugins]\nallow_insecure_dirs = true");
+    for library in [path, LIBRARY] {
+        let answer = run(&["plugin", "check", library, "--config", &config]).await;
+        let text = answer.good();
+        assert!(text.starts_with(&format!("{library}: ok\n")), "{text}");
+        for part in ["  sha256 ", "  api       1.", "  selector  cycle: ", "  selector  last: "] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_is_refused_and_how_far_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = in_folder(&folder, "libtext.so", "no library at all");
+    let open = tempfile::tempdir().unwrap();
+    set_permissions(open.path(), Permissions::from_mode(0o777)).unwrap();
+    let exposed = in_folder(&open, "libexposed.so", "x");
+    let cases = [
+        (text.as_str(), "state     copied", "not a library that can be loaded: "),
+        (exposed.as_str(), "state     declared", "may be written by anyone; run `chmod o-w "),
+        ("/no/such/libx.so", "state     declared", "No such file"),
+        ("/etc/passwd", "state     declared", "the file's name must be lib<crate>-<version>.so"),
+        ("no_such", "refused", "library `no_such` not found; searched "),
+    ];
+    for (library, state, reason) in cases {
+        let answer = run(&["plugin", "check", library]).await;
+        let errors = answer.errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("error: ") && errors[0].contains(reason), "{errors:?}");
+        assert!(answer.stdout.starts_with(&format!("{library}: refused\n")), "{answer:?}");
+        assert!(answer.stdout.contains(state), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_holds_a_library_to_its_pin() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(
+        &folder,
+        "mesh.toml",
+        &format!("[[plugins.load]]\nlibrary = '{LIBRARY}'\nsha256 = '{}'", "0".repeat(64)),
+    );
+    let answer = run(&["plugin", "check", LIBRARY, "--config", &config]).await;
+    assert!(answer.errors()[0].contains(&format!("the configuration pins {}", "0".repeat(64))));
+}
+
+#[tokio::test]
+async fn schema_is_printed_as_json() {
+    let answer = run(&["plugin", "schema", "skymesh_fixture_orderly/cycle"]).await;
+    let schema: serde_json::Value = serde_json::from_str(answer.good()).unwrap();
+    assert_eq!(schema["type"], "object");
+    assert!(answer.stdout.lines().count() > 1, "{}", answer.stdout);
+
+    let answer = run(&["plugin", "schema", "skymesh_fixture_orderly/cicle"]).await;
+    assert!(answer.errors()[0].ends_with("did you mean `cycle`?"), "{}", answer.stderr);
+}

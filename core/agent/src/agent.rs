@@ -158,6 +158,7 @@ async fn start(
     runtime.tasks.spawn(ingress::accept(Arc::clone(&runtime), listener));
     runtime.tasks.spawn(uplink.run());
     runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
+    runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
     let mut unfinished = Unfinished(Some(Arc::clone(&runtime)));
     let mut contact = runtime.contact.subscribe();
     loop {
@@ -171,6 +172,13 @@ async fn start(
     }
     unfinished.0 = None;
     Ok(Agent { runtime })
+}
+
+async fn build_views(runtime: Arc<Runtime>) {
+    tokio::select! {
+        () = runtime.stopped.cancelled() => {}
+        () = runtime.directory.build_views(&runtime) => {}
+    }
 }
 
 /// Stops what was started by a `connect` that failed or was given up.
@@ -198,6 +206,10 @@ impl Agent {
     /// Starts with the defaults.
     pub fn builder() -> AgentBuilder {
         AgentBuilder::default()
+    }
+
+    pub(crate) fn of(runtime: Arc<Runtime>) -> Self {
+        Self { runtime }
     }
 
     /// The app that this process belongs to.
@@ -269,6 +281,8 @@ impl Agent {
         let _ = timeout_at(deadline, runtime.uplink.send(Command::Drain(drained))).await;
         let _ = timeout_at(deadline, done).await;
         let _ = timeout_at(deadline, runtime.quiet()).await;
+        let links = runtime.directory.links();
+        let _ = timeout_at(deadline, runtime.deliver_on(links)).await;
         let (goodbye, said) = oneshot::channel();
         let _ = timeout_at(deadline, runtime.uplink.send(Command::Goodbye(goodbye))).await;
         let _ = timeout_at(deadline, said).await;

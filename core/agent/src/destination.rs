@@ -86,13 +86,13 @@ impl Target<'_> {
             Target::Router(router) => pick(router, None, post),
             Target::Keyed(Keyed { router, key }) => pick(router, Some(key), post),
             Target::Name(name) => pick(&open(runtime, name)?, None, post),
-            Target::Url(url) => find(&open(runtime, &url.name)?, url, post),
+            Target::Url(url) => find(runtime, url, post),
             Target::Handle(handle) => match runtime.directory.route(runtime, handle) {
                 Some(route) => Ok(post(&route)),
                 None => Err(NoRoute::Never(SendError::UnknownHandle(handle))),
             },
             Target::Text(text) => match parse(text)? {
-                Parsed::Url(url) => find(&open(runtime, &url.name)?, &url, post),
+                Parsed::Url(url) => find(runtime, &url, post),
                 Parsed::Name(name) => pick(&open(runtime, &name)?, None, post),
             },
         }
@@ -108,20 +108,25 @@ fn pick<R>(
     let view = router.core.view.load();
     match view.pick(key) {
         Some(member) => Ok(post(&member.route)),
-        None if view.loading => Err(NoRoute::Loading(router.clone())),
+        None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::NoInstance(router.name().clone()))),
     }
 }
 
 fn find<R>(
-    router: &Router,
+    runtime: &Arc<Runtime>,
     url: &ServiceUrl,
     post: impl FnOnce(&Route) -> R,
 ) -> Result<R, NoRoute> {
+    let router = open(runtime, &url.name)?;
     let view = router.core.view.load();
-    match view.find(url.instance) {
-        Some(member) => Ok(post(&member.route)),
-        None if view.loading => Err(NoRoute::Loading(router.clone())),
+    if let Some(member) = view.find(url.instance) {
+        return Ok(post(&member.route));
+    }
+    // The view may be a moment behind an online event that the caller has seen already.
+    match runtime.directory.find(runtime, url) {
+        Some(route) => Ok(post(&route)),
+        None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::UnknownInstance(url.clone()))),
     }
 }

@@ -6,28 +6,36 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skymesh_naming::{
-    Applied, Cache, Delta, Event as Named, GoneOffline, InstanceRecord, Reach, Resolve, Snapshot,
+    Applied, Cache, Delta, Event as Named, GoneOffline, InstanceRecord, Reach, Snapshot,
     WatchPosition,
 };
 use skymesh_plugin_host::SelectorSlot;
-use skymesh_types::{Handle, RegistryId, ServiceName};
+use skymesh_types::{Handle, RegistryId, ServiceName, ServiceUrl};
+use tokio::sync::Notify;
 
 use crate::counters::Counters;
 use crate::inbox::{Event, Queue, Source};
-use crate::peer::{LocalTarget, Peer, PeerKey, Remote, Route, Target};
+use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
 use crate::router::{RouterCore, View};
 use crate::runtime::Runtime;
+
+/// A view that takes longer than this to make is made on a thread for such work from then on.
+const HEAVY: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     state: Mutex<State>,
-    /// How to reach whom. Shared with every view; here for sends by handle.
-    routes: papaya::HashMap<Handle, Arc<Route>>,
+    /// How to reach whom, for sends by handle. Weak, because the map frees what was removed only
+    /// some time later, and a peer's connection ends with the last of its routes.
+    routes: papaya::HashMap<Handle, Weak<Route>>,
     routers: papaya::HashMap<ServiceName, Arc<RouterCore>>,
+    /// Services whose routers need new views.
+    outdated: Mutex<HashSet<ServiceName>>,
+    builder: Notify,
     /// The instances of this process.
     locals: papaya::HashMap<Handle, Arc<Queue>>,
 }
@@ -38,6 +46,7 @@ struct State {
     subscribers: HashMap<ServiceName, Vec<Weak<Queue>>>,
     /// Who sends to this process.
     sources: HashMap<Handle, Weak<Source>>,
+    routes: HashMap<Handle, Arc<Route>>,
     peers: HashMap<PeerKey, Weak<Peer>>,
 }
 
@@ -68,8 +77,9 @@ impl Directory {
         self.lock().cache.positions()
     }
 
-    pub(crate) fn resolve(&self, name: &ServiceName, now: Duration) -> Resolve {
-        self.lock().cache.resolve(name, now).unwrap_or(Resolve::Loading)
+    /// How long the nameserver has been out of reach at `now`; `None` while it is there.
+    pub(crate) fn stale_for(&self, now: Duration) -> Option<Duration> {
+        self.lock().cache.stale_for(now)
     }
 
     /// Queues the events of `name` from now on, after an online event for each instance that is
@@ -81,12 +91,8 @@ impl Directory {
             return;
         }
         listeners.push(Arc::downgrade(queue));
-        if let Some(Resolve::Ready(known) | Resolve::Stale(known, _)) =
-            state.cache.resolve(name, Duration::ZERO)
-        {
-            for member in known.members {
-                queue.push_event(Event::Online(member.record));
-            }
+        for member in state.cache.known(name).iter().flat_map(|known| &*known.members) {
+            queue.push_event(Event::Online(Arc::clone(&member.record)));
         }
     }
 
@@ -104,9 +110,10 @@ impl Directory {
 
     /// An instance of this process is gone.
     pub(crate) fn remove_local(&self, handle: Handle) {
+        let mut state = self.lock();
         self.locals.pin().remove(&handle);
-        self.routes.pin().remove(&handle);
-        for route in self.routes.pin().values() {
+        self.remove_route(&mut state, handle);
+        for route in state.routes.values() {
             if let Target::Local(local) = &route.target {
                 local.forget_source(handle);
             }
@@ -170,103 +177,158 @@ impl Directory {
             state.sources.remove(&source.handle());
         }
         if !state.cache.watches(&source.url().name) {
-            self.routes.pin().remove(&source.handle());
+            self.remove_route(&mut state, source.handle());
         }
     }
 
     pub(crate) fn uplink_lost(&self, now: Duration) {
         self.lock().cache.uplink_lost(now);
+        self.routers.pin().values().for_each(|core| core.note_changed());
     }
 
     pub(crate) fn uplink_restored(&self) {
         self.lock().cache.uplink_restored();
+        self.routers.pin().values().for_each(|core| core.note_changed());
     }
 
-    /// Notes whether pings reach an instance; rebuilds its router if that changes the view.
-    pub(crate) fn note_reach(&self, runtime: &Arc<Runtime>, route: &Route, reach: Reach) {
+    /// Notes whether pings reach an instance.
+    pub(crate) fn note_reach(&self, route: &Route, reach: Reach) {
         let changed = self.lock().cache.note_reachable(&route.name, route.handle, reach);
         if changed {
-            self.rebuild(runtime, [route.name.clone()]);
+            self.outdated([route.name.clone()]);
         }
     }
 
     /// Forgets all routes and views, so that peers that nobody routes to any more are let go.
     pub(crate) fn clear(&self) {
         for core in self.routers.pin().values() {
-            core.rebuild(View::loading);
+            core.show(View::loading(&core.selector));
         }
         self.routes.pin().clear();
+        self.lock().routes.clear();
+    }
+
+    /// Every connection to a peer.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        let state = self.lock();
+        state.peers.values().filter_map(Weak::upgrade).filter_map(|peer| peer.link()).collect()
     }
 
     /// Every route to an instance of another process.
     pub(crate) fn remote_routes(&self) -> Vec<Arc<Route>> {
-        let routes = self.routes.pin();
-        let remote = routes.values().filter(|route| matches!(route.target, Target::Remote(_)));
+        let state = self.lock();
+        let remote = state.routes.values().filter(|r| matches!(r.target, Target::Remote(_)));
         remote.cloned().collect()
     }
 
-    /// Makes new views for the routers of `names`. Runs plugin code: call it without any lock.
-    pub(crate) fn rebuild(
-        &self,
-        runtime: &Arc<Runtime>,
-        names: impl IntoIterator<Item = ServiceName>,
-    ) {
-        for name in names.into_iter().collect::<HashSet<_>>() {
-            if let Some(core) = self.router(&name) {
-                core.rebuild(|selector| {
-                    let resolve = self.resolve(&name, runtime.elapsed());
-                    View::new(&resolve, selector, |record| self.route_to(runtime, record))
-                });
+    /// The routers of `names` need new views; see [`build_views`](Self::build_views).
+    pub(crate) fn outdated(&self, names: impl IntoIterator<Item = ServiceName>) {
+        self.outdated.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        self.builder.notify_one();
+    }
+
+    /// Makes new views wherever the membership has changed, for ever. A task of its own, because a
+    /// selector may take a while to prepare its table; a burst of changes makes one new view.
+    pub(crate) async fn build_views(&self, runtime: &Arc<Runtime>) {
+        let mut heavy = HashSet::new();
+        loop {
+            self.builder.notified().await;
+            let outdated =
+                std::mem::take(&mut *self.outdated.lock().unwrap_or_else(PoisonError::into_inner));
+            for name in outdated {
+                let Some(core) = self.router(&name) else { continue };
+                let runtime = Arc::clone(runtime);
+                let build = move || runtime.directory.build_view(&runtime, &core);
+                // Heavy ones leave the threads that carry messages alone.
+                let took = if heavy.contains(&name) {
+                    tokio::task::spawn_blocking(build).await.unwrap_or_default()
+                } else {
+                    build()
+                };
+                if took > HEAVY {
+                    heavy.insert(name);
+                }
             }
         }
     }
 
+    /// Makes one new view; answers how long that took. Runs plugin code: no lock is held.
+    fn build_view(&self, runtime: &Arc<Runtime>, core: &RouterCore) -> Duration {
+        let started = Instant::now();
+        let known = self.lock().cache.known(&core.name);
+        core.show(View::new(known, &core.selector, |record| self.route_to(runtime, record)));
+        started.elapsed()
+    }
+
+    /// The route to an instance as the cache knows it, be its router's view behind or not.
+    pub(crate) fn find(&self, runtime: &Arc<Runtime>, url: &ServiceUrl) -> Option<Arc<Route>> {
+        let record = self.lock().cache.record(url).cloned()?;
+        Some(self.route_to(runtime, &record))
+    }
+
     /// The route by a handle that this agent has heard of.
     pub(crate) fn route(&self, runtime: &Arc<Runtime>, handle: Handle) -> Option<Arc<Route>> {
-        if let Some(route) = self.routes.pin().get(&handle) {
-            return Some(Arc::clone(route));
+        if let Some(route) = self.known_route(handle) {
+            return Some(route);
         }
+        let mut state = self.lock();
         if let Some(queue) = self.local(handle) {
-            return Some(self.local_route(queue));
+            return Some(self.local_route(&mut state, queue));
         }
-        let source = self.lock().sources.get(&handle).and_then(Weak::upgrade)?;
-        (!source.is_offline()).then(|| self.route_to(runtime, source.record()))
+        let source = state.sources.get(&handle).and_then(Weak::upgrade)?;
+        (!source.is_offline()).then(|| self.remote_route(&mut state, runtime, source.record()))
     }
 
     /// How to reach the instance of `record`; the same route for all who ask.
     fn route_to(&self, runtime: &Arc<Runtime>, record: &Arc<InstanceRecord>) -> Arc<Route> {
-        if let Some(route) = self.routes.pin().get(&record.handle) {
-            return Arc::clone(route);
+        if let Some(route) = self.known_route(record.handle) {
+            return route;
         }
-        if let Some(queue) = self.local(record.handle) {
-            return self.local_route(queue);
-        }
-        let key = PeerKey { address: Arc::clone(&record.address), agent: record.agent };
-        let peer = self.peer(runtime, key, &record.protocol.codecs);
-        let wanted_codec = runtime.codec_for(&record.url.name);
-        let target = Target::Remote(Remote::new(peer, wanted_codec));
-        self.keep_route(record.handle, record.url.name.clone(), target)
-    }
-
-    fn local_route(&self, queue: Arc<Queue>) -> Arc<Route> {
-        let (handle, name) = (queue.handle(), queue.name().clone());
-        self.keep_route(handle, name, Target::Local(LocalTarget::new(queue)))
-    }
-
-    fn keep_route(&self, handle: Handle, name: ServiceName, target: Target) -> Arc<Route> {
-        let route = Arc::new(Route { handle, name, stats: Arc::default(), target });
-        Arc::clone(self.routes.pin().get_or_insert(handle, route))
-    }
-
-    fn peer(&self, runtime: &Arc<Runtime>, key: PeerKey, codecs: &Arc<[String]>) -> Arc<Peer> {
         let mut state = self.lock();
-        if let Some(peer) = state.peers.get(&key).and_then(Weak::upgrade) {
-            return peer;
+        match self.local(record.handle) {
+            Some(queue) => self.local_route(&mut state, queue),
+            None => self.remote_route(&mut state, runtime, record),
         }
-        state.peers.retain(|_, peer| peer.strong_count() > 0);
-        let peer = Peer::start(runtime, key.clone(), Arc::clone(codecs));
-        state.peers.insert(key, Arc::downgrade(&peer));
-        peer
+    }
+
+    fn known_route(&self, handle: Handle) -> Option<Arc<Route>> {
+        self.routes.pin().get(&handle).and_then(Weak::upgrade)
+    }
+
+    fn local_route(&self, state: &mut State, queue: Arc<Queue>) -> Arc<Route> {
+        let (handle, name) = (queue.handle(), queue.name().clone());
+        let make = || Route::new(handle, name, Target::Local(LocalTarget::new(queue)));
+        self.keep_route(state, handle, make)
+    }
+
+    fn remote_route(
+        &self,
+        state: &mut State,
+        runtime: &Arc<Runtime>,
+        record: &Arc<InstanceRecord>,
+    ) -> Arc<Route> {
+        let key = PeerKey { address: Arc::clone(&record.address), agent: record.agent };
+        let peer = state.peer(runtime, &key, &record.protocol.codecs);
+        let name = record.url.name.clone();
+        let target = Target::Remote(Remote::new(peer, runtime.codec_for(&name)));
+        self.keep_route(state, record.handle, || Route::new(record.handle, name, target))
+    }
+
+    /// The route of a handle, made if there is none yet.
+    fn keep_route(
+        &self,
+        state: &mut State,
+        handle: Handle,
+        make: impl FnOnce() -> Route,
+    ) -> Arc<Route> {
+        let route = state.routes.entry(handle).or_insert_with(|| Arc::new(make()));
+        self.routes.pin().insert(handle, Arc::downgrade(route));
+        Arc::clone(route)
+    }
+
+    fn remove_route(&self, state: &mut State, handle: Handle) {
+        state.routes.remove(&handle);
+        self.routes.pin().remove(&handle);
     }
 
     /// Hands events to who listens. Under the lock, so that all inboxes see one order.
@@ -280,7 +342,7 @@ impl Directory {
                 source.set_offline(offline);
             }
             if offline && self.local(record.handle).is_none() {
-                self.routes.pin().remove(&record.handle);
+                self.remove_route(state, record.handle);
             }
             let Some(listeners) = state.subscribers.get_mut(&record.url.name) else { continue };
             let event = Event::from(event);
@@ -300,6 +362,16 @@ impl Directory {
 }
 
 impl State {
+    fn peer(&mut self, runtime: &Arc<Runtime>, key: &PeerKey, codecs: &Arc<[String]>) -> Arc<Peer> {
+        if let Some(peer) = self.peers.get(key).and_then(Weak::upgrade) {
+            return peer;
+        }
+        self.peers.retain(|_, peer| peer.strong_count() > 0);
+        let peer = Peer::start(runtime, key.clone(), Arc::clone(codecs));
+        self.peers.insert(key.clone(), Arc::downgrade(&peer));
+        peer
+    }
+
     fn source(&mut self, record: &Arc<InstanceRecord>) -> Arc<Source> {
         if let Some(source) = self.sources.get(&record.handle).and_then(Weak::upgrade) {
             return source;

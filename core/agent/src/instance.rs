@@ -8,6 +8,7 @@ use skymesh_types::{AttributeChange, AttributeError, Attributes, Handle, Service
 use skymesh_wire::Envelope;
 use tokio::sync::oneshot;
 
+use crate::agent::Agent;
 use crate::destination::Destination;
 use crate::inbox::Queue;
 use crate::router::Router;
@@ -57,6 +58,11 @@ impl Instance {
     /// This incarnation of it.
     pub fn handle(&self) -> Handle {
         self.sender.source.handle()
+    }
+
+    /// The agent that it was registered with.
+    pub fn agent(&self) -> Agent {
+        Agent::of(Arc::clone(&self.runtime))
     }
 
     /// Sends a message, and waits for room: in the destination's window, and in the connection's
@@ -179,12 +185,14 @@ impl Instance {
         answer.await.map_err(|_| RequestError::Stopped)?
     }
 
-    /// Takes the instance off the mesh and waits for the nameserver's word. Messages that are in
-    /// the inbox can still be read; then the inbox ends.
+    /// Takes the instance off the mesh and waits for the nameserver's word. What it has sent arrives
+    /// first (up to a second is given to it). Messages that are in the inbox can still be read; then
+    /// the inbox ends.
     ///
     /// # Errors
     /// [`RequestError`] if the agent has stopped.
     pub async fn unregister(&self) -> Result<(), RequestError> {
+        self.runtime.deliver_sent(&self.sender).await;
         let (reply, answer) = oneshot::channel();
         let command = Command::Unregister { handle: self.handle(), reply };
         self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;

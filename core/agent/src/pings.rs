@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use skymesh_naming::Reach;
 use skymesh_proto::{Msg, Ping};
 use skymesh_wire::encode_msg;
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::peer::{PeerKey, Route, Target};
+use crate::peer::{Link, PeerKey, Route, Target};
 use crate::runtime::Runtime;
 
 /// So many pings in a row without an answer, and the instance counts as out of reach.
@@ -31,6 +32,8 @@ pub(crate) struct Pings {
 struct Open {
     last_seq: u64,
     by_peer: HashMap<PeerKey, OpenPing>,
+    /// Who waits until a peer has taken all that was sent before.
+    barriers: HashMap<u64, oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -81,10 +84,32 @@ impl Pings {
         }
     }
 
+    /// Waits until the peer at the other end of `link` has taken into its inboxes all that was sent
+    /// over it so far, or the link is gone.
+    pub(crate) async fn barrier(&self, runtime: &Runtime, link: &Link) {
+        let (passed, pong) = oneshot::channel();
+        let seq = self.lock().next_seq();
+        self.lock().barriers.insert(seq, passed);
+        let ping =
+            Msg::from(Ping { seq, destination: 0, server_address: runtime.address.to_string() });
+        let sent = link.outbox().push_control(|out| encode_msg(&ping, out));
+        if sent.is_ok() {
+            tokio::select! {
+                _ = pong => {}
+                _ = link.outbox().closed() => {}
+            }
+        }
+        self.lock().barriers.remove(&seq);
+    }
+
     /// A peer answered.
     pub(crate) fn answered(&self, runtime: &Arc<Runtime>, seq: u64) {
         let answered = {
             let mut open = self.lock();
+            if let Some(passed) = open.barriers.remove(&seq) {
+                let _ = passed.send(());
+                return;
+            }
             let key = open.by_peer.iter().find(|(_, ping)| ping.seq == seq).map(|(k, _)| k.clone());
             key.and_then(|key| open.by_peer.remove(&key))
         };
@@ -100,6 +125,11 @@ impl Pings {
 }
 
 impl Open {
+    fn next_seq(&mut self) -> u64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
     /// Pings one peer; answers the routes whose last ping is still unanswered instead.
     fn send(
         &mut self,
@@ -114,8 +144,7 @@ impl Open {
             waiting.routes = routes;
             return Some(waiting.routes.clone());
         }
-        self.last_seq += 1;
-        let (seq, destination) = (self.last_seq, route.handle.get());
+        let (seq, destination) = (self.next_seq(), route.handle.get());
         let ping =
             Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
         link.outbox().push_control(|out| encode_msg(&ping, out)).ok()?;
@@ -136,7 +165,7 @@ fn note_answer(runtime: &Arc<Runtime>, route: &Route, rtt: Duration) {
     stats.set_last_sample_ns(skymesh_plugin_host::coarse_now_ns());
     if stats.ping_lost_streak() > 0 {
         stats.set_ping_lost_streak(0);
-        runtime.directory.note_reach(runtime, route, Reach::Reached);
+        runtime.directory.note_reach(route, Reach::Reached);
     }
 }
 
@@ -145,6 +174,6 @@ fn note_lost(runtime: &Arc<Runtime>, route: &Route) {
     route.stats.set_ping_lost_streak(streak);
     runtime.counters.pings_lost.add(1);
     if streak == LOST_STREAK {
-        runtime.directory.note_reach(runtime, route, Reach::Lost);
+        runtime.directory.note_reach(route, Reach::Lost);
     }
 }

@@ -4,13 +4,12 @@ mod view;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_core::Stream;
 use skymesh_naming::{InstanceRecord, Resolve};
-use skymesh_plugin_host::SelectorSlot;
+use skymesh_plugin_host::{InstanceStats, SelectorSlot};
 use skymesh_types::{Attributes, InstanceId, Key, ServiceName};
 use tokio::sync::watch;
 
@@ -55,13 +54,20 @@ impl Router {
 
     /// What is known of the service now. Never an empty list that means something else.
     pub fn instances(&self) -> Resolve {
-        self.runtime.directory.resolve(&self.core.name, self.runtime.elapsed())
+        let known = self.core.view.load().known.clone();
+        Resolve::new(known, self.runtime.directory.stale_for(self.runtime.elapsed()))
     }
 
     /// The attributes of one instance; `None` if it is not known.
     pub fn attributes(&self, instance: InstanceId) -> Option<Arc<Attributes>> {
         let view = self.core.view.load();
         view.find(instance).map(|member| Arc::clone(&member.record.attributes))
+    }
+
+    /// What this agent measures of one instance, live; `None` if it is not known.
+    pub fn stats(&self, instance: InstanceId) -> Option<Arc<InstanceStats>> {
+        let view = self.core.view.load();
+        view.find(instance).map(|member| Arc::clone(&member.route.stats))
     }
 
     /// Lets the selector pick an instance, as `send` would, without sending; `None` if there is
@@ -167,30 +173,23 @@ pub(crate) struct RouterCore {
     pub(crate) selector: SelectorSlot,
     pub(crate) view: ArcSwap<View>,
     changed: watch::Sender<()>,
-    /// How many changes of the membership wait for a new view; who raises it from 0 builds.
-    stale: AtomicU32,
 }
 
 impl RouterCore {
     pub(crate) fn new(name: ServiceName, selector: SelectorSlot) -> Self {
         let view = ArcSwap::from_pointee(View::loading(&selector));
         let (changed, _) = watch::channel(());
-        Self { name, selector, view, changed, stale: AtomicU32::new(0) }
+        Self { name, selector, view, changed }
     }
 
-    /// Builds a new view with `members`, and again while the membership changed meanwhile. Runs
-    /// plugin code, so call it with no lock held. Of several callers one builds for all.
-    pub(crate) fn rebuild(&self, mut make: impl FnMut(&SelectorSlot) -> View) {
-        if self.stale.fetch_add(1, SeqCst) > 0 {
-            return;
-        }
-        loop {
-            let seen = self.stale.load(SeqCst);
-            self.view.store(Arc::new(make(&self.selector)));
-            self.changed.send_replace(());
-            if self.stale.compare_exchange(seen, 0, SeqCst, SeqCst).is_ok() {
-                return;
-            }
-        }
+    /// Puts another view in place and tells who waits for one.
+    pub(crate) fn show(&self, view: View) {
+        self.view.store(Arc::new(view));
+        self.changed.send_replace(());
+    }
+
+    /// Tells who waits that the answer may be another one, though the members are the same.
+    pub(crate) fn note_changed(&self) {
+        self.changed.send_replace(());
     }
 }

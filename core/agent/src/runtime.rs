@@ -9,15 +9,19 @@ use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, ServiceName};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AgentConfig, ServicesConfig};
 use crate::counters::Counters;
 use crate::directory::Directory;
+use crate::peer::Link;
 use crate::pings::Pings;
 use crate::router::Router;
 use crate::send::SendError;
+use crate::sender::Sender;
 use crate::uplink::Command;
 
 /// The configuration that the agent runs by.
@@ -68,6 +72,9 @@ pub(crate) enum Contact {
 
 /// No message for so long, and nothing unread: the agent counts as drained.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// How long a peer may take to take the last messages of an instance that leaves.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a runtime is made of, beside what it makes itself.
 pub(crate) struct Parts {
@@ -159,6 +166,24 @@ impl Runtime {
                 return;
             }
         }
+    }
+
+    /// Ends a sender: it sends nothing more, and what it has sent is with its receivers when this
+    /// returns, so that no word of its leaving overtakes it.
+    pub(crate) async fn deliver_sent(self: &Arc<Self>, sender: &Sender) {
+        sender.source.set_offline(true);
+        self.deliver_on(sender.links()).await;
+    }
+
+    /// Waits until all that was sent over `links` is with its receivers.
+    pub(crate) async fn deliver_on(self: &Arc<Self>, links: Vec<Arc<Link>>) {
+        let mut barriers = JoinSet::new();
+        for link in links {
+            let runtime = Arc::clone(self);
+            barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
+        }
+        // Who does not answer in time may miss the last words; leaving does not wait for ever.
+        let _ = timeout(LAST_WORDS, barriers.join_all()).await;
     }
 
     /// Id of the codec configured for a service.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_types::{Handle, RegistryId, Revision, ServiceName};
+use skymesh_types::{Handle, RegistryId, Revision, ServiceName, ServiceUrl};
 
 use crate::{Delta, InstanceRecord, Snapshot};
 use entry::Entry;
@@ -133,15 +133,19 @@ impl Cache {
         self.entries.get_mut(name).is_some_and(|entry| entry.note_reachable(handle, reachable))
     }
 
-    /// What a router may say of `name` at `now`; `None` if it is not watched.
-    pub fn resolve(&self, name: &ServiceName, now: Duration) -> Option<Resolve> {
-        let entry = self.entries.get(name)?;
-        Some(match (entry.known(), self.lost_at) {
-            (None, _) => Resolve::Loading,
-            (Some(known), None) if known.members.is_empty() => Resolve::Empty,
-            (Some(known), None) => Resolve::Ready(known),
-            (Some(known), Some(lost)) => Resolve::Stale(known, now.saturating_sub(lost)),
-        })
+    /// The members of `name`; `None` while nothing is known of it, or it is not watched.
+    pub fn known(&self, name: &ServiceName) -> Option<Known> {
+        self.entries.get(name)?.known()
+    }
+
+    /// One instance; `None` if it is not there, or its service not watched.
+    pub fn record(&self, url: &ServiceUrl) -> Option<&Arc<InstanceRecord>> {
+        self.entries.get(&url.name)?.record(url.instance)
+    }
+
+    /// How long the nameserver has been out of reach at `now`; `None` while it is there.
+    pub fn stale_for(&self, now: Duration) -> Option<Duration> {
+        self.lost_at.map(|lost| now.saturating_sub(lost))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Service URLs: `[skymesh://]app.env.service/instance`.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -95,6 +96,26 @@ impl TryFrom<String> for ServiceUrl {
     type Error = UrlError;
     fn try_from(url: String) -> Result<Self, UrlError> {
         url.parse()
+    }
+}
+
+impl TryFrom<&str> for ServiceUrl {
+    type Error = UrlError;
+    fn try_from(url: &str) -> Result<Self, UrlError> {
+        url.parse()
+    }
+}
+
+impl From<&ServiceUrl> for ServiceUrl {
+    fn from(url: &ServiceUrl) -> Self {
+        url.clone()
+    }
+}
+
+/// Lets a parsed URL stand where a text may stand too.
+impl From<Infallible> for UrlError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -96,7 +96,7 @@ impl Dispatch {
         self.answer_refused();
         if !self.changed.is_empty() {
             let changed = std::mem::take(&mut self.changed);
-            self.runtime.directory.rebuild(&self.runtime, changed);
+            self.runtime.directory.outdated(changed);
         }
         taken
     }
@@ -261,7 +261,11 @@ impl Dispatch {
     fn control(&mut self, run: &Bytes, frame: Frame<'_>) -> Result<(), DispatchError> {
         match decode_msg(frame.to_bytes())?.body {
             Some(Body::Introduction(said)) => self.introduction(&said)?,
-            Some(Body::Ping(ping)) => self.ping(&ping),
+            Some(Body::Ping(ping)) => {
+                // The answer says that what came before is in the inboxes.
+                self.hand_over(run);
+                self.ping(&ping);
+            }
             // The usual form was read already; this is the same written unusually.
             Some(Body::Message(said)) => {
                 let read = message::MessageRef::from(&said);
@@ -295,9 +299,12 @@ impl Dispatch {
     }
 
     fn ping(&self, ping: &Ping) {
-        let known = Handle::new(ping.destination).ok();
-        let known = known.and_then(|handle| self.runtime.directory.local(handle));
-        if known.is_some() && self.guest.reads() {
+        // Handle 0 asks the agent itself: whether it has taken all that came before.
+        let answers = match Handle::new(ping.destination) {
+            Ok(handle) => self.runtime.directory.local(handle).is_some(),
+            Err(_) => true,
+        };
+        if answers && self.guest.reads() {
             let pong = Msg::from(Pong { seq: ping.seq, handle: ping.destination });
             let _ = self.outbox.push_control(|out| encode_msg(&pong, out));
         }

@@ -160,6 +160,7 @@ impl Link {
                 known.insert(handle);
                 known
             });
+            sender.note_link(self);
         }
         sender.last_link.store(self.id, Relaxed);
         Ok(())

@@ -46,6 +46,10 @@ struct Seat {
 }
 
 impl Route {
+    pub(crate) fn new(handle: Handle, name: ServiceName, target: Target) -> Self {
+        Self { handle, name, stats: Arc::default(), target }
+    }
+
     /// Posts a message without waiting.
     #[inline]
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {

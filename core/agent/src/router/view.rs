@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use skymesh_naming::{InstanceRecord, InstanceState, Known, Member, Resolve};
+use skymesh_naming::{InstanceRecord, InstanceState, Known, Member};
 use skymesh_plugin_api::Member as Candidate;
 use skymesh_plugin_host::{Prepared, SelectorSlot};
 use skymesh_types::{InstanceId, Key};
@@ -22,7 +22,8 @@ pub(crate) struct ViewMember {
 pub(crate) struct View {
     /// Sorted by instance id.
     pub(crate) members: Vec<ViewMember>,
-    pub(crate) loading: bool,
+    /// What these members were made of; `None` while nothing was known.
+    pub(crate) known: Option<Known>,
     /// Which members the selector chooses from; `None` while it is all of them.
     eligible: Option<Vec<u32>>,
     prepared: Prepared,
@@ -30,29 +31,23 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn loading(selector: &SelectorSlot) -> Self {
-        Self {
-            members: Vec::new(),
-            loading: true,
-            eligible: None,
-            prepared: selector.prepare(Vec::new()),
-        }
+        let prepared = selector.prepare(Vec::new());
+        Self { members: Vec::new(), known: None, eligible: None, prepared }
     }
 
     /// The view of what is known. `route` answers how to reach an instance.
     pub(crate) fn new(
-        resolve: &Resolve,
+        known: Option<Known>,
         selector: &SelectorSlot,
         route: impl Fn(&Arc<InstanceRecord>) -> Arc<Route>,
     ) -> Self {
-        let known = match resolve {
-            Resolve::Loading => return Self::loading(selector),
-            Resolve::Empty => &Known::default(),
-            Resolve::Ready(known) | Resolve::Stale(known, _) => known,
+        let Some(known) = known else {
+            return Self::loading(selector);
         };
         let mut members = Vec::with_capacity(known.members.len());
         let mut candidates = Vec::with_capacity(known.members.len());
         let mut eligible = Vec::new();
-        for member in &known.members {
+        for member in &*known.members {
             let route = route(&member.record);
             // An instance that drains serves what it has; nothing new goes to it.
             if member.record.state != InstanceState::Draining {
@@ -62,7 +57,13 @@ impl View {
             members.push(ViewMember { record: Arc::clone(&member.record), route });
         }
         let eligible = (eligible.len() < members.len()).then_some(eligible);
-        Self { members, loading: false, eligible, prepared: selector.prepare(candidates) }
+        let prepared = selector.prepare(candidates);
+        Self { members, known: Some(known), eligible, prepared }
+    }
+
+    /// Whether nothing is known of the service yet.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.known.is_none()
     }
 
     /// The member that the selector picks; `None` if there is none.

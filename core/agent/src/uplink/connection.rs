@@ -294,7 +294,7 @@ impl Uplink {
         }
     }
 
-    /// Takes the frames of one read, then rebuilds once what they changed.
+    /// Takes the frames of one read.
     async fn take(
         &mut self,
         line: &mut Line,
@@ -310,7 +310,7 @@ impl Uplink {
                 line.push(watch(&gap, None)).await?;
             }
         }
-        self.runtime.directory.rebuild(&self.runtime, changed);
+        self.runtime.directory.outdated(changed);
         Ok(())
     }
 

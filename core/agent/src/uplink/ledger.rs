@@ -61,7 +61,8 @@ impl Ledger {
         handle: Handle,
         reply: Option<Reply<(), RequestError>>,
     ) -> Option<Body> {
-        if self.own.contains_key(&handle) {
+        if let Some(own) = self.own.get(&handle) {
+            own.sender.source.set_offline(true);
             return Some(self.ask(Request::Unregister(handle, reply)));
         }
         answer(reply, Err(RequestError::Unknown(handle)));

@@ -26,6 +26,8 @@ struct Held {
 pub(super) struct Entry {
     /// `None` until the nameserver was heard for the first time.
     heard: Option<(RegistryId, Revision)>,
+    /// The registry said that it is recovering: no members means unknown, not none.
+    recovering: bool,
     members: BTreeMap<InstanceId, Held>,
     offline: VecDeque<Handle>,
 }
@@ -35,14 +37,18 @@ impl Entry {
         self.heard
     }
 
-    /// The members; `None` while neither the nameserver nor any peer was heard.
+    /// The members; `None` while nobody was heard who would know.
     pub(super) fn known(&self) -> Option<Known> {
-        if self.heard.is_none() && self.members.is_empty() {
+        if (self.heard.is_none() || self.recovering) && self.members.is_empty() {
             return None;
         }
         let revision = self.heard.map_or(Revision(0), |(_, revision)| revision);
         let members = self.members.values().map(|held| Member::new(&held.record, held.reached));
         Some(Known { revision, members: members.collect() })
+    }
+
+    pub(super) fn record(&self, instance: InstanceId) -> Option<&Arc<InstanceRecord>> {
+        self.members.get(&instance).map(|held| &held.record)
     }
 
     pub(super) fn apply_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Event> {
@@ -55,6 +61,7 @@ impl Entry {
             self.take(record, snapshot.registry, &mut events);
         }
         self.heard = Some((snapshot.registry, snapshot.revision));
+        self.recovering = snapshot.recovering;
         events
     }
 
@@ -79,7 +86,13 @@ impl Entry {
         record: &Arc<InstanceRecord>,
         registry: RegistryId,
     ) -> Result<Vec<Event>, GoneOffline> {
-        if self.offline.contains(&record.handle) {
+        let known = self.members.get(&record.url.instance);
+        let unknown = known.is_none_or(|held| held.record.handle != record.handle);
+        let heard_past_it = self
+            .heard
+            .is_some_and(|(heard, revision)| heard == registry && revision >= record.revision);
+        // Whoever came online at a revision that was heard and is no member now has left again.
+        if unknown && (heard_past_it || self.offline.contains(&record.handle)) {
             return Err(GoneOffline(record.handle));
         }
         let mut events = Vec::new();
@@ -154,12 +167,13 @@ impl Entry {
 
     /// Takes an instance that is said to be gone.
     fn end(&mut self, record: &Arc<InstanceRecord>, events: &mut Vec<Event>) {
+        // Also of one that was never heard of: its introduction may still be on its way.
+        self.remember_offline(record.handle);
         let held = self.members.get(&record.url.instance);
         if held.is_none_or(|held| held.record.handle != record.handle) {
             return;
         }
         if let Some(held) = self.members.remove(&record.url.instance) {
-            self.remember_offline(record.handle);
             events.push(Event::Offline { record: held.record, cause: OfflineCause::Announced });
         }
     }

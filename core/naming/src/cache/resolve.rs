@@ -20,13 +20,26 @@ pub enum Resolve {
     Stale(Known, Duration),
 }
 
+impl Resolve {
+    /// The answer for what is known (`None`: nothing yet) while the nameserver has been out of reach
+    /// for so long (`None`: it is there).
+    pub fn new(known: Option<Known>, stale_for: Option<Duration>) -> Self {
+        match (known, stale_for) {
+            (None, _) => Self::Loading,
+            (Some(known), None) if known.members.is_empty() => Self::Empty,
+            (Some(known), None) => Self::Ready(known),
+            (Some(known), Some(age)) => Self::Stale(known, age),
+        }
+    }
+}
+
 /// The members of a service at a revision, sorted by instance id.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     /// The service's revision.
     pub revision: Revision,
     /// Sorted by instance id, so that equal members give equal order in every process.
-    pub members: Vec<Member>,
+    pub members: Arc<[Member]>,
 }
 
 /// One member of a [`Known`] set.

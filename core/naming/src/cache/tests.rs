@@ -52,6 +52,10 @@ fn gone(mut record: InstanceRecord) -> InstanceRecord {
     record
 }
 
+fn resolve(cache: &Cache, now: Duration) -> Resolve {
+    Resolve::new(cache.known(&name()), cache.stale_for(now))
+}
+
 fn watching() -> Cache {
     let mut cache = Cache::new();
     assert!(cache.watch(&name()));
@@ -80,24 +84,22 @@ fn applied(cache: &mut Cache, delta: &Delta) -> String {
 #[test]
 fn unknown_is_never_empty() {
     let mut cache = Cache::new();
-    assert_eq!(cache.resolve(&name(), NOW), None);
+    assert_eq!(cache.known(&name()), None);
     cache.watch(&name());
     assert!(!cache.watch(&name()), "a second watch asks nothing");
-    assert_eq!(cache.resolve(&name(), NOW), Some(Resolve::Loading));
+    assert_eq!(resolve(&cache, NOW), Resolve::Loading);
     cache.apply_snapshot(&snapshot(1, 5, &[]));
-    assert_eq!(cache.resolve(&name(), NOW), Some(Resolve::Empty));
+    assert_eq!(resolve(&cache, NOW), Resolve::Empty);
     cache.apply_snapshot(&snapshot(1, 6, &[record(1, 11, 6)]));
-    assert!(
-        matches!(cache.resolve(&name(), NOW), Some(Resolve::Ready(known)) if known.members.len() == 1)
-    );
+    assert!(matches!(resolve(&cache, NOW), Resolve::Ready(known) if known.members.len() == 1));
     cache.uplink_lost(Duration::from_secs(2));
     cache.uplink_lost(Duration::from_secs(3));
-    let Some(Resolve::Stale(known, age)) = cache.resolve(&name(), Duration::from_secs(9)) else {
+    let Resolve::Stale(known, age) = resolve(&cache, Duration::from_secs(9)) else {
         panic!("the last view keeps serving");
     };
     assert_eq!((known.members.len(), age), (1, Duration::from_secs(7)));
     cache.uplink_restored();
-    assert!(matches!(cache.resolve(&name(), NOW), Some(Resolve::Ready(_))));
+    assert!(matches!(resolve(&cache, NOW), Resolve::Ready(_)));
 }
 
 #[test]
@@ -121,7 +123,7 @@ fn deltas_chain_and_a_gap_is_noticed() {
 fn members_are_sorted_by_instance_whatever_the_order_of_arrival() {
     let mut cache = watching();
     cache.apply_snapshot(&snapshot(1, 3, &[record(9, 1, 1), record(2, 3, 3), record(5, 2, 2)]));
-    let Some(Resolve::Ready(known)) = cache.resolve(&name(), NOW) else { panic!("ready") };
+    let Resolve::Ready(known) = resolve(&cache, NOW) else { panic!("ready") };
     let order: Vec<u64> = known.members.iter().map(|m| m.record.url.instance.get()).collect();
     assert_eq!(order, [2, 5, 9]);
 }
@@ -169,15 +171,39 @@ fn an_adopted_instance_is_confirmed_without_a_second_event() {
 }
 
 #[test]
+fn an_introduction_that_the_registrys_word_overtook_is_refused() {
+    let mut cache = watching();
+    cache.apply_snapshot(&snapshot(1, 1, &[]));
+    assert_eq!(applied(&mut cache, &delta(1, 3, &[gone(record(1, 11, 3))])), "", "came and went");
+    assert!(cache.adopt(&Arc::new(record(1, 11, 2)), registry(1)).is_err());
+    cache.apply_snapshot(&snapshot(1, 9, &[]));
+    assert!(
+        cache.adopt(&Arc::new(record(2, 12, 8)), registry(1)).is_err(),
+        "left before the snapshot"
+    );
+    assert!(cache.adopt(&Arc::new(record(3, 13, 10)), registry(1)).is_ok(), "not heard of yet");
+    assert!(cache.adopt(&Arc::new(record(4, 14, 5)), registry(7)).is_ok(), "of another registry");
+}
+
+#[test]
 fn a_recovering_registry_takes_nobody_away() {
     let mut cache = watching();
     cache.apply_snapshot(&snapshot(1, 9, &[record(1, 11, 8), record(2, 12, 9)]));
     let recovering = Snapshot { recovering: true, ..snapshot(2, 1, &[record(2, 12, 1)]) };
     assert_eq!(brief(&cache.apply_snapshot(&recovering)), "");
-    assert!(
-        matches!(cache.resolve(&name(), NOW), Some(Resolve::Ready(known)) if known.members.len() == 2)
-    );
+    assert!(matches!(resolve(&cache, NOW), Resolve::Ready(known) if known.members.len() == 2));
     assert_eq!(brief(&cache.apply_snapshot(&snapshot(2, 2, &[record(2, 12, 1)]))), "-11");
+}
+
+#[test]
+fn a_recovering_registry_without_instances_is_no_empty_one() {
+    let mut cache = watching();
+    cache.apply_snapshot(&Snapshot { recovering: true, ..snapshot(1, 1, &[]) });
+    assert_eq!(resolve(&cache, NOW), Resolve::Loading);
+    assert_eq!(applied(&mut cache, &delta(1, 2, &[record(1, 11, 2)])), "+11");
+    assert!(matches!(resolve(&cache, NOW), Resolve::Ready(_)));
+    cache.apply_snapshot(&snapshot(1, 3, &[]));
+    assert_eq!(resolve(&cache, NOW), Resolve::Empty);
 }
 
 #[test]
@@ -218,6 +244,6 @@ fn who_cannot_be_reached_is_suspect_in_this_agents_view_only() {
     let handle = Handle::new(11).unwrap();
     assert!(cache.note_reachable(&name(), handle, Reach::Lost));
     assert!(!cache.note_reachable(&name(), handle, Reach::Lost), "no change, no rebuild");
-    let Some(Resolve::Ready(known)) = cache.resolve(&name(), NOW) else { panic!("ready") };
+    let Resolve::Ready(known) = resolve(&cache, NOW) else { panic!("ready") };
     assert!(known.members[0].suspect && known.members[0].record.state == InstanceState::Online);
 }

@@ -1,0 +1,144 @@
+//! kill -9: who notices when, who may come back, and where messages for the dead go.
+
+use std::time::{Duration, Instant};
+
+use skymesh_agent::{Event, Resolve, SendError, UndeliverableReason};
+use skymesh_tests::{Mesh, Node, SOON, fast_nameserver, next_event, next_message};
+use skymesh_types::Handle;
+
+const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
+const SERVER: &str = "app.test.server/1";
+
+fn offline_of(handle: Handle) -> impl FnMut(&Event) -> Option<()> {
+    move |event| match event {
+        Event::Offline { record, .. } if record.handle == handle => Some(()),
+        _ => None,
+    }
+}
+
+fn online(event: &Event) -> Option<Handle> {
+    match event {
+        Event::Online(record) => Some(record.handle),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_killed_server_is_offline_within_the_grace_and_a_hundred_milliseconds() {
+    let grace = fast_nameserver().session_grace;
+    let mesh = Mesh::start().await;
+    let (watcher, mut inbox) = mesh.agent().await.register("app.test.watcher/1").await.unwrap();
+    watcher.watch(&"app.test.server".parse().unwrap()).unwrap();
+    let mut node = Node::start(NODE, &["echo", &mesh.address().to_string(), SERVER]);
+    node.says().await;
+    let handle = next_event(&mut inbox, online).await;
+    let killed = Instant::now();
+    node.kill().await;
+    next_event(&mut inbox, offline_of(handle)).await;
+    let noticed = killed.elapsed();
+    assert!(noticed <= grace + Duration::from_millis(100), "noticed after {noticed:?}");
+    assert!(noticed >= grace - Duration::from_millis(50), "no grace was given: {noticed:?}");
+}
+
+#[tokio::test]
+async fn a_restarted_server_takes_its_url_over_at_once_and_the_old_handle_is_refused() {
+    let mesh = Mesh::start().await;
+    let nameserver = mesh.address().to_string();
+    let agent = mesh.agent().await;
+    let (client, mut inbox) = agent.register("app.test.client/1").await.unwrap();
+    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    let mut node = Node::start(NODE, &["echo", &nameserver, SERVER]);
+    node.says().await;
+    let old = next_event(&mut inbox, online).await;
+    client.send(SERVER, b"to the first").await.unwrap();
+    assert_eq!(next_message(&mut inbox).await.payload(), &b"to the first"[..]);
+
+    node.kill().await;
+    let restarted = Instant::now();
+    let mut node = Node::start(NODE, &["echo", &nameserver, SERVER]);
+    let new = Handle::new(node.says().await["handle"].as_u64().unwrap()).unwrap();
+    let took = restarted.elapsed();
+    assert!(took < fast_nameserver().session_grace, "the takeover took {took:?}");
+    next_event(&mut inbox, offline_of(old)).await;
+    assert_eq!(next_event(&mut inbox, online).await, new);
+
+    client.send(SERVER, b"to the second").await.unwrap();
+    assert_eq!(next_message(&mut inbox).await.payload(), &b"to the second"[..]);
+    let refused = client.send(old, b"to the dead").await.unwrap_err();
+    assert_eq!(refused, SendError::UnknownHandle(old));
+    drop(node);
+}
+
+/// The sender has not heard yet that the instance is gone: the receiver refuses, and says so.
+#[tokio::test]
+async fn a_message_for_an_old_handle_is_refused_by_the_process_that_had_it() {
+    let mesh = Mesh::start().await;
+    let servers = mesh.agent().await;
+    let (server, mut server_inbox) = servers.register(SERVER).await.unwrap();
+    let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    client.send(SERVER, b"hello").await.unwrap();
+    let old = server.handle();
+    // The client keeps answering who greeted it, whatever the registry says meanwhile.
+    server.send(next_message(&mut server_inbox).await.source(), b"you too").await.unwrap();
+    next_message(&mut inbox).await;
+    let gone = async {
+        server.unregister().await.unwrap();
+        loop {
+            match client.send(old, b"are you there?").await {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let refused = next_event(&mut inbox, |event| match event {
+        Event::Undeliverable { to, reason, .. } if *to == old => Some(*reason),
+        _ => None,
+    });
+    // Either the sends stop because the client has heard, or the server refuses what came before.
+    tokio::select! {
+        error = gone => assert_eq!(error, SendError::UnknownHandle(old)),
+        reason = refused => assert_eq!(reason, UndeliverableReason::UnknownHandle),
+    }
+    let (again, mut again_inbox) = servers.register(SERVER).await.unwrap();
+    let router = client.router(&again.url().name).unwrap();
+    let heard = |known: &Resolve| matches!(known, Resolve::Ready(k) if k.members[0].record.handle == again.handle());
+    router.wait_until(SOON, heard).await.unwrap();
+    client.send(SERVER, b"for the new one").await.unwrap();
+    assert_eq!(next_message(&mut again_inbox).await.payload(), &b"for the new one"[..]);
+}
+
+#[tokio::test]
+async fn a_process_that_is_only_paused_comes_back_with_the_same_handle() {
+    let mesh = Mesh::start().await;
+    let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    let mut node = Node::start(NODE, &["echo", &mesh.address().to_string(), SERVER]);
+    node.says().await;
+    let handle = next_event(&mut inbox, online).await;
+    node.signal("STOP").await;
+    next_event(&mut inbox, offline_of(handle)).await;
+    node.signal("CONT").await;
+    assert_eq!(next_event(&mut inbox, online).await, handle);
+    client.send(SERVER, b"welcome back").await.unwrap();
+    assert_eq!(next_message(&mut inbox).await.payload(), &b"welcome back"[..]);
+}
+
+#[tokio::test]
+async fn a_terminated_process_drains_says_goodbye_and_ends_well() {
+    let mesh = Mesh::start().await;
+    let nameserver = mesh.address().to_string();
+    let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    let mut node = Node::start(NODE, &["serve_until_signal", &nameserver, SERVER]);
+    node.says().await;
+    let handle = next_event(&mut inbox, online).await;
+    for _ in 0..1000 {
+        client.send(SERVER, [1; 64]).await.unwrap();
+    }
+    node.signal("TERM").await;
+    let told = Instant::now();
+    next_event(&mut inbox, offline_of(handle)).await;
+    assert!(told.elapsed() < Duration::from_secs(2), "a goodbye needs no grace");
+    assert_eq!(node.says().await["received"], 1000);
+    assert!(node.ends_well().await);
+}

@@ -1,0 +1,14 @@
+//! What users may rely on, over real sockets: one module per behaviour.
+
+// A test's own helpers may fail it, as the tests themselves may.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod delivery;
+mod hostile;
+mod nameserver_restart;
+mod naming;
+mod ordering;
+mod picking;
+mod scale;
+mod start;

@@ -1,0 +1,106 @@
+//! Selectors loaded from shared libraries, as messages meet them.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use skymesh_agent::Resolve;
+use skymesh_tests::{Mesh, Node, SOON, next_message, services};
+use skymesh_types::Key;
+
+const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
+
+/// Defect 1 of the origin: instances were kept in the order of their arrival.
+#[tokio::test]
+async fn defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_process() {
+    const KEYS: usize = 200;
+    let mesh = Mesh::start().await;
+    let nameserver = mesh.address().to_string();
+    let mut servers = Vec::new();
+    let mut picks = Vec::new();
+    // The first process watches before any instance is there, the others in between and after: all
+    // hear of the instances in another order.
+    let own = mesh
+        .builder()
+        .services(services(json!({ "app.*.*": { "selector": { "use": "mod_hash" } } })));
+    let own = own.connect().await.unwrap();
+    let router = own.router("app.test.server").unwrap();
+    for instance in [9u64, 2, 11, 5, 7] {
+        let url = format!("app.test.server/{instance}");
+        servers.push(mesh.agent().await.register(url.as_str()).await.unwrap());
+    }
+    let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 5);
+    router.wait_until(SOON, all).await.unwrap();
+    let here: Vec<u64> = (0..KEYS as u64)
+        .map(|key| router.select(Some(Key::from(key))).unwrap().url.instance.get())
+        .collect();
+    for _ in 0..3 {
+        let mut node =
+            Node::start(NODE, &["pick", &nameserver, "app.test.server", &KEYS.to_string()]);
+        let said = node.says().await;
+        picks.push(serde_json::from_value::<Vec<u64>>(said["picks"].clone()).unwrap());
+        assert!(node.ends_well().await);
+    }
+    let expected: Vec<u64> = (0..KEYS).map(|key| [2, 5, 7, 9, 11][key % 5]).collect();
+    assert_eq!(here, expected);
+    for there in picks {
+        assert_eq!(there, expected);
+    }
+}
+
+/// Which server took how many of `messages` messages, under the selector of `config`.
+async fn spread(
+    mesh: &Mesh,
+    config: serde_json::Value,
+    keyed: bool,
+    messages: u64,
+) -> BTreeMap<u64, u64> {
+    let mut servers = Vec::new();
+    for instance in 1..=4u64 {
+        let url = format!("app.spread.server/{instance}");
+        servers.push(mesh.agent().await.register(url.as_str()).await.unwrap());
+    }
+    let agent = mesh.builder().services(services(config)).connect().await.unwrap();
+    assert!(agent.plugins().iter().all(|plugin| !plugin.failed()), "{:?}", agent.plugins());
+    let (client, _inbox) = agent.register("app.spread.client/1").await.unwrap();
+    let router = agent.router("app.spread.server").unwrap();
+    let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 4);
+    router.wait_until(SOON, all).await.unwrap();
+    for key in 0..messages {
+        if keyed {
+            client.send(router.key(key % 8), key.to_le_bytes()).await.unwrap();
+        } else {
+            client.send(&router, key.to_le_bytes()).await.unwrap();
+        }
+    }
+    client.broadcast(router.name(), [0xff]).await.unwrap();
+    let mut counts = BTreeMap::new();
+    for (server, inbox) in &mut servers {
+        let mut count = 0;
+        while next_message(inbox).await.payload().len() > 1 {
+            count += 1;
+        }
+        counts.insert(server.url().instance.get(), count);
+    }
+    for (server, _) in &servers {
+        server.unregister().await.unwrap();
+    }
+    client.unregister().await.unwrap();
+    counts
+}
+
+#[tokio::test]
+async fn the_configured_selector_and_codec_decide() {
+    let mesh = Mesh::start().await;
+    let table = |selector: &str, codec: &str| json!({ "app.spread.*": { "selector": { "use": selector }, "codec": { "use": codec } } });
+    // In one task round robin is exact.
+    let even = spread(&mesh, table("round_robin", "compact"), false, 400).await;
+    assert_eq!(even.into_values().collect::<Vec<_>>(), [100; 4]);
+    let hashed = spread(&mesh, table("mod_hash", "protobuf"), true, 400).await;
+    assert_eq!(hashed.into_values().collect::<Vec<_>>(), [100; 4]);
+    let ring = spread(&mesh, table("consistent_hash", "compact"), true, 800).await;
+    assert_eq!(ring.values().sum::<u64>(), 800);
+    assert!(ring.values().all(|count| count % 100 == 0), "a key moved: {ring:?}");
+    let none = spread(&mesh, json!({}), false, 400).await;
+    assert_eq!(none.values().sum::<u64>(), 400);
+    assert!(none.values().all(|count| (50..150).contains(count)), "built-in random: {none:?}");
+}

@@ -1,0 +1,87 @@
+//! One process of a test's mesh. It says what it does as lines of JSON and is killed when the test
+//! is done with it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skymesh_agent::{Agent, Delivery};
+use skymesh_nameserver::Nameserver;
+use skymesh_tests::{fast_nameserver, services};
+use skymesh_types::Key;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("error").init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["nameserver", listen] => nameserver(listen).await,
+        ["echo", nameserver, url] => echo(nameserver, url).await,
+        ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
+        ["pick", nameserver, service, count] => pick(nameserver, service, count.parse()?).await,
+        _ => Err(format!("no such role: {arguments:?}").into()),
+    }
+}
+
+fn say(line: &Value) {
+    println!("{line}");
+}
+
+async fn connect(nameserver: &str) -> Result<Agent, Failure> {
+    let services = services(json!({ "app.*.*": { "selector": { "use": "mod_hash" } } }));
+    Ok(Agent::builder().app("app").nameserver(nameserver).services(services).connect().await?)
+}
+
+async fn nameserver(listen: &str) -> Result<(), Failure> {
+    let mut config = fast_nameserver();
+    config.listen = listen.to_owned();
+    // It may be a restarted one: agents are to come back first.
+    config.recovery = None;
+    let nameserver = Nameserver::bind(config).await?;
+    say(&json!({ "listens": nameserver.local_addr().to_string() }));
+    nameserver.run().await;
+    Ok(())
+}
+
+/// Answers every message with the message itself.
+async fn echo(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (instance, mut inbox) = agent.register(url).await?;
+    say(&json!({ "handle": instance.handle().get() }));
+    while let Some(delivery) = inbox.recv().await {
+        if let Delivery::Message(message) = delivery {
+            instance.send(message.source(), message.payload()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts messages until SIGTERM, and says the count once everything has been read.
+async fn serve_until_signal(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (instance, mut inbox) = agent.register(url).await?;
+    say(&json!({ "handle": instance.handle().get() }));
+    let reader = tokio::spawn(async move {
+        let mut messages = 0u64;
+        while let Some(delivery) = inbox.recv().await {
+            messages += u64::from(matches!(delivery, Delivery::Message(_)));
+        }
+        messages
+    });
+    agent.run_until_signal().await?;
+    say(&json!({ "received": reader.await? }));
+    Ok(())
+}
+
+/// Says which instance each key from 0 on picks.
+async fn pick(nameserver: &str, service: &str, count: u64) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let router = agent.router(service)?;
+    router.ready(Duration::from_secs(10)).await?;
+    let picks: Vec<Option<u64>> = (0..count)
+        .map(|key| router.select(Some(Key::from(key))).map(|record| record.url.instance.get()))
+        .collect();
+    say(&json!({ "picks": picks }));
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The harness of the behaviour tests: a mesh on loopback ports, agents in this process, and nodes
+//! that are processes of their own, to be killed for real.
+//!
+//! Nothing here sleeps: a test awaits the event that it is about. [`within`] only guards against
+//! an event that never comes.
+
+mod mesh;
+mod node;
+
+pub use mesh::{Mesh, fast_nameserver, services};
+pub use node::Node;
+
+use std::time::Duration;
+
+use skymesh_agent::{Delivery, Event, Inbox, Message};
+
+/// How long a test waits for something that should happen at once, before it says that it did not.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Awaits `future`, and fails the test if it takes longer than `deadline`.
+///
+/// # Panics
+/// If it takes longer.
+pub async fn within<T>(deadline: Duration, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(deadline, future)
+        .await
+        .unwrap_or_else(|_| panic!("it did not happen within {deadline:?}"))
+}
+
+/// The next message of an inbox; events before it are passed over.
+///
+/// # Panics
+/// If none comes soon, or the inbox ends.
+pub async fn next_message(inbox: &mut Inbox) -> Message {
+    loop {
+        match within(SOON, inbox.recv()).await {
+            Some(Delivery::Message(message)) => return message,
+            Some(Delivery::Event(_)) => {}
+            None => panic!("the inbox ended"),
+        }
+    }
+}
+
+/// The next event of an inbox that `wanted` answers for; what comes before it is passed over.
+///
+/// # Panics
+/// If none comes soon, or the inbox ends.
+pub async fn next_event<T>(inbox: &mut Inbox, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    loop {
+        match within(SOON, inbox.recv()).await {
+            Some(Delivery::Event(event)) => {
+                if let Some(found) = wanted(&event) {
+                    return found;
+                }
+            }
+            Some(Delivery::Message(_)) => {}
+            None => panic!("the inbox ended"),
+        }
+    }
+}

@@ -194,10 +194,10 @@ async fn pings_measure_the_peers_that_are_watched() {
     router.ready(SOON).await.unwrap();
     let measured = async {
         loop {
-            if let Some(stats) = router.stats(InstanceId::new(1).unwrap()) {
-                if stats.rtt_ewma_ns() > 0 {
-                    return stats.rtt_ewma_ns();
-                }
+            if let Some(stats) = router.stats(InstanceId::new(1).unwrap())
+                && stats.rtt_ewma_ns() > 0
+            {
+                return stats.rtt_ewma_ns();
             }
             tokio::task::yield_now().await;
         }

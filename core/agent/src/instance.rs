@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use skymesh_types::{AttributeChange, AttributeError, Attributes, Handle, ServiceName, ServiceUrl};
-use skymesh_wire::Envelope;
+use skymesh_wire::{Envelope, Kind};
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
@@ -26,6 +26,25 @@ pub struct Instance {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) queue: Arc<Queue>,
+}
+
+/// A message with its whole envelope; what is not said is 0 or empty. Towards a v1 peer everything
+/// but the payload is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outgoing<'a> {
+    /// What it is for: 0 message, 1 request, 2 response, 3 notify, 4 stream; the receiver's
+    /// [`Message::kind`](crate::Message::kind).
+    pub kind: u8,
+    /// Bits that the kind gives a meaning to.
+    pub flags: u32,
+    /// Epoch of the placement, or the leader's term.
+    pub epoch: u64,
+    /// Pairs a response with its request.
+    pub correlation: u64,
+    /// Bytes for middleware, such as a trace context.
+    pub metadata: &'a [u8],
+    /// The application's bytes.
+    pub payload: &'a [u8],
 }
 
 /// Why attributes were not changed.
@@ -92,6 +111,23 @@ impl Instance {
         payload: impl AsRef<[u8]>,
     ) -> Result<(), SendError> {
         send::try_deliver(&self.runtime, &self.sender, &to, self.envelope(payload.as_ref()))
+    }
+
+    /// As [`send`](Self::send), with the whole envelope: for protocols on top of messages, such as
+    /// RPC.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn post(&self, to: impl Destination, post: Outgoing<'_>) -> Result<(), SendError> {
+        send::deliver(&self.runtime, &self.sender, &to, self.seal(post)).await
+    }
+
+    /// As [`post`](Self::post), and never waits.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    pub fn try_post(&self, to: impl Destination, post: Outgoing<'_>) -> Result<(), SendError> {
+        send::try_deliver(&self.runtime, &self.sender, &to, self.seal(post))
     }
 
     /// Sends a message to every instance of a service that is online (this one too, if it is one
@@ -200,7 +236,21 @@ impl Instance {
     }
 
     fn envelope<'a>(&self, payload: &'a [u8]) -> Envelope<'a> {
-        Envelope { source: self.handle().get(), payload, ..Envelope::default() }
+        self.seal(Outgoing { payload, ..Outgoing::default() })
+    }
+
+    fn seal<'a>(&self, post: Outgoing<'a>) -> Envelope<'a> {
+        Envelope {
+            // The route knows it.
+            destination: 0,
+            source: self.handle().get(),
+            kind: Kind(post.kind),
+            flags: post.flags,
+            epoch: post.epoch,
+            correlation: post.correlation,
+            metadata: post.metadata,
+            payload: post.payload,
+        }
     }
 }
 

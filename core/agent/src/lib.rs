@@ -31,7 +31,7 @@ pub use agent::{Agent, AgentBuilder, ConnectError};
 pub use counters::{Counter, Counters};
 pub use destination::{Destination, Target};
 pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
-pub use instance::{AttributesError, Broadcast, Instance};
+pub use instance::{AttributesError, Broadcast, Instance, Outgoing};
 pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};
 pub use router::{Keyed, ReadyTimeout, Router};
 pub use send::SendError;

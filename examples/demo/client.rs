@@ -1,0 +1,125 @@
+//! The role of the client: sends what the director asks for, by service name and key, and tells what
+//! its agent says of the servers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use skymesh::{Agent, Config, Delivery, Event, Inbox, Instance, InstanceState, Resolve, Router};
+use skymesh_examples::role::{Cues, RoleError};
+use tokio::time::interval;
+
+use crate::fact::{Act, Cue, Fact, Parcel, Plugin, tell};
+use crate::{KEYS, SERVERS, SERVICE};
+
+/// Messages go out in batches of this many, one batch per tick: 1 200 a second, slow enough to watch.
+const BATCH: u32 = 12;
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long the servers may take to show up.
+const SERVERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// The client on the mesh.
+struct Client {
+    agent: Agent,
+    instance: Instance,
+    inbox: Inbox,
+    servers: Router,
+}
+
+/// Does as it is told until the director is gone.
+pub(crate) async fn obey(config: &Path) -> Result<(), RoleError> {
+    let mut cues = Cues::listen();
+    Config::load(config)?.log.install()?;
+    let mut client: Option<Client> = None;
+    while let Some(cue) = cues.next().await {
+        match (serde_json::from_str(&cue)?, &mut client) {
+            (Cue::Join, _) => {
+                if let Some(client) = client.take() {
+                    client.agent.shutdown().await;
+                }
+                client = Some(Client::join(config).await?);
+            }
+            (Cue::Play { act, messages }, Some(client)) => {
+                client.play(act, messages, &mut cues).await?;
+            }
+            (Cue::CountLosses, Some(client)) => {
+                let counted = client.agent.counters();
+                let unconfirmed = counted.unconfirmed.get();
+                tell(&Fact::Losses { unconfirmed, undeliverable: counted.undeliverable.get() });
+            }
+            (Cue::Halt, Some(_)) => {}
+            (cue, None) => return Err(format!("{cue:?} came before the client had joined").into()),
+        }
+    }
+    if let Some(client) = client {
+        client.agent.shutdown().await;
+    }
+    Ok(())
+}
+
+impl Client {
+    async fn join(config: &Path) -> Result<Self, RoleError> {
+        let agent = Config::load(config)?.agent_builder().connect().await?;
+        let (instance, inbox) = agent.register("demo.local.client/1").await?;
+        let servers = instance.watch(&SERVICE.parse()?)?;
+        let all = |known: &Resolve| matches!(known, Resolve::Ready(known) if known.members.len() == SERVERS);
+        servers.wait_until(SERVERS_WITHIN, all).await?;
+        let url = instance.url().to_string();
+        tell(&Fact::Ready { url, servers: SERVERS, plugins: Plugin::of(&agent) });
+        Ok(Self { agent, instance, inbox, servers })
+    }
+
+    /// Sends until `messages` are sent, or the director speaks.
+    async fn play(
+        &mut self,
+        act: Act,
+        messages: Option<u32>,
+        cues: &mut Cues,
+    ) -> Result<(), RoleError> {
+        let (mut sent, mut refused) = (0, 0);
+        let mut ticks = interval(TICK);
+        while messages.is_none_or(|messages| sent < messages) {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    for number in sent..sent + BATCH {
+                        refused += u32::from(!self.send(act, number).await?);
+                    }
+                    sent += BATCH;
+                }
+                delivery = self.inbox.recv() => match delivery {
+                    Some(Delivery::Event(event)) => note(&event),
+                    Some(Delivery::Message(_)) => {}
+                    None => return Err("the nameserver took the client off the mesh".into()),
+                },
+                _ = cues.next() => break,
+            }
+        }
+        tell(&Fact::Played { act, sent, refused });
+        Ok(())
+    }
+
+    /// Sends one message to the server that the configured selector picks for its key. False if it
+    /// was not accepted.
+    async fn send(&self, act: Act, number: u32) -> Result<bool, RoleError> {
+        let key = u64::from(number) % KEYS;
+        let parcel = serde_json::to_vec(&Parcel { act, number, key })?;
+        let sent = self.instance.send(self.servers.key(key), parcel).await;
+        if let Err(error) = &sent {
+            eprintln!("message {number} of act {act:?} was not accepted: {error}");
+        }
+        Ok(sent.is_ok())
+    }
+}
+
+/// Tells of the events that matter to the play.
+fn note(event: &Event) {
+    match event {
+        Event::StateChanged { record, .. } if record.state == InstanceState::Suspect => {
+            tell(&Fact::Suspect { server: record.url.instance.get() });
+        }
+        Event::Offline { record, .. } => {
+            tell(&Fact::Offline { server: record.url.instance.get() });
+        }
+        _ => {}
+    }
+}

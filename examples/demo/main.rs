@@ -1,0 +1,55 @@
+//! `demo`: a nameserver, three servers and a client as five processes, from one configuration file.
+//! It shows how messages spread over the servers under three selectors, each loaded from a shared
+//! library, kills one server, and shows where its traffic goes. It stops by itself after about 12 s.
+//! ```text
+//! cargo run -p skymesh-examples --bin demo
+//! ```
+//! The exit code is 0 only if all that it says was found to be so: what arrived is counted by the
+//! servers, not by who sent it. The configuration is `examples/demo/mesh.toml`.
+
+mod claim;
+mod client;
+mod director;
+mod fact;
+mod scenes;
+mod screen;
+mod server;
+mod tally;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use skymesh::Config;
+use skymesh_examples::role::{self, Curtain, RoleError};
+use skymesh_examples::stage;
+
+use crate::fact::{Fact, tell};
+
+/// The service that the client sends to.
+const SERVICE: &str = "demo.local.server";
+const SERVERS: usize = 3;
+/// Keys 0 to 199: no multiple of 3, so that turns and keys do not fall into step.
+const KEYS: u64 = 200;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        [] => stage::play(scenes::play()).await,
+        ["nameserver", config] => role::perform(nameserver(config.as_ref())).await,
+        ["server", config, number] => role::perform(server::serve(config.as_ref(), number)).await,
+        ["client", config] => role::perform(client::obey(config.as_ref())).await,
+        _ => {
+            eprintln!("the demo takes no arguments; it gives its own processes some");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn nameserver(config: &Path) -> Result<(), RoleError> {
+    let curtain = Curtain::new();
+    let config = Config::load(config)?;
+    config.log.install()?;
+    role::nameserver(&config, curtain, |address| tell(&Fact::Listens { address })).await
+}

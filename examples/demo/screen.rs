@@ -1,0 +1,89 @@
+//! What the person in front of the demo sees: headings, bars that grow in place, sentences. Where
+//! the output is no terminal, each bar is printed once, when it is done.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::time::{Duration, Instant};
+
+/// Columns that the longest bar takes.
+const BAR_COLUMNS: u32 = 40;
+
+/// Bars are drawn anew no more often than this.
+const REDRAW: Duration = Duration::from_millis(50);
+
+/// One bar.
+#[derive(Debug, Clone)]
+pub(crate) struct Bar {
+    pub(crate) label: String,
+    pub(crate) count: u32,
+    pub(crate) note: String,
+}
+
+/// Standard output.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    terminal: bool,
+    /// Lines of bars that are below the last fixed line.
+    drawn: usize,
+    drawn_at: Option<Instant>,
+}
+
+impl Screen {
+    pub(crate) fn new() -> Self {
+        Self { terminal: stdout().is_terminal(), drawn: 0, drawn_at: None }
+    }
+
+    /// A line that stays.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.drawn = 0;
+        self.write(&format!("{text}\n"));
+    }
+
+    /// A sentence that was found to hold.
+    pub(crate) fn holds(&mut self, sentence: &str) {
+        let mark = if self.terminal { "\x1b[32mok\x1b[0m" } else { "ok" };
+        self.line(&format!("   {mark}  {sentence}"));
+    }
+
+    /// The bars as they are now, if it is time to draw them. `full` is what fills a bar.
+    pub(crate) fn show(&mut self, bars: &[Bar], full: u32) {
+        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW);
+        if self.terminal && due {
+            self.draw(bars, full);
+        }
+    }
+
+    /// The bars as they stay.
+    pub(crate) fn settle(&mut self, bars: &[Bar], full: u32) {
+        self.draw(bars, full);
+        self.drawn = 0;
+        self.drawn_at = None;
+    }
+
+    fn draw(&mut self, bars: &[Bar], full: u32) {
+        let mut text = String::new();
+        if self.drawn > 0 {
+            text += &format!("\x1b[{}A", self.drawn);
+        }
+        for bar in bars {
+            let clear = if self.terminal { "\x1b[K" } else { "" };
+            text += &format!("{}{clear}\n", self.bar(bar, full));
+        }
+        self.write(&text);
+        self.drawn = bars.len();
+        self.drawn_at = Some(Instant::now());
+    }
+
+    fn bar(&self, bar: &Bar, full: u32) -> String {
+        let columns = (bar.count * BAR_COLUMNS).div_ceil(full.max(1)).min(BAR_COLUMNS) as usize;
+        let block = if self.terminal { "\u{2588}" } else { "#" };
+        let (filled, rest) = (block.repeat(columns), " ".repeat(BAR_COLUMNS as usize - columns));
+        let Bar { label, count, note } = bar;
+        format!("   {label:<9} {filled}{rest} {count:>5}  {note}").trim_end().to_owned()
+    }
+
+    fn write(&self, text: &str) {
+        let mut out = stdout().lock();
+        // Whoever read this may be gone; the demo still ends with the right code.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}

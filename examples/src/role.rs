@@ -1,0 +1,125 @@
+//! The actor's side: what a process does that was given a role, whether by a director or by a
+//! person who started it in a terminal of its own.
+
+use std::io::{self, BufRead};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use skymesh::Config;
+use skymesh::Nameserver;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// The environment variable that tells a process that a director has started it.
+pub(crate) const STAGED: &str = "EXAMPLES_STAGED";
+
+/// How long an actor may take to leave in order once the director is gone: a little more than an
+/// agent's `drain_timeout`.
+const LEAVE_WITHIN: Duration = Duration::from_secs(6);
+
+/// What an actor ends with that did not manage to leave in order.
+const STUCK: i32 = 70;
+
+/// How many cues may wait; a director waits for its actors' answers anyway.
+const CUES: usize = 16;
+
+/// What anything in a role may fail with: it is printed, and the process ends with code 1.
+pub type RoleError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The director's lines. They end when the director wants the actor to leave, or is gone itself.
+#[derive(Debug)]
+pub struct Cues(mpsc::Receiver<String>);
+
+impl Cues {
+    /// Listens to standard input. Call it once, and first of all: from then on this process ends
+    /// with its director, whatever it is waiting for.
+    pub fn listen() -> Self {
+        let (speak, cues) = mpsc::channel(CUES);
+        // A thread of its own: tokio's standard input would keep the process from ending.
+        thread::spawn(move || {
+            for line in io::stdin().lock().lines().map_while(Result::ok) {
+                if speak.blocking_send(line).is_err() {
+                    break;
+                }
+            }
+            drop(speak);
+            thread::sleep(LEAVE_WITHIN);
+            std::process::exit(STUCK);
+        });
+        Self(cues)
+    }
+
+    /// The next line; `None` when it is time to leave. Cancel safe.
+    pub async fn next(&mut self) -> Option<String> {
+        self.0.recv().await
+    }
+}
+
+/// When a role is to end: once its director dismisses it, or by Ctrl-C (or SIGTERM) if it has none.
+#[derive(Debug)]
+pub struct Curtain(Option<Cues>);
+
+impl Curtain {
+    /// Looks whether there is a director. Call it first of all.
+    pub fn new() -> Self {
+        Self(std::env::var_os(STAGED).map(|_| Cues::listen()))
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// If the operating system gives no signals.
+    pub async fn falls(self) -> io::Result<()> {
+        if let Some(mut cues) = self.0 {
+            while cues.next().await.is_some() {}
+            return Ok(());
+        }
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    }
+}
+
+impl Default for Curtain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The role of the nameserver, until the curtain falls; `say` tells where it listens.
+///
+/// # Errors
+/// If it can't listen there.
+pub async fn nameserver(
+    config: &Config,
+    curtain: Curtain,
+    say: impl FnOnce(SocketAddr),
+) -> Result<(), RoleError> {
+    let nameserver = Nameserver::bind(config.nameserver.clone()).await?;
+    say(nameserver.local_addr());
+    let curtain = async {
+        // Without signals there is nothing to wait for but the end of the process.
+        if curtain.falls().await.is_err() {
+            std::future::pending().await
+        }
+    };
+    nameserver.run_until(curtain).await;
+    Ok(())
+}
+
+/// Performs a role; answers what the process ends with.
+pub async fn perform(role: impl Future<Output = Result<(), RoleError>>) -> ExitCode {
+    match role.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The director's side of a play: starts copies of the running program in other roles, hears what
+//! they print, cues them, kills them. None of them outlives the stage, however that ends: each is
+//! killed when the stage is dropped, and leaves by itself when its standard input closes.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::role::STAGED;
+
+/// How many lines may wait for the director before an actor that prints more has to wait.
+const HEARD_LINES: usize = 1024;
+
+/// What a program ends with after Ctrl-C, as shells expect it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+/// What went wrong on the stage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StageError {
+    /// An actor could not be started, or its log not be made.
+    #[error("can't start {actor}: {source}")]
+    Start {
+        /// Who.
+        actor: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// An actor left the stage though the play was not over.
+    #[error("{actor} ended unexpectedly: {status}")]
+    Left {
+        /// Who.
+        actor: String,
+        /// How.
+        status: ExitStatus,
+    },
+    /// Nobody said what the play waits for.
+    #[error("{what} did not happen within {waited:?}")]
+    Late {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// An actor no longer listens.
+    #[error("{actor} does not listen any more")]
+    Deaf {
+        /// Who.
+        actor: String,
+    },
+}
+
+/// Something that the director hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// An actor printed a line.
+    Line {
+        /// Who.
+        actor: String,
+        /// Without its end.
+        line: String,
+    },
+    /// An actor has left; every line of it was heard before.
+    Left {
+        /// Who.
+        actor: String,
+        /// How.
+        status: ExitStatus,
+    },
+}
+
+/// A program's processes; see the module.
+#[derive(Debug)]
+pub struct Stage {
+    heard: mpsc::Receiver<Heard>,
+    ears: mpsc::Sender<Heard>,
+    ushers: JoinSet<()>,
+    environment: Vec<(String, String)>,
+    logs: Option<PathBuf>,
+}
+
+/// One process on the stage, from the director's side.
+#[derive(Debug)]
+pub struct Actor {
+    name: String,
+    pid: u32,
+    cues: Option<ChildStdin>,
+    kill: Option<oneshot::Sender<()>>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stage {
+    /// An empty stage. Actors write their logs where this program does.
+    pub fn new() -> Self {
+        let (ears, heard) = mpsc::channel(HEARD_LINES);
+        let (ushers, environment) = (JoinSet::new(), Vec::new());
+        Self { heard, ears, ushers, environment, logs: None }
+    }
+
+    /// Actors write their logs into files of this folder instead.
+    #[must_use]
+    pub fn logs_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.logs = Some(folder.into());
+        self
+    }
+
+    /// Sets an environment variable for the actors that start from now on.
+    pub fn set(&mut self, variable: &str, value: impl fmt::Display) {
+        self.environment.push((variable.to_owned(), value.to_string()));
+    }
+
+    /// Starts a copy of the running program with `arguments`.
+    ///
+    /// # Errors
+    /// [`StageError::Start`].
+    pub fn enter(&mut self, name: &str, arguments: &[&str]) -> Result<Actor, StageError> {
+        let failed = |source| StageError::Start { actor: name.to_owned(), source };
+        let program = std::env::current_exe().map_err(failed)?;
+        let log = match &self.logs {
+            Some(folder) => {
+                File::create(folder.join(format!("{name}.log"))).map_err(failed)?.into()
+            }
+            None => Stdio::inherit(),
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env(STAGED, "1")
+            .envs(self.environment.iter().map(|(variable, value)| (variable, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            // Ctrl-C in a terminal is for the director, who then ends the play in order.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let gone = || failed(io::Error::from(io::ErrorKind::BrokenPipe));
+        let (pid, cues) = (child.id().ok_or_else(gone)?, child.stdin.take());
+        let (kill, killed) = oneshot::channel();
+        self.ushers.spawn(usher(name.to_owned(), child, killed, self.ears.clone()));
+        Ok(Actor { name: name.to_owned(), pid, cues, kill: Some(kill) })
+    }
+
+    /// What is heard next, from anybody.
+    ///
+    /// # Errors
+    /// [`StageError::Late`] after `deadline`; `what` says what was waited for.
+    pub async fn hear(&mut self, what: &str, deadline: Duration) -> Result<Heard, StageError> {
+        let late = || StageError::Late { what: what.to_owned(), waited: deadline };
+        // The stage has a sender of its own, so the channel never ends.
+        timeout(deadline, self.heard.recv()).await.ok().flatten().ok_or_else(late)
+    }
+
+    /// Waits until `actor` prints a line that begins with `start`, and answers the rest of it.
+    /// Other lines are shown as they come.
+    ///
+    /// # Errors
+    /// [`StageError::Left`] if an actor leaves before, [`StageError::Late`] after `deadline`.
+    pub async fn wait_for(
+        &mut self,
+        actor: &Actor,
+        start: &str,
+        deadline: Duration,
+    ) -> Result<String, StageError> {
+        let what = format!("`{start}` of {actor}");
+        loop {
+            match self.hear(&what, deadline).await? {
+                Heard::Left { actor, status } => return Err(StageError::Left { actor, status }),
+                Heard::Line { actor: who, line } => {
+                    println!("[{who}] {line}");
+                    if let Some(rest) = line.strip_prefix(start)
+                        && who == actor.name
+                    {
+                        return Ok(rest.trim().to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until `actor` leaves, and shows every line meanwhile.
+    ///
+    /// # Errors
+    /// [`StageError::Left`] if it, or another one, leaves with anything but success;
+    /// [`StageError::Late`] after `deadline`.
+    pub async fn wait_for_exit(
+        &mut self,
+        actor: &Actor,
+        deadline: Duration,
+    ) -> Result<(), StageError> {
+        let what = format!("the end of {actor}");
+        loop {
+            match self.hear(&what, deadline).await? {
+                Heard::Line { actor, line } => println!("[{actor}] {line}"),
+                Heard::Left { actor, status } if !status.success() => {
+                    return Err(StageError::Left { actor, status });
+                }
+                Heard::Left { actor: who, .. } if who == actor.name => return Ok(()),
+                Heard::Left { .. } => {}
+            }
+        }
+    }
+}
+
+impl Actor {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its name on the stage.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it a line to act on.
+    ///
+    /// # Errors
+    /// [`StageError::Deaf`] if it has left.
+    pub async fn cue(&mut self, line: &str) -> Result<(), StageError> {
+        let deaf = || StageError::Deaf { actor: self.name.clone() };
+        let cues = self.cues.as_mut().ok_or_else(deaf)?;
+        cues.write_all(format!("{line}\n").as_bytes()).await.map_err(|_| deaf())
+    }
+
+    /// Asks it to leave in order: closes its standard input.
+    pub fn dismiss(&mut self) {
+        self.cues = None;
+    }
+
+    /// Kills it with SIGKILL: it can't do anything any more, not even say goodbye.
+    pub fn kill(&mut self) {
+        if let Some(kill) = self.kill.take() {
+            // It may have left by itself.
+            let _ = kill.send(());
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// Passes on what one actor prints, until its last line, and how it left.
+async fn usher(
+    actor: String,
+    mut child: Child,
+    mut killed: oneshot::Receiver<()>,
+    ears: mpsc::Sender<Heard>,
+) {
+    let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+    let Some(mut lines) = lines else { return };
+    let mut may_kill = true;
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line {
+                Ok(Some(line)) => {
+                    let heard = Heard::Line { actor: actor.clone(), line };
+                    if ears.send(heard).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) | Err(_) => break,
+            },
+            wanted = &mut killed, if may_kill => {
+                may_kill = false;
+                // An error means that it has ended already.
+                let _ = wanted.ok().map(|()| child.start_kill());
+            }
+        }
+    }
+    if let Ok(status) = child.wait().await {
+        // The stage may be gone; then nobody waits for this.
+        let _ = ears.send(Heard::Left { actor, status }).await;
+    }
+}
+
+/// Runs a play to its end, or to Ctrl-C; answers what the program ends with. The play owns its
+/// stage, so all actors are gone when this returns.
+pub async fn play<E: fmt::Display>(play: impl Future<Output = Result<(), E>>) -> ExitCode {
+    let interrupted = async {
+        let interrupt = signal(SignalKind::interrupt());
+        let terminate = signal(SignalKind::terminate());
+        match (interrupt, terminate) {
+            (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            },
+            // Without handlers, a signal ends the process, and the actors leave by themselves.
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = play => match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        () = interrupted => {
+            eprintln!("interrupted: every process is stopped");
+            ExitCode::from(INTERRUPTED)
+        }
+    }
+}

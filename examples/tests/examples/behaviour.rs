@@ -1,0 +1,156 @@
+//! What the programs print and end with, in good cases and bad ones.
+
+use std::process::{Command, Stdio};
+
+use crate::program;
+
+/// Arguments, environment, exit code, and what stands in the output.
+struct Case {
+    program: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    code: i32,
+    says: &'static [&'static str],
+}
+
+fn check(case: &Case) {
+    let output = Command::new(program(case.program))
+        .args(case.arguments)
+        .envs(case.environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let shown = format!("{out}\n--- stderr ---\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(case.code), "{}: {shown}", case.program);
+    for line in case.says {
+        assert!(shown.contains(line), "{} does not say {line:?}: {shown}", case.program);
+    }
+    assert!(!out.contains('\u{1b}'), "no terminal, yet control characters: {shown}");
+}
+
+#[test]
+fn demo() {
+    check(&Case {
+        program: "demo",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "ok  selector round_robin is /",
+            "ok  codec compact is /",
+            "server 1  ##",
+            "ok  2400 messages sent, 2400 received, each of them once",
+            "ok  selector mod_hash is /",
+            "ok  namely key modulo 3: key 7 to server 2",
+            "ok  selector consistent_hash is /",
+            "server 2 dies while the client sends",
+            "offline after 1.0s",
+            "keys moved, all of them those of server 2",
+            " lost (counters admit ",
+            "18 claims, all of them checked",
+        ],
+    });
+}
+
+#[test]
+fn helloworld() {
+    check(&Case {
+        program: "helloworld",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[server] registered testApp.weixin1.greeterServer/101",
+            "[server] testApp.weixin1.greeterClient/101 says: Nice to meet you.",
+            "[client] testApp.weixin1.greeterServer/101 says: Nice to meet you too.",
+        ],
+    });
+}
+
+#[test]
+fn name_router() {
+    check(&Case {
+        program: "name_router",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[client] Hello. is on its way to 2 servers",
+            "[client] RouterByLoop goes to testApp.weixin1.Server/101",
+            "[client] RouterByModHash of player 1001 goes to testApp.weixin1.Server/102",
+            r#"Server/101 has the attributes {"Hello.":1,"RouterByLoop":2,"RouterByModHash":2}"#,
+            "[client] the attributes say what was sent",
+        ],
+    });
+}
+
+#[test]
+fn custom_selector() {
+    check(&Case {
+        program: "custom_selector",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "libemptiest_room.so",
+            "player  1 joins room 2: [5, 2, 3]",
+            "player 12 joins room 3: [7, 7, 7]",
+            "every player went to the emptiest room",
+        ],
+    });
+}
+
+#[test]
+fn what_can_not_be_done_is_said_and_fails() {
+    let cases = [
+        // The library is there, and is not the one that was asked for.
+        Case {
+            program: "demo",
+            arguments: &[],
+            environment: &[("SKYMESH_PLUGINS__REQUIRE_PINS", "true")],
+            code: 1,
+            says: &["sha256", "ended unexpectedly: exit status: 1"],
+        },
+        Case {
+            program: "custom_selector",
+            arguments: &[],
+            environment: &[("SKYMESH_PLUGINS__REQUIRE_PINS", "true")],
+            code: 1,
+            says: &["error: ", "libemptiest_room.so", "sha256"],
+        },
+        Case {
+            program: "helloworld",
+            arguments: &["sever"],
+            environment: &[],
+            code: 1,
+            says: &["`sever` is no role; choose nameserver, server or client"],
+        },
+        Case {
+            program: "name_router",
+            arguments: &["server"],
+            environment: &[],
+            code: 1,
+            says: &["server INSTANCE"],
+        },
+        Case {
+            program: "demo",
+            arguments: &["fast"],
+            environment: &[],
+            code: 1,
+            says: &["takes no arguments"],
+        },
+        // Nobody listens there, and the configuration says not to wait.
+        Case {
+            program: "helloworld",
+            arguments: &["client"],
+            environment: &[
+                ("SKYMESH_AGENT__NAMESERVER", "127.0.0.1:1"),
+                ("SKYMESH_AGENT__UNREACHABLE", "fail"),
+            ],
+            code: 1,
+            says: &["error: ", "127.0.0.1:1"],
+        },
+    ];
+    cases.iter().for_each(check);
+}

@@ -1,0 +1,22 @@
+//! Every example is run as a process, as a reader would; and what is written about them is true.
+
+// The functions that the tests share may fail them, too.
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+mod ending;
+mod paper;
+
+/// The programs, by name, as cargo has built them for these tests.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("demo", env!("CARGO_BIN_EXE_demo")),
+    ("helloworld", env!("CARGO_BIN_EXE_helloworld")),
+    ("name_router", env!("CARGO_BIN_EXE_name_router")),
+    ("custom_selector", env!("CARGO_BIN_EXE_custom_selector")),
+];
+
+/// The path of a program.
+fn program(name: &str) -> &'static str {
+    let found = PROGRAMS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, path)| *path).unwrap_or_else(|| panic!("{name} is not in PROGRAMS"))
+}

@@ -143,3 +143,23 @@ async fn wrong_names_say_what_is_wrong() {
     };
     assert!(matches!(error, RegisterError::Attributes(_)), "{error}");
 }
+
+/// A graceful stop waits for what is unread or on its way, and for nothing else.
+#[tokio::test]
+async fn a_graceful_stop_with_nothing_open_is_quick() {
+    let mesh = Mesh::start().await;
+    let servers = mesh.agent().await;
+    let (server, mut server_inbox) = servers.register("app.test.server/1").await.unwrap();
+    let clients = mesh.agent().await;
+    let (client, mut inbox) = clients.register("app.test.client/1").await.unwrap();
+    client.send("app.test.server/1", b"hello").await.unwrap();
+    let asked = skymesh_tests::next_message(&mut server_inbox).await;
+    server.send(asked.source(), b"you too").await.unwrap();
+    skymesh_tests::next_message(&mut inbox).await;
+    // The inboxes are read and still held.
+    let started = Instant::now();
+    clients.shutdown().await;
+    servers.shutdown().await;
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(900), "{took:?}");
+}

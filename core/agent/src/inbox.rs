@@ -105,7 +105,11 @@ impl Inbox {
 
     fn next_ready(&mut self) -> Option<Delivery> {
         loop {
-            match self.ready.pop_front()? {
+            let entry = self.ready.pop_front()?;
+            if self.ready.is_empty() {
+                self.queue.note_read();
+            }
+            match entry {
                 Entry::Letter(letter) => {
                     return Some(Delivery::Message(self.open(&letter)));
                 }

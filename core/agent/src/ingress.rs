@@ -22,8 +22,8 @@ use crate::runtime::Runtime;
 use dispatch::Dispatch;
 use greeting::Guest;
 
-/// How long a refused peer may take to read why.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a peer may take to read the last words to it, such as why it is refused.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Accepts peers until the agent has stopped.
 pub(crate) async fn accept(runtime: Arc<Runtime>, listener: Listener) {
@@ -46,7 +46,7 @@ async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Plac
         runtime.counters.connections_refused.add(1);
         let refusal = Msg::from(Refusal { reason });
         let _ = outbox.push_control(|out| encode_msg(&refusal, out));
-        let _ = timeout(REFUSAL_TIMEOUT, outbox.close()).await;
+        let _ = timeout(LAST_WORDS, outbox.close()).await;
         outbox.abort();
     };
     if place.is_none() {
@@ -73,10 +73,14 @@ async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Plac
             Err(error) => Err(error.into()),
         };
     }
-    if let Err(error) = taken
-        && error.is_broken_protocol()
-    {
-        refuse(error.to_string()).await;
+    drop(dispatch);
+    match taken {
+        Err(error) if error.is_broken_protocol() => refuse(error.to_string()).await,
+        // The last credits go out; inboxes may hold the outbox for longer than the connection is.
+        _ => {
+            let _ = timeout(LAST_WORDS, outbox.close()).await;
+            outbox.abort();
+        }
     }
 }
 

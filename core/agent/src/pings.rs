@@ -4,7 +4,7 @@
 //! One ping per peer process, not per instance: what it measures holds for all of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use skymesh_naming::Reach;
@@ -41,7 +41,8 @@ struct OpenPing {
     seq: u64,
     link: u64,
     sent: Instant,
-    routes: Vec<Arc<Route>>,
+    /// Weak: a ping is no reason to keep a peer.
+    routes: Vec<Weak<Route>>,
 }
 
 /// Pings every peer once per interval until the agent stops.
@@ -74,12 +75,12 @@ impl Pings {
             let mut open = self.lock();
             open.by_peer.retain(|key, _| by_peer.contains_key(key));
             for (key, routes) in by_peer {
-                if let Some(waiting) = open.send(runtime, key, routes) {
+                if let Some(waiting) = open.send(runtime, key, &routes) {
                     lost.extend(waiting);
                 }
             }
         }
-        for route in lost {
+        for route in lost.iter().filter_map(Weak::upgrade) {
             note_lost(runtime, &route);
         }
     }
@@ -114,8 +115,8 @@ impl Pings {
             key.and_then(|key| open.by_peer.remove(&key))
         };
         let Some(ping) = answered else { return };
-        for route in &ping.routes {
-            note_answer(runtime, route, ping.sent.elapsed());
+        for route in ping.routes.iter().filter_map(Weak::upgrade) {
+            note_answer(runtime, &route, ping.sent.elapsed());
         }
     }
 
@@ -135,19 +136,20 @@ impl Open {
         &mut self,
         runtime: &Runtime,
         key: PeerKey,
-        routes: Vec<Arc<Route>>,
-    ) -> Option<Vec<Arc<Route>>> {
+        routes: &[Arc<Route>],
+    ) -> Option<Vec<Weak<Route>>> {
         let route = routes.first()?;
         let Target::Remote(remote) = &route.target else { return None };
         let link = remote.peer.link()?;
         if let Some(waiting) = self.by_peer.get_mut(&key).filter(|ping| ping.link == link.id()) {
-            waiting.routes = routes;
+            waiting.routes = routes.iter().map(Arc::downgrade).collect();
             return Some(waiting.routes.clone());
         }
         let (seq, destination) = (self.next_seq(), route.handle.get());
         let ping =
             Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
         link.outbox().push_control(|out| encode_msg(&ping, out)).ok()?;
+        let routes = routes.iter().map(Arc::downgrade).collect();
         let ping = OpenPing { seq, link: link.id(), sent: Instant::now(), routes };
         // An unanswered one of a lost link is no measure of the new one, but it was lost.
         self.by_peer.insert(key, ping).map(|lost| lost.routes)

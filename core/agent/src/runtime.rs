@@ -178,7 +178,7 @@ impl Runtime {
     /// Waits until all that was sent over `links` is with its receivers.
     pub(crate) async fn deliver_on(self: &Arc<Self>, links: Vec<Arc<Link>>) {
         let mut barriers = JoinSet::new();
-        for link in links {
+        for link in links.into_iter().filter(|link| !link.is_settled()) {
             let runtime = Arc::clone(self);
             barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
         }

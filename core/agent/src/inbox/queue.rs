@@ -115,10 +115,9 @@ impl Queue {
         }
     }
 
-    /// Whether all that was ever pushed has been read.
+    /// Whether every message that was ever pushed has been read.
     pub(crate) fn is_read(&self) -> bool {
-        let state = self.lock();
-        state.entries.is_empty() && state.pushed_bytes == self.taken_bytes.load(Relaxed)
+        self.lock().pushed_bytes == self.taken_bytes.load(Relaxed)
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -162,7 +161,13 @@ impl Queue {
 
     /// Moves all that is queued into `ready`, which must be empty. Answers whether there was any.
     pub(super) fn swap(&self, ready: &mut VecDeque<Entry>) -> bool {
-        self.lock().swap(ready, &self.taken_bytes)
+        self.lock().swap(ready)
+    }
+
+    /// All that was swapped out has been read.
+    pub(super) fn note_read(&self) {
+        let swapped = self.lock().swapped_bytes;
+        self.taken_bytes.store(swapped, Relaxed);
     }
 
     /// As [`swap`](Self::swap), and waits. `Ready(false)` at the end of a closed queue.
@@ -172,7 +177,7 @@ impl Queue {
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut state = self.lock();
-        if state.swap(ready, &self.taken_bytes) {
+        if state.swap(ready) {
             return Poll::Ready(true);
         }
         if state.closed {
@@ -199,9 +204,7 @@ impl State {
         }))
     }
 
-    fn swap(&mut self, ready: &mut VecDeque<Entry>, taken_bytes: &AtomicU64) -> bool {
-        // The receiver comes back only when it has read everything it swapped out before.
-        taken_bytes.store(self.swapped_bytes, Relaxed);
+    fn swap(&mut self, ready: &mut VecDeque<Entry>) -> bool {
         if self.entries.is_empty() {
             return false;
         }

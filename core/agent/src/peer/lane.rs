@@ -72,6 +72,11 @@ impl Lane {
         self.sent.load(Relaxed).saturating_sub(self.settled.load(Relaxed))
     }
 
+    /// Whether the receiver has taken or refused all that was sent.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.sent.load(Relaxed) == self.settled.load(Relaxed)
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(SeqCst)
     }

@@ -190,6 +190,11 @@ impl Link {
         }
     }
 
+    /// Whether the peer has taken or refused all that was sent over this link.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.lanes().by_handle.values().all(|lane| lane.is_settled())
+    }
+
     /// The connection is gone. Answers how many messages were never settled.
     pub(super) fn end(&self) -> u64 {
         self.lanes().by_handle.values().map(|lane| lane.end()).sum()

@@ -35,7 +35,10 @@ pub(crate) fn evenly(received: &Received, servers: &[u64]) -> Claim {
         () if several < keys => {
             Err(format!("only {several} of {keys} keys came to several servers"))
         }
-        () => Ok(format!("even to {} messages; every key came to several servers", most - least)),
+        () => Ok(format!(
+            "even to within {} messages; every key came to several servers",
+            most - least
+        )),
     }
 }
 
@@ -138,7 +141,7 @@ pub(crate) fn loaded(plugins: &[Plugin], kind: &str, id: &str, pid: u32) -> Clai
     if plugin.state != "active" {
         return Err(format!("{kind} {id} of {shown} is {}, not active", plugin.state));
     }
-    if !path.extension().is_some_and(|end| end == std::env::consts::DLL_EXTENSION) {
+    if path.extension().is_none_or(|end| end != std::env::consts::DLL_EXTENSION) {
         return Err(format!("{shown} is no shared library"));
     }
     // Only Linux shows what a process has mapped; elsewhere the agent's report has to do.

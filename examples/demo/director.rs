@@ -13,7 +13,7 @@ use skymesh_examples::stage::{Actor, Heard, Stage, StageError};
 use tempfile::TempDir;
 
 use crate::SERVERS;
-use crate::claim::Claim;
+use crate::claim::{self, Claim};
 use crate::fact::{Act, Cue, Fact, Plugin};
 use crate::screen::{Bar, Screen};
 use crate::tally::{Received, Tally};
@@ -55,9 +55,11 @@ pub(crate) struct Director {
     pub(crate) tally: Tally,
     nameserver: Actor,
     pub(crate) servers: BTreeMap<u64, Actor>,
-    pub(crate) client: Actor,
+    client: Actor,
     pub(crate) killed: Option<u64>,
     leaving: BTreeSet<String>,
+    /// What each agent reported of its plugins when it was ready.
+    plugins: BTreeMap<String, Vec<Plugin>>,
     claims: u32,
     config: PathBuf,
     /// Last, so that it outlives the processes.
@@ -106,6 +108,7 @@ impl Director {
             client,
             killed: None,
             leaving: BTreeSet::new(),
+            plugins: BTreeMap::new(),
             claims: 0,
             config,
             folder,
@@ -122,17 +125,19 @@ impl Director {
         rows.iter().for_each(|row| self.screen.line(row));
     }
 
-    /// What is heard next. What servers got is counted on the way.
+    /// What is heard next. What servers got, and what agents loaded, is noted on the way.
     pub(crate) async fn hear(&mut self, what: &str) -> Result<(String, Word), DemoError> {
         match self.stage.hear(what, SILENCE).await? {
             Heard::Line { actor, line } => {
                 let Ok(fact) = serde_json::from_str(&line) else {
                     return Err(DemoError::Nonsense { actor, line });
                 };
-                if let Fact::Got(parcel) = &fact
-                    && let Some(number) = self.number_of(&actor)
-                {
-                    self.tally.note(number, parcel);
+                match (&fact, self.number_of(&actor)) {
+                    (Fact::Got(parcel), Some(number)) => self.tally.note(number, parcel),
+                    (Fact::Ready { plugins, .. }, _) => {
+                        self.plugins.insert(actor.clone(), plugins.clone());
+                    }
+                    _ => {}
                 }
                 Ok((actor, Word::Said(fact)))
             }
@@ -173,9 +178,8 @@ impl Director {
         Ok(self.client.cue(&line).await?)
     }
 
-    /// Changes the selector's line in the configuration file and lets the client join the mesh by it;
-    /// answers the plugins that its agent then reports.
-    pub(crate) async fn switch_to(&mut self, choice: &str) -> Result<Vec<Plugin>, DemoError> {
+    /// Changes the selector's line in the configuration file and lets the client join the mesh by it.
+    pub(crate) async fn switch_to(&mut self, choice: &str) -> Result<(), DemoError> {
         if CONFIG.matches(CHOICE).count() != 1 {
             return Err(DemoError::Claim(format!("mesh.toml says once `{CHOICE}`")));
         }
@@ -184,11 +188,28 @@ impl Director {
         fs::write(&self.config, text).map_err(failed)?;
         self.cue_client(&Cue::Join).await?;
         let client = self.client.name().to_owned();
-        self.until("the client's word that it has joined", |actor, fact| match fact {
-            Fact::Ready { plugins, .. } if actor == client => Some(plugins.clone()),
-            _ => None,
+        self.until("the client's word that it has joined", |actor, fact| {
+            matches!(fact, Fact::Ready { .. } if actor == client).then_some(())
         })
         .await
+    }
+
+    /// Whether the client has loaded a plugin from a library file.
+    pub(crate) fn loaded_by_client(&self, kind: &str, id: &str) -> Claim {
+        self.loaded(&self.client, kind, id)
+    }
+
+    /// Whether every agent has.
+    pub(crate) fn loaded_by_all(&self, kind: &str, id: &str) -> Claim {
+        for server in self.servers.values() {
+            self.loaded(server, kind, id)?;
+        }
+        Ok(format!("{}, in all four agents", self.loaded_by_client(kind, id)?))
+    }
+
+    fn loaded(&self, actor: &Actor, kind: &str, id: &str) -> Claim {
+        let plugins = self.plugins.get(actor.name()).map_or(&[][..], Vec::as_slice);
+        claim::loaded(plugins, kind, id, actor.pid()).map_err(|error| format!("{actor}: {error}"))
     }
 
     /// Kills a server with SIGKILL.

@@ -1,6 +1,6 @@
 //! `demo`: a nameserver, three servers and a client as five processes, from one configuration file.
 //! It shows how messages spread over the servers under three selectors, each loaded from a shared
-//! library, kills one server, and shows where its traffic goes. It stops by itself after about 12 s.
+//! library, kills one server, and shows where its traffic goes. It stops by itself after some 10 s.
 //! ```text
 //! cargo run -p skymesh-examples --bin demo
 //! ```

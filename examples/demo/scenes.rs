@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use skymesh_examples::stage::Actor;
 use tokio::time::{interval, timeout};
 
 use crate::SERVERS;
@@ -97,12 +98,11 @@ async fn scenes(director: &mut Director) -> Result<(), DemoError> {
 async fn select(director: &mut Director, choice: &Choice) -> Result<Received, DemoError> {
     let Choice { act, line, id, meaning } = choice;
     director.screen.line(&format!("\n{}. {meaning}: {line}", act.0));
-    let plugins = director.switch_to(line).await?;
+    director.switch_to(line).await?;
     let received = send(director, *act, MESSAGES).await?;
-    let pid = director.client.pid();
-    director.claim(claim::loaded(&plugins, "selector", id, pid))?;
+    director.claim(director.loaded_by_client("selector", id))?;
     if *act == TURNS.act {
-        director.claim(claim::loaded(&plugins, "codec", "compact", pid))?;
+        director.claim(director.loaded_by_all("codec", "compact"))?;
     }
     director.claim(claim::each_once(&received, MESSAGES))?;
     Ok(received)
@@ -140,7 +140,7 @@ struct Death {
 /// were not accepted.
 async fn kill(director: &mut Director) -> Result<(u32, u32), DemoError> {
     let full = MESSAGES * 45 / 100;
-    let pid = director.servers.get(&VICTIM).map_or(0, skymesh_examples::stage::Actor::pid);
+    let pid = director.servers.get(&VICTIM).map_or(0, Actor::pid);
     director
         .screen
         .line(&format!("\n4. kill -9 {pid}: server {VICTIM} dies while the client sends"));
@@ -157,7 +157,7 @@ async fn kill(director: &mut Director) -> Result<(u32, u32), DemoError> {
     let mut enough = None;
     while enough.is_none_or(|enough| director.tally.received(KILL) < enough) {
         let (actor, word) = director.hear("the offline event of the killed server").await?;
-        observe(&mut death, &before, &actor, word, killed.elapsed());
+        observe(&mut death, &before, &actor, &word, killed.elapsed());
         if death.offline.is_some() && death.signal.is_some() && enough.is_none() {
             enough = Some(director.tally.received(KILL) + BESIDE_THE_KILL);
         }
@@ -177,7 +177,7 @@ async fn kill(director: &mut Director) -> Result<(u32, u32), DemoError> {
     Ok(sent)
 }
 
-fn observe(death: &mut Death, before: &Received, actor: &str, word: Word, at: Duration) {
+fn observe(death: &mut Death, before: &Received, actor: &str, word: &Word, at: Duration) {
     match word {
         Word::Left(status) => death.signal = status.signal(),
         Word::Said(Fact::Suspect { server: VICTIM }) => {

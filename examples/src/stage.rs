@@ -2,6 +2,8 @@
 //! they print, cues them, kills them. None of them outlives the stage, however that ends: each is
 //! killed when the stage is dropped, and leaves by itself when its standard input closes.
 
+mod actor;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -9,14 +11,14 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::role::STAGED;
+pub use actor::Actor;
 
 /// How many lines may wait for the director before an actor that prints more has to wait.
 const HEARD_LINES: usize = 1024;
@@ -89,15 +91,6 @@ pub struct Stage {
     logs: Option<PathBuf>,
 }
 
-/// One process on the stage, from the director's side.
-#[derive(Debug)]
-pub struct Actor {
-    name: String,
-    pid: u32,
-    cues: Option<ChildStdin>,
-    kill: Option<oneshot::Sender<()>>,
-}
-
 impl Default for Stage {
     fn default() -> Self {
         Self::new()
@@ -149,11 +142,10 @@ impl Stage {
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let gone = || failed(io::Error::from(io::ErrorKind::BrokenPipe));
-        let (pid, cues) = (child.id().ok_or_else(gone)?, child.stdin.take());
         let (kill, killed) = oneshot::channel();
-        self.ushers.spawn(usher(name.to_owned(), child, killed, self.ears.clone()));
-        Ok(Actor { name: name.to_owned(), pid, cues, kill: Some(kill) })
+        let actor = Actor::new(name, &mut child, kill).map_err(failed)?;
+        self.ushers.spawn(actor::usher(name.to_owned(), child, killed, self.ears.clone()));
+        Ok(actor)
     }
 
     /// What is heard next, from anybody.
@@ -184,7 +176,7 @@ impl Stage {
                 Heard::Line { actor: who, line } => {
                     println!("[{who}] {line}");
                     if let Some(rest) = line.strip_prefix(start)
-                        && who == actor.name
+                        && who == actor.name()
                     {
                         return Ok(rest.trim().to_owned());
                     }
@@ -210,85 +202,10 @@ impl Stage {
                 Heard::Left { actor, status } if !status.success() => {
                     return Err(StageError::Left { actor, status });
                 }
-                Heard::Left { actor: who, .. } if who == actor.name => return Ok(()),
+                Heard::Left { actor: who, .. } if who == actor.name() => return Ok(()),
                 Heard::Left { .. } => {}
             }
         }
-    }
-}
-
-impl Actor {
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// Its name on the stage.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Gives it a line to act on.
-    ///
-    /// # Errors
-    /// [`StageError::Deaf`] if it has left.
-    pub async fn cue(&mut self, line: &str) -> Result<(), StageError> {
-        let deaf = || StageError::Deaf { actor: self.name.clone() };
-        let cues = self.cues.as_mut().ok_or_else(deaf)?;
-        cues.write_all(format!("{line}\n").as_bytes()).await.map_err(|_| deaf())
-    }
-
-    /// Asks it to leave in order: closes its standard input.
-    pub fn dismiss(&mut self) {
-        self.cues = None;
-    }
-
-    /// Kills it with SIGKILL: it can't do anything any more, not even say goodbye.
-    pub fn kill(&mut self) {
-        if let Some(kill) = self.kill.take() {
-            // It may have left by itself.
-            let _ = kill.send(());
-        }
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
-/// Passes on what one actor prints, until its last line, and how it left.
-async fn usher(
-    actor: String,
-    mut child: Child,
-    mut killed: oneshot::Receiver<()>,
-    ears: mpsc::Sender<Heard>,
-) {
-    let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
-    let Some(mut lines) = lines else { return };
-    let mut may_kill = true;
-    loop {
-        tokio::select! {
-            line = lines.next_line() => match line {
-                Ok(Some(line)) => {
-                    let heard = Heard::Line { actor: actor.clone(), line };
-                    if ears.send(heard).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) | Err(_) => break,
-            },
-            wanted = &mut killed, if may_kill => {
-                may_kill = false;
-                // An error means that it has ended already.
-                let _ = wanted.ok().map(|()| child.start_kill());
-            }
-        }
-    }
-    if let Ok(status) = child.wait().await {
-        // The stage may be gone; then nobody waits for this.
-        let _ = ears.send(Heard::Left { actor, status }).await;
     }
 }
 

@@ -44,7 +44,7 @@ fn every_example_is_listed_with_its_command() {
         let command = format!("cargo run -p skymesh-examples --bin {name}");
         let head: Vec<&str> = source.lines().take_while(|line| line.starts_with("//!")).collect();
         let says = |line: &&str| line.trim_start_matches("//!").trim() == command;
-        assert!(head.iter().any(|line| says(line)), "{name}: its head lacks `{command}`");
+        assert!(head.iter().any(says), "{name}: its head lacks `{command}`");
         let row = format!("| [`{name}`](examples/{name}) | `{command}` |");
         assert!(readme.contains(&row), "README.md lacks the row {row}");
         assert!(PROGRAMS.iter().any(|(program, _)| *program == name), "{name} is not tested");

@@ -42,6 +42,7 @@ bodies! {
     WatchRefused DrainInstance
     PeerWelcome Introduction Credit Refused
     ListServices ListServicesReply
+    AdminHello AdminChallenge AdminRequest AdminReply
 }
 
 impl From<Body> for Msg {

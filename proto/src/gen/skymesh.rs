@@ -6,7 +6,7 @@ pub struct Msg {
     pub cmd: i32,
     #[prost(
         oneof = "msg::Body",
-        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10100, 10101, 10102, 10103, 10200, 10201"
+        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10100, 10101, 10102, 10103, 10200, 10201, 10300, 10301, 10302, 10303"
     )]
     pub body: ::core::option::Option<msg::Body>,
 }
@@ -96,6 +96,14 @@ pub mod msg {
         ListServices(super::ListServices),
         #[prost(message, tag = "10201")]
         ListServicesReply(super::ListServicesReply),
+        #[prost(message, tag = "10300")]
+        AdminHello(super::AdminHello),
+        #[prost(message, tag = "10301")]
+        AdminChallenge(super::AdminChallenge),
+        #[prost(message, tag = "10302")]
+        AdminRequest(super::AdminRequest),
+        #[prost(message, tag = "10303")]
+        AdminReply(super::AdminReply),
     }
 }
 /// One incarnation of an instance.
@@ -578,6 +586,107 @@ pub struct ListServicesReply {
     #[prost(bool, tag = "5")]
     pub more: bool,
 }
+/// An operator's first message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminHello {
+    /// 32 random bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub nonce: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminChallenge {
+    /// 32 random bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub nonce: ::prost::bytes::Bytes,
+    /// That this is the nameserver whose token the operator has.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminRequest {
+    /// An `AdminOperation`, as bytes, so that both ends prove the same ones.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub operation: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminReply {
+    /// An `AdminOutcome`, as bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub outcome: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub proof: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminOperation {
+    #[prost(oneof = "admin_operation::Operation", tags = "1, 2, 3")]
+    pub operation: ::core::option::Option<admin_operation::Operation>,
+}
+/// Nested message and enum types in `AdminOperation`.
+pub mod admin_operation {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Operation {
+        #[prost(message, tag = "1")]
+        Kick(super::AdminKick),
+        #[prost(message, tag = "2")]
+        Drain(super::AdminDrain),
+        #[prost(message, tag = "3")]
+        Attributes(super::AdminAttributes),
+    }
+}
+/// Takes an instance or a whole session offline; its agent is told why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminKick {
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(oneof = "admin_kick::Target", tags = "1, 2, 3")]
+    pub target: ::core::option::Option<admin_kick::Target>,
+}
+/// Nested message and enum types in `AdminKick`.
+pub mod admin_kick {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(string, tag = "1")]
+        Url(::prost::alloc::string::String),
+        #[prost(uint64, tag = "2")]
+        Handle(u64),
+        #[prost(uint64, tag = "3")]
+        Session(u64),
+    }
+}
+/// The instance takes nothing new from now on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminDrain {
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+}
+/// Changes the operator's layer of a URL's attributes, whether it is registered or not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminAttributes {
+    #[prost(string, tag = "1")]
+    pub url: ::prost::alloc::string::String,
+    /// A JSON object: keys to set.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub set: ::prost::bytes::Bytes,
+    /// Keys to give back to the lower layers.
+    #[prost(string, repeated, tag = "3")]
+    pub unset: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long the keys that are set last; 0 means until they are unset.
+    #[prost(uint64, tag = "4")]
+    pub lasting_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminOutcome {
+    #[prost(int32, tag = "1")]
+    pub result: i32,
+    /// Why, if `result` is not 0.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// The registry's revision that has the change.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Cmd {
@@ -623,6 +732,10 @@ pub enum Cmd {
     Refused = 10103,
     ListServices = 10200,
     ListServicesReply = 10201,
+    AdminHello = 10300,
+    AdminChallenge = 10301,
+    AdminRequest = 10302,
+    AdminReply = 10303,
 }
 impl Cmd {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -673,6 +786,10 @@ impl Cmd {
             Self::Refused => "CMD_REFUSED",
             Self::ListServices => "CMD_LIST_SERVICES",
             Self::ListServicesReply => "CMD_LIST_SERVICES_REPLY",
+            Self::AdminHello => "CMD_ADMIN_HELLO",
+            Self::AdminChallenge => "CMD_ADMIN_CHALLENGE",
+            Self::AdminRequest => "CMD_ADMIN_REQUEST",
+            Self::AdminReply => "CMD_ADMIN_REPLY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -720,6 +837,10 @@ impl Cmd {
             "CMD_REFUSED" => Some(Self::Refused),
             "CMD_LIST_SERVICES" => Some(Self::ListServices),
             "CMD_LIST_SERVICES_REPLY" => Some(Self::ListServicesReply),
+            "CMD_ADMIN_HELLO" => Some(Self::AdminHello),
+            "CMD_ADMIN_CHALLENGE" => Some(Self::AdminChallenge),
+            "CMD_ADMIN_REQUEST" => Some(Self::AdminRequest),
+            "CMD_ADMIN_REPLY" => Some(Self::AdminReply),
             _ => None,
         }
     }

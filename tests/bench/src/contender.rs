@@ -3,6 +3,7 @@
 
 mod hand;
 mod raw;
+mod skymesh;
 mod transport;
 
 use crate::run::{Run, Tally};
@@ -21,7 +22,12 @@ pub(crate) trait Contender {
 }
 
 fn all() -> Vec<Box<dyn Contender>> {
-    vec![Box::new(raw::Raw), Box::new(hand::Hand), Box::new(transport::Transport)]
+    vec![
+        Box::new(raw::Raw),
+        Box::new(hand::Hand),
+        Box::new(transport::Transport),
+        Box::new(skymesh::Skymesh),
+    ]
 }
 
 pub(crate) fn names() -> Vec<String> {

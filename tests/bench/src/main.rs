@@ -10,6 +10,7 @@
 mod contender;
 mod frame;
 mod options;
+mod picks;
 mod round;
 mod run;
 mod table;
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("role") => round::play(&arguments[1..]),
-        _ => Options::parse(&arguments).and_then(|options| compare(&options)),
+        Some("picks") => picks::compare(),
+        _ => Options::parse(&arguments).and_then(|options| {
+            compare(&options)?;
+            picks::compare()
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

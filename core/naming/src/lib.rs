@@ -19,5 +19,5 @@ mod registry;
 pub use registry::{
     Action, AgentInput, CloseReason, ConnectionId, Hello, Input, Interest, KickTarget, Listed,
     MassLoss, Note, OperatorInput, Refusal, Registration, Registry, RegistryConfig, RegistryLimits,
-    RequestId, ResultCode, SessionEnd,
+    Remembered, RequestId, ResultCode, SessionEnd,
 };

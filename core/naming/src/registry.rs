@@ -4,7 +4,8 @@
 //!
 //! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes; `guard.rs`
 //! and `history.rs` and `pace.rs` decide for one service; `register.rs` what agents ask for;
-//! `operator.rs` what operators ask for; `watch.rs` who is told; `roster.rs` the only place where an
+//! `operator.rs` what operators ask for; `watch.rs` who is told; `recall.rs` what the
+//! next life is left; `roster.rs` the only place where an
 //! instance changes.
 
 mod action;
@@ -19,6 +20,7 @@ mod listing;
 mod operator;
 mod overrides;
 mod pace;
+mod recall;
 mod refusal;
 mod register;
 mod roster;
@@ -42,10 +44,12 @@ pub use input::{
     RequestId,
 };
 pub use listing::Listed;
+pub use recall::Remembered;
 pub use refusal::{Refusal, ResultCode};
 
 use kicked::Kicked;
 use overrides::Overrides;
+use recall::Unsaved;
 use roster::Instance;
 use service::Service;
 use session::Sessions;
@@ -83,6 +87,7 @@ pub struct Registry {
     touched: BTreeSet<ServiceName>,
     overrides: Overrides,
     kicked: Kicked,
+    unsaved: Unsaved,
     timers: Timers,
 }
 
@@ -109,6 +114,7 @@ impl Registry {
             touched: BTreeSet::new(),
             overrides: Overrides::default(),
             kicked: Kicked::default(),
+            unsaved: Unsaved::default(),
             timers,
         }
     }
@@ -119,6 +125,7 @@ impl Registry {
         match input {
             Input::Agent(connection, input) => self.on_agent(connection, input, actions),
             Input::Operator(request, input) => self.on_operator(request, input, actions),
+            Input::Recall(remembered) => self.recall(remembered),
             Input::Tick => self.tick(actions),
         }
         self.publish_touched(actions);

@@ -9,7 +9,7 @@ use skymesh_types::{
     ServiceUrl, SessionId,
 };
 
-use crate::PeerProtocol;
+use crate::{PeerProtocol, Remembered};
 
 /// One connection of the shell. The shell numbers them and never uses a number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub enum Input {
     Agent(ConnectionId, AgentInput),
     /// An operator asks for something.
     Operator(RequestId, OperatorInput),
+    /// What an earlier life has left; before anything of agents.
+    Recall(Vec<Remembered>),
     /// Time passed: [`Registry::next_deadline`](crate::Registry::next_deadline) is reached. Early
     /// and superfluous ticks are harmless.
     Tick,

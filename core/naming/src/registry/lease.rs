@@ -64,6 +64,10 @@ impl Registry {
         let lease = self.lease_of(id);
         let (deadline, end) = match session.link {
             Link::Held => return None,
+            Link::Awaited(since) => {
+                let since = since.max(self.awake_since);
+                (since + self.patience(id), SessionEnd::GraceEnded)
+            }
             Link::Down(since) => {
                 let since = since.max(self.awake_since);
                 (since + self.config.session_grace, SessionEnd::GraceEnded)
@@ -98,7 +102,9 @@ impl Registry {
         actions: &mut Vec<Action>,
     ) -> BTreeSet<Handle> {
         let mut losses: BTreeMap<ServiceName, Vec<Handle>> = BTreeMap::new();
-        for handle in ended.iter().flat_map(|(id, _)| &self.sessions.owner(*id).instances) {
+        // Nobody knows whether those of an earlier life were there at all when this one began.
+        let known = ended.iter().map(|(id, _)| self.sessions.owner(*id));
+        for handle in known.filter(|s| !s.is_awaited()).flat_map(|s| &s.instances) {
             let record = &self.instance(*handle).record;
             // A draining one has announced that it leaves.
             if matches!(record.state, InstanceState::Online | InstanceState::Suspect) {

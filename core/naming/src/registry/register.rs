@@ -73,11 +73,15 @@ impl Registry {
         Ok(self.admit(record, layers, session))
     }
 
-    /// Whether `session` may register again what `owner` has: it is the same one; or an agent of
-    /// protocol 1, which has no name for itself, came back and its old session is lost.
+    /// Whether `session` may register again what `owner` has: it is the same one, or that of the same
+    /// agent in an earlier life of the registry; or an agent of protocol 1, which has no name for
+    /// itself, came back and its old session is lost.
     fn may_replay(&self, session: SessionId, owner: SessionId) -> bool {
         let (own, old) = (self.sessions.owner(session), self.sessions.owner(owner));
         session == owner
+            || (old.is_awaited()
+                && own.agent.is_some()
+                && (&own.app, own.agent) == (&old.app, old.agent))
             || (own.is_v1() && old.is_v1() && own.app == old.app && old.connection().is_none())
     }
 

@@ -83,6 +83,7 @@ impl Registry {
         self.touched.insert(name);
         self.app_of(session).instances += 1;
         self.sessions.owner_mut(session).instances.insert(handle);
+        self.unsaved.note(handle);
         self.instances.insert(handle, Instance { record, layers, session, held_until: None });
         revision
     }
@@ -95,6 +96,7 @@ impl Registry {
         edit: impl FnOnce(&mut InstanceRecord),
     ) -> Revision {
         let revision = self.take_revision();
+        self.unsaved.note(handle);
         let instance = self.instance_mut(handle);
         let mut record = InstanceRecord::clone(&instance.record);
         let replaced = record.revision;
@@ -114,6 +116,7 @@ impl Registry {
     pub(super) fn remove(&mut self, handle: Handle) -> Revision {
         self.release_hold(handle);
         let Some(instance) = self.instances.remove(&handle) else { return self.revision };
+        self.unsaved.note(handle);
         self.app_of(instance.session).instances -= 1;
         let session = self.sessions.owner_mut(instance.session);
         session.instances.remove(&handle);
@@ -141,6 +144,7 @@ impl Registry {
     /// the answer is the revision that has it.
     pub(super) fn set_layers(&mut self, handle: Handle, layers: AttributeLayers) -> Revision {
         let merged = layers.merged();
+        self.unsaved.note(handle);
         let instance = self.instance_mut(handle);
         instance.layers = layers;
         if *instance.record.attributes == merged {

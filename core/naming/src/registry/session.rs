@@ -19,6 +19,8 @@ pub(super) enum Link {
     Down(Duration),
     /// It is over, but the mass-loss guard holds some of its instances.
     Held,
+    /// It is of an earlier life of the registry, which began to wait for its agent at that time.
+    Awaited(Duration),
 }
 
 #[derive(Debug)]
@@ -49,8 +51,13 @@ impl Session {
     pub(super) const fn connection(&self) -> Option<ConnectionId> {
         match self.link {
             Link::Up(connection) => Some(connection),
-            Link::Down(_) | Link::Held => None,
+            Link::Down(_) | Link::Held | Link::Awaited(_) => None,
         }
+    }
+
+    /// Its agent has not said a word in this life of the registry.
+    pub(super) const fn is_awaited(&self) -> bool {
+        matches!(self.link, Link::Awaited(_))
     }
 
     pub(super) const fn is_v1(&self) -> bool {
@@ -58,12 +65,18 @@ impl Session {
     }
 }
 
+/// Whom an awaited session waits for: a run of an agent; at protocol 1, which knows none, an address.
+type Awaited = (AppId, Option<AgentId>, Arc<str>);
+
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_id: BTreeMap<SessionId, Session>,
     by_connection: BTreeMap<ConnectionId, SessionId>,
     by_agent: BTreeMap<(AppId, AgentId), SessionId>,
+    /// Those of an earlier life. They are never resumed: what their agents register again moves to
+    /// a session of this life.
+    awaited: BTreeMap<Awaited, SessionId>,
     last_id: u64,
 }
 
@@ -103,6 +116,51 @@ impl Sessions {
         self.by_agent.get(&(app.clone(), agent?)).copied()
     }
 
+    fn next_id(&mut self) -> SessionId {
+        self.last_id += 1;
+        SessionId::new(self.last_id).expect("invariant: a counter from 1 is not 0")
+    }
+
+    /// The session that waits for an agent of an earlier life.
+    pub(super) fn awaited(
+        &self,
+        app: &AppId,
+        agent: Option<AgentId>,
+        address: &Arc<str>,
+    ) -> Option<SessionId> {
+        self.awaited.get(&(app.clone(), agent, Arc::clone(address))).copied()
+    }
+
+    /// Opens a session that waits for an agent of an earlier life.
+    pub(super) fn wait_for(
+        &mut self,
+        now: Duration,
+        app: AppId,
+        agent: Option<AgentId>,
+        address: Arc<str>,
+        protocol: PeerProtocol,
+    ) -> SessionId {
+        let id = self.next_id();
+        self.awaited.insert((app.clone(), agent, Arc::clone(&address)), id);
+        let session = Session {
+            id,
+            app,
+            address,
+            protocol,
+            agent,
+            interest: Interest::ByName,
+            link: Link::Awaited(now),
+            heard: now,
+            timer: now,
+            instances: BTreeSet::new(),
+            whole: false,
+            watches: BTreeSet::new(),
+            lagging: VecDeque::new(),
+        };
+        self.by_id.insert(id, session);
+        id
+    }
+
     /// Opens a session on `connection`.
     pub(super) fn open(
         &mut self,
@@ -110,8 +168,7 @@ impl Sessions {
         connection: ConnectionId,
         hello: Hello,
     ) -> SessionId {
-        self.last_id += 1;
-        let id = SessionId::new(self.last_id).expect("invariant: a counter from 1 is not 0");
+        let id = self.next_id();
         if let Some(agent) = hello.agent {
             self.by_agent.insert((hello.app.clone(), agent), id);
         }
@@ -155,7 +212,10 @@ impl Sessions {
         if let Link::Up(connection) = session.link {
             self.by_connection.remove(&connection);
         }
-        if let Some(agent) = session.agent {
+        if session.is_awaited() {
+            let (app, address) = (session.app.clone(), Arc::clone(&session.address));
+            self.awaited.remove(&(app, session.agent, address));
+        } else if let Some(agent) = session.agent {
             self.by_agent.remove(&(session.app.clone(), agent));
         }
         Some(session)

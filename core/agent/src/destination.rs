@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skymesh_plugin_api::InstanceStats;
 use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 
 use crate::inbox::Source;
@@ -62,6 +63,32 @@ impl<D: Destination + ?Sized> Destination for &D {
     #[inline]
     fn target(&self) -> Target<'_> {
         (**self).target()
+    }
+}
+
+/// The incarnation that a [`Destination`] came down to, as of then.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// Who; a message to it goes nowhere else.
+    pub handle: Handle,
+    /// The service that it belongs to.
+    pub name: ServiceName,
+    /// The protocol that its agent speaks: 1 for the origin's agents, which get nothing of an
+    /// envelope but its payload, 2 for ours.
+    pub protocol: u32,
+    /// What selectors know of it; whoever waits for answers notes the begin and the end of that.
+    pub stats: Arc<InstanceStats>,
+}
+
+impl Resolved {
+    pub(crate) fn of(route: &Route) -> Self {
+        Self {
+            handle: route.handle,
+            name: route.name.clone(),
+            protocol: route.protocol(),
+            stats: Arc::clone(&route.stats),
+        }
     }
 }
 

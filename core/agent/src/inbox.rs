@@ -48,6 +48,8 @@ pub struct Inbox {
     /// The chunk that the next letters are ranges of.
     chunk: Bytes,
     slots: Vec<Option<Seat>>,
+    /// Whether the reader wants to know when a source's connection ends.
+    departures: bool,
     /// Whom to tell that nobody reads any more; nobody for a mere watch.
     runtime: Option<Arc<Runtime>>,
 }
@@ -66,7 +68,20 @@ enum Seat {
 
 impl Inbox {
     pub(crate) fn new(queue: Arc<Queue>, runtime: Option<Arc<Runtime>>) -> Self {
-        Self { queue, ready: VecDeque::new(), chunk: Bytes::new(), slots: Vec::new(), runtime }
+        Self {
+            queue,
+            ready: VecDeque::new(),
+            chunk: Bytes::new(),
+            slots: Vec::new(),
+            departures: false,
+            runtime,
+        }
+    }
+
+    /// From now on an [`Event::SourceLeft`] says that the connection of who has sent here ended:
+    /// for protocols that work on behalf of their callers and may stop when those are gone.
+    pub fn note_departures(&mut self) {
+        self.departures = true;
     }
 
     /// The next message or event; `None` once the instance is unregistered or kicked off and
@@ -120,8 +135,12 @@ impl Inbox {
                 }
                 Entry::OpenSource(slot, source) => self.seat(slot, Seat::Source(source)),
                 Entry::Close(slot) => {
-                    self.slots[slot.index()] = None;
+                    let seat = self.slots[slot.index()].take();
                     self.queue.release(slot);
+                    if let Some(Seat::Source(source)) = seat.filter(|_| self.departures) {
+                        let source = source.handle();
+                        return Some(Delivery::Event(Event::SourceLeft { source }));
+                    }
                 }
             }
         }

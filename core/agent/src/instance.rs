@@ -9,7 +9,7 @@ use skymesh_wire::{Envelope, Kind};
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
-use crate::destination::Destination;
+use crate::destination::{Destination, Resolved};
 use crate::inbox::Queue;
 use crate::router::Router;
 use crate::runtime::Runtime;
@@ -128,6 +128,26 @@ impl Instance {
     /// As [`try_send`](Self::try_send).
     pub fn try_post(&self, to: impl Destination, post: Outgoing<'_>) -> Result<(), SendError> {
         send::try_deliver(&self.runtime, &self.sender, &to, self.seal(post))
+    }
+
+    /// The incarnation that a message to `to` would go to now (a selector's pick counts as one),
+    /// for protocols that must know whom they wait for. Waits as [`send`](Self::send) does for the
+    /// first word on a service name.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), where there is nobody.
+    pub async fn resolve(&self, to: impl Destination) -> Result<Resolved, SendError> {
+        send::resolve(&self.runtime, &to).await
+    }
+
+    /// As [`resolve`](Self::resolve), and never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Loading`] where `resolve` would wait; else as `resolve`.
+    pub fn try_resolve(&self, to: impl Destination) -> Result<Resolved, SendError> {
+        send::try_resolve(&self.runtime, &to)
     }
 
     /// Sends a message to every instance of a service that is online (this one too, if it is one

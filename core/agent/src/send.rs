@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skymesh_types::{Handle, ServiceName, ServiceUrl, UrlError};
 use skymesh_wire::Envelope;
 
-use crate::destination::{Destination, NoRoute};
+use crate::destination::{Destination, NoRoute, Resolved};
 use crate::peer::{NotPosted, Post, Refusal};
 use crate::router::ReadyTimeout;
 use crate::runtime::Runtime;
@@ -118,6 +118,32 @@ pub(crate) async fn deliver(
             Ok(Err(NotPosted::Broken)) => tokio::task::yield_now().await,
             Ok(Err(NotPosted::Gone)) => return Err(SendError::Gone),
             Ok(Err(NotPosted::Refused(refusal))) => return Err(refused(runtime, &post, refusal)),
+            Err(NoRoute::Loading(router)) => router.loaded().await?,
+            Err(NoRoute::Never(error)) => return Err(error),
+        }
+    }
+}
+
+/// Finds out where a message would go, without waiting.
+pub(crate) fn try_resolve(
+    runtime: &Arc<Runtime>,
+    to: &(impl Destination + ?Sized),
+) -> Result<Resolved, SendError> {
+    match to.target().with_route(runtime, Resolved::of) {
+        Ok(resolved) => Ok(resolved),
+        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+        Err(NoRoute::Never(error)) => Err(error),
+    }
+}
+
+/// Finds out where a message would go, and waits for the first word on the name.
+pub(crate) async fn resolve(
+    runtime: &Arc<Runtime>,
+    to: &(impl Destination + ?Sized),
+) -> Result<Resolved, SendError> {
+    loop {
+        match to.target().with_route(runtime, Resolved::of) {
+            Ok(resolved) => return Ok(resolved),
             Err(NoRoute::Loading(router)) => router.loaded().await?,
             Err(NoRoute::Never(error)) => return Err(error),
         }

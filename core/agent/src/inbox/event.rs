@@ -49,6 +49,21 @@ pub enum Event {
         /// How many.
         messages: u64,
     },
+    /// The connection that this instance sent over broke, or the peer behind it is gone. What was
+    /// sent to these instances and not answered may have been lost; what is sent from now on goes
+    /// over another connection.
+    ConnectionLost {
+        /// To whom anything was ever sent over it, by anybody of this process.
+        to: Arc<[Handle]>,
+        /// At most so many messages of this process were lost with it.
+        unconfirmed: u64,
+    },
+    /// The connection that messages of this source came over is closed; it may come back over
+    /// another. Only told after [`Inbox::note_departures`](crate::Inbox::note_departures).
+    SourceLeft {
+        /// Who it was.
+        source: Handle,
+    },
     /// The nameserver took this instance off the mesh; the inbox ends after this.
     KickedOff {
         /// Why.

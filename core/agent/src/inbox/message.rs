@@ -34,6 +34,12 @@ impl Source {
         &self.record.url
     }
 
+    /// The protocol that its agent speaks: 1 for the origin's agents, which put nothing but the
+    /// payload on the wire, 2 for ours.
+    pub fn protocol(&self) -> u32 {
+        self.record.protocol.version
+    }
+
     pub(crate) fn record(&self) -> &Arc<InstanceRecord> {
         &self.record
     }

@@ -206,8 +206,16 @@ impl PeerTask {
         }
     }
 
-    /// Counts what the lost link leaves open.
+    /// Counts what the lost link leaves open, and tells who sent over it.
     fn account(&self, link: &Link) {
-        self.runtime.counters.unconfirmed.add(link.end());
+        let unconfirmed = link.end();
+        self.runtime.counters.unconfirmed.add(unconfirmed);
+        let to = link.destinations();
+        if to.is_empty() {
+            return;
+        }
+        for queue in link.senders().filter_map(|handle| self.runtime.directory.local(handle)) {
+            queue.push_event(Event::ConnectionLost { to: Arc::clone(&to), unconfirmed });
+        }
     }
 }

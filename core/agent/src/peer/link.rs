@@ -200,6 +200,16 @@ impl Link {
         self.lanes().by_handle.values().map(|lane| lane.end()).sum()
     }
 
+    /// To whom anything was ever sent over this link.
+    pub(super) fn destinations(&self) -> Arc<[Handle]> {
+        self.lanes().by_handle.keys().copied().collect()
+    }
+
+    /// The instances of this process that have sent over it.
+    pub(super) fn senders(&self) -> impl Iterator<Item = Handle> {
+        HashSet::clone(&self.introduced.load()).into_iter()
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

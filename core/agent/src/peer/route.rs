@@ -50,6 +50,15 @@ impl Route {
         Self { handle, name, stats: Arc::default(), target }
     }
 
+    /// The protocol that its agent speaks: 1 or 2.
+    pub(crate) fn protocol(&self) -> u32 {
+        match &self.target {
+            // Agents of protocol 1 have no id.
+            Target::Remote(remote) if remote.peer.key().agent.is_none() => 1,
+            _ => 2,
+        }
+    }
+
     /// Posts a message without waiting.
     #[inline]
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {

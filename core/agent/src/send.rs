@@ -83,7 +83,7 @@ pub(crate) fn try_deliver(
 ) -> Result<(), SendError> {
     let post = Post { sender, envelope };
     match to.target().with_route(runtime, |route| route.post(&post)) {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
             Err(SendError::Full)
         }
@@ -105,9 +105,8 @@ pub(crate) async fn deliver(
     let post = Post { sender, envelope };
     loop {
         match to.target().with_route(runtime, |route| route.post(&post)) {
-            // Lets the connection's writer run now and then in a loop that never has to wait.
-            Ok(Ok(())) => {
-                tokio::task::coop::consume_budget().await;
+            Ok(Ok(turn)) => {
+                turn.pay().await;
                 return Ok(());
             }
             Ok(Err(NotPosted::NoRoom(lane))) => lane.room().await,

@@ -20,6 +20,6 @@ pub use connection::{Connection, WriteHalf};
 pub use dial::{DialError, dial};
 pub use listener::{BindError, Listener};
 pub use outbox::{
-    CloseReason, Outbox, OutboxStats, PushError, TryPushError, Unwritten, WriteEnd, Writer,
+    CloseReason, Outbox, OutboxStats, PushError, TryPushError, Turn, Unwritten, WriteEnd, Writer,
 };
 pub use reader::{FrameReader, ReadError};

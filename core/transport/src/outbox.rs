@@ -17,21 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use tokio::task::coop::consume_budget;
 
 use crate::config::OutboxConfig;
-use buffer::{Buffer, Share, Turn};
+use buffer::{Buffer, Share};
 use phase::{Phase, Refused};
 use write::Socket;
 
-pub use buffer::OutboxStats;
+pub use buffer::{OutboxStats, Turn};
 pub use phase::CloseReason;
 pub use unwritten::Unwritten;
 pub use writer::{WriteEnd, Writer};
-
-/// Part of tokio's budget (128 in all) that a task pays per [`Turn`]: it yields every fourth turn, or
-/// earlier if it has spent its budget on other things as well.
-const TURN_BUDGET: usize = 32;
 
 /// Why nothing was pushed just now.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -135,8 +130,17 @@ impl Outbox {
     /// [`TryPushError`]; nothing was pushed then, and `append` may not have been called.
     #[inline]
     pub fn try_push(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), TryPushError> {
-        self.append(Share::Messages, append).map_err(|(refused, _)| refused)?;
-        Ok(())
+        self.take_turn(append).map(|_| ())
+    }
+
+    /// As [`try_push`](Self::try_push), for a task that pushes in a loop: the turn says when it is
+    /// to let others run.
+    ///
+    /// # Errors
+    /// As [`try_push`](Self::try_push).
+    #[inline]
+    pub fn take_turn(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<Turn, TryPushError> {
+        self.append(Share::Messages, append).map_err(|(refused, _)| refused.into())
     }
 
     /// As [`try_push`](Self::try_push), but waits while the outbox is full; those who wait are served
@@ -148,11 +152,8 @@ impl Outbox {
     /// [`PushError`]; nothing was pushed then.
     pub async fn push(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
         let refused = match self.append(Share::Messages, append) {
-            Ok(Turn::GoesOn) => return Ok(()),
-            Ok(Turn::Pays) => {
-                for _ in 0..TURN_BUDGET {
-                    consume_budget().await;
-                }
+            Ok(turn) => {
+                turn.pay().await;
                 return Ok(());
             }
             Err((Refused::Full { .. }, Some(append))) => return self.push_later(append).await,

@@ -15,6 +15,7 @@ use skymesh_types::{Handle, ServiceName};
 use skymesh_wire::{
     DecodeError, Frame, FrameBody, Frames, classify, decode_msg, encode_msg, message,
 };
+use slab::Slab;
 
 use super::greeting::Guest;
 use super::settlement::Settlement;
@@ -52,14 +53,34 @@ pub(super) struct Dispatch {
     outbox: Outbox,
     /// Who was introduced; `None` for one that is known to be offline.
     sources: HashMap<u64, Option<Arc<Source>>>,
-    bays: HashMap<u64, Bay>,
-    /// Destinations with letters that wait for the end of this read.
-    touched: Vec<u64>,
+    bays: Slab<Bay>,
+    bay_of: HashMap<u64, usize>,
+    /// The way of the last message.
+    last: Option<Way>,
+    /// Bays with letters that wait for the end of this read.
+    touched: Vec<usize>,
     /// Refusals of this read; consecutive ones of a kind are one.
     refused: Vec<Refused>,
     /// Services whose routers an introduction changed.
     changed: Vec<ServiceName>,
     scratch: Vec<u8>,
+}
+
+/// How messages of one instance to another go on: the places where both have been seated.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    destination: u64,
+    source: Handle,
+    bay: usize,
+    lane: Slot,
+    slot: Slot,
+}
+
+impl Way {
+    #[inline]
+    fn leads(&self, parts: &Parts) -> bool {
+        self.destination == parts.destination && self.source.get() == parts.source
+    }
 }
 
 /// Where the parts of one message lie.
@@ -81,7 +102,9 @@ impl Dispatch {
             guest,
             outbox,
             sources: HashMap::new(),
-            bays: HashMap::new(),
+            bays: Slab::new(),
+            bay_of: HashMap::new(),
+            last: None,
             touched: Vec::new(),
             refused: Vec::new(),
             changed: Vec::new(),
@@ -170,23 +193,39 @@ impl Dispatch {
         self.sources.insert(handle, source);
     }
 
+    #[inline]
     fn letter(&mut self, parts: &Parts) {
-        let source = match self.sources.get(&parts.source) {
-            Some(Some(source)) => source,
-            Some(None) => return self.refuse(parts, UndeliverableReason::SourceOffline),
-            None => return self.refuse(parts, UndeliverableReason::UnknownSource),
-        };
-        let bay = match self.bays.get_mut(&parts.destination) {
-            Some(bay) => bay,
-            None => match self.open_bay(parts.destination) {
-                Some(bay) => self.bays.entry(parts.destination).or_insert(bay),
-                None => return self.refuse(parts, UndeliverableReason::UnknownHandle),
+        let way = match self.last {
+            // A run of messages from one instance to another looks nothing up.
+            Some(way) if way.leads(parts) => way,
+            _ => match self.find_way(parts) {
+                Ok(way) => *self.last.insert(way),
+                Err(reason) => return self.refuse(parts, reason),
             },
         };
-        let letter = parts.letter(bay.lane(), bay.source(source), source.handle());
-        if bay.wait(letter) {
-            self.touched.push(parts.destination);
+        if self.bays[way.bay].wait(parts.letter(&way)) {
+            self.touched.push(way.bay);
         }
+    }
+
+    fn find_way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
+        let source = match self.sources.get(&parts.source) {
+            Some(Some(source)) => source,
+            Some(None) => return Err(UndeliverableReason::SourceOffline),
+            None => return Err(UndeliverableReason::UnknownSource),
+        };
+        let bay = match self.bay_of.get(&parts.destination) {
+            Some(bay) => *bay,
+            None => {
+                let open = self.open_bay(parts.destination);
+                let bay = self.bays.insert(open.ok_or(UndeliverableReason::UnknownHandle)?);
+                self.bay_of.insert(parts.destination, bay);
+                bay
+            }
+        };
+        let (lane, slot) = (self.bays[bay].lane(), self.bays[bay].source(source));
+        let (destination, source) = (parts.destination, source.handle());
+        Ok(Way { destination, source, bay, lane, slot })
     }
 
     #[cold]
@@ -200,25 +239,34 @@ impl Dispatch {
     /// Hands what waits to the inboxes.
     fn hand_over(&mut self, chunk: &Bytes) {
         let mut received = 0;
-        for destination in std::mem::take(&mut self.touched) {
-            let Some(bay) = self.bays.get_mut(&destination) else { continue };
-            let (taken, turned_away) = bay.hand_over(chunk);
+        while let Some(at) = self.touched.pop() {
+            let (taken, turned_away) = self.bays[at].hand_over(chunk);
             received += taken;
-            for (letter, why) in turned_away {
-                let reason = match why {
-                    Pushed::Taken => continue,
-                    Pushed::Closed => UndeliverableReason::UnknownHandle,
-                    Pushed::Full => UndeliverableReason::InboxFull,
-                    Pushed::SourceOffline => UndeliverableReason::SourceOffline,
-                };
-                if why == Pushed::Closed {
-                    self.bays.remove(&destination);
-                }
-                self.note_refused(destination, letter.source_handle.get(), reason, letter.cost());
+            if !turned_away.is_empty() {
+                self.turn_away(at, &turned_away);
             }
         }
         if received > 0 {
             self.runtime.counters.messages_received.add(received);
+        }
+    }
+
+    #[cold]
+    fn turn_away(&mut self, at: usize, letters: &[(Letter, Pushed)]) {
+        let destination = self.bays[at].destination();
+        for (letter, why) in letters {
+            let reason = match why {
+                Pushed::Taken => continue,
+                Pushed::Closed => UndeliverableReason::UnknownHandle,
+                Pushed::Full => UndeliverableReason::InboxFull,
+                Pushed::SourceOffline => UndeliverableReason::SourceOffline,
+            };
+            self.note_refused(destination, letter.source_handle.get(), reason, letter.cost());
+        }
+        if letters.iter().any(|(_, why)| *why == Pushed::Closed) {
+            self.bay_of.remove(&destination);
+            self.bays.remove(at);
+            self.last = None;
         }
     }
 
@@ -295,6 +343,7 @@ impl Dispatch {
             Err(_gone) => None,
         };
         self.sources.insert(handle, source);
+        self.last = None;
         Ok(())
     }
 
@@ -334,11 +383,11 @@ impl Parts {
         }
     }
 
-    fn letter(&self, lane: Slot, source: Slot, source_handle: Handle) -> Letter {
+    fn letter(&self, way: &Way) -> Letter {
         Letter {
-            lane,
-            source,
-            source_handle,
+            lane: way.lane,
+            source: way.slot,
+            source_handle: way.source,
             kind: self.kind,
             flags: self.flags,
             epoch: self.epoch,

@@ -26,6 +26,10 @@ impl Bay {
         Self { queue, lane, sources: HashMap::new(), waiting: Vec::new() }
     }
 
+    pub(super) fn destination(&self) -> u64 {
+        self.queue.handle().get()
+    }
+
     pub(super) fn lane(&self) -> Slot {
         self.lane
     }

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use skymesh_plugin_host::CodecSlot;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{Introduction, Msg};
-use skymesh_transport::{Outbox, TryPushError};
+use skymesh_transport::{Outbox, TryPushError, Turn};
 use skymesh_types::Handle;
 use skymesh_wire::{CodecIndex, Envelope, append_data, encode_msg, message};
 
@@ -104,7 +104,7 @@ impl Link {
         lane: &Arc<Lane>,
         codec: Option<&DataCodec>,
         post: &Post<'_>,
-    ) -> Result<(), NotPosted> {
+    ) -> Result<Turn, NotPosted> {
         let payload_bytes = post.envelope.payload.len();
         if payload_bytes + post.envelope.metadata.len() + ENVELOPE_BYTES > self.max_frame_bytes {
             return Err(NotPosted::Refused(Refusal::TooLarge));
@@ -118,7 +118,7 @@ impl Link {
         }
         let destination = lane.destination().get();
         let pushed = match codec {
-            None => self.outbox.try_push(|out| {
+            None => self.outbox.take_turn(|out| {
                 append_v1(post, destination, out);
                 lane.note_sent(payload_bytes);
             }),
@@ -129,7 +129,7 @@ impl Link {
                     slot.encode(&plugin_envelope(post, destination), out).map(drop)
                 })
                 .map_err(|error| NotPosted::Refused(Refusal::Codec(error.to_string())))?;
-                Ok(self.outbox.try_push(|out| {
+                Ok(self.outbox.take_turn(|out| {
                     out.extend_from_slice(encoded);
                     lane.note_sent(payload_bytes);
                 }))

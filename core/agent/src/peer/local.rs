@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use skymesh_transport::Turn;
 use skymesh_types::Handle;
 
 use super::{Lane, NotPosted, Post, Refusal};
@@ -27,7 +28,7 @@ impl LocalTarget {
         Self { queue, lane, slot, sources: Mutex::default() }
     }
 
-    pub(super) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+    pub(super) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
         if !self.lane.has_room() {
             return Err(NotPosted::NoRoom(Arc::clone(&self.lane)));
         }
@@ -53,7 +54,8 @@ impl LocalTarget {
         match batch.push(letter, &post.sender.source) {
             Pushed::Taken => {
                 self.lane.note_sent(envelope.payload.len());
-                Ok(())
+                // There is no writer to let run, but the receiver is a task of this process.
+                Ok(Turn::Pays)
             }
             Pushed::Closed => Err(NotPosted::Refused(Refusal::Closed)),
             Pushed::Full => Err(NotPosted::Refused(Refusal::InboxFull)),

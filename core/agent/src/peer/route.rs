@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use skymesh_plugin_api::InstanceStats;
+use skymesh_transport::Turn;
 use skymesh_types::{Handle, ServiceName};
 
 use super::link::DataCodec;
@@ -61,7 +62,7 @@ impl Route {
 
     /// Posts a message without waiting.
     #[inline]
-    pub(crate) fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+    pub(crate) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
         match &self.target {
             Target::Local(local) => local.post(post),
             Target::Remote(remote) => remote.post(self.handle, post),
@@ -75,7 +76,7 @@ impl Remote {
     }
 
     #[inline]
-    fn post(&self, destination: Handle, post: &Post<'_>) -> Result<(), NotPosted> {
+    fn post(&self, destination: Handle, post: &Post<'_>) -> Result<Turn, NotPosted> {
         match &*self.seat.load() {
             Some(seat) if !seat.lane.has_ended() => seat.post(post),
             _ => self.take_seat(destination, post),
@@ -84,7 +85,7 @@ impl Remote {
 
     /// The first message on a link, or the first after the link before was lost.
     #[cold]
-    fn take_seat(&self, destination: Handle, post: &Post<'_>) -> Result<(), NotPosted> {
+    fn take_seat(&self, destination: Handle, post: &Post<'_>) -> Result<Turn, NotPosted> {
         let Some(link) = self.peer.link() else {
             return Err(NotPosted::Gone);
         };
@@ -98,7 +99,7 @@ impl Remote {
 
 impl Seat {
     #[inline]
-    fn post(&self, post: &Post<'_>) -> Result<(), NotPosted> {
+    fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
         self.link.post(&self.lane, self.codec.as_ref(), post)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use skymesh_wire::HEADER_BYTES;
+use tokio::task::coop::consume_budget;
 
 use super::phase::{CloseReason, Phase, Refused};
 use super::unwritten::Unwritten;
@@ -44,12 +45,30 @@ const TURN_BYTES: usize = 128 * 1024;
 /// A write of a lone frame costs a thread as much time as pushing this many bytes.
 const LONE_WRITE_BYTES: usize = 8 * 1024;
 
+/// Part of tokio's budget (128 in all) that a task pays per [`Turn`]: it yields every fourth turn, or
+/// earlier if it has spent its budget on other things as well.
+const TURN_BUDGET: usize = 32;
+
 /// Whether a pushing task, which never has to wait while there is room, is to let others run.
 /// Counted for all who push to one outbox together, so each pays in proportion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub enum Turn {
+    /// It may push on.
     GoesOn,
+    /// It is to [`pay`](Self::pay) before it pushes on.
     Pays,
+}
+
+impl Turn {
+    /// Lets other tasks run now and then, as this turn asks. Cancel safe.
+    #[inline]
+    pub async fn pay(self) {
+        if self == Self::Pays {
+            for _ in 0..TURN_BUDGET {
+                consume_budget().await;
+            }
+        }
+    }
 }
 
 /// Who writes.

@@ -48,5 +48,5 @@ pub use skymesh_plugin_api::abi::host::{
 };
 pub use skymesh_plugin_api::{
     API_VERSION, Envelope, InstanceStats, LibraryManifest, LinkedPlugin, Manifest, Member,
-    PluginKind, Roster,
+    PluginKind, Request, Roster,
 };

@@ -47,18 +47,24 @@ impl Prepared {
     #[inline]
     pub fn pick(&self, key: Option<u64>) -> Option<usize> {
         let (entropy, thread) = thread::entropy_and_number();
+        self.pick_as(&Request::new(key, entropy, clock::now_ns(), thread))
+    }
+
+    /// As [`pick`](Self::pick), with randomness, time and thread given: for simulations and
+    /// measurements, where equal requests are to give equal picks.
+    #[inline]
+    pub fn pick_as(&self, request: &Request) -> Option<usize> {
         if let Engine::Plugin(prepared) = &self.engine
             && !self.supervision.is_quarantined()
         {
-            let request = Request::new(key, entropy, clock::now_ns(), thread);
-            match prepared.pick(&request) {
+            match prepared.pick(request) {
                 Picked::Index(index) => return Some(index),
                 Picked::None => return None,
                 Picked::Panicked => self.supervision.failed(Failure::Panic, request.now_ns()),
                 Picked::OutOfView => self.supervision.failed(Failure::OutOfView, request.now_ns()),
             }
         }
-        self.random(entropy)
+        self.random(request.entropy())
     }
 
     /// The built-in selector: any healthy instance, evenly; any at all if none is healthy.

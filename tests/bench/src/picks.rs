@@ -1,5 +1,5 @@
-//! What one pick costs: the same selector inlined into this program, and through its shared library
-//! with everything that an agent's pick has around it.
+//! What one pick costs: the same selector inlined into this program, through its shared library with
+//! the host's supervision, and that with the host's entropy and clock, as an agent picks.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ const ROUNDS: usize = 11;
 /// Prints the table.
 pub(crate) fn compare() -> Result<(), String> {
     println!("\nns per pick of {INSTANCES} instances, medians of {ROUNDS} interleaved rounds");
-    println!("{:<18}{:>10}{:>14}{:>10}", "selector", "inlined", "through .so", "over");
+    let agents = "with its entropy";
+    println!("{:<18}{:>10}{:>14}{:>10}{agents:>16}", "selector", "inlined", "through .so", "over");
     let host = PluginHost::new(PluginsConfig::default()).map_err(|error| error.to_string())?;
     row::<skymesh_selector_round_robin::RoundRobin>(&host)?;
     row::<skymesh_selector_random::Random>(&host)?;
@@ -35,25 +36,28 @@ fn row<S: Selector>(host: &PluginHost) -> Result<(), String> {
     let table = inlined.prepare(&view);
     let slot = host.selector(&StrategyConfig::new(S::ID)).map_err(|error| error.to_string())?;
     let loaded = slot.prepare(members());
-    let (mut direct, mut through) = (Vec::new(), Vec::new());
+    let (mut direct, mut through, mut agents) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        direct.push(time(|key| {
-            let request = Request::new(Some(key), key.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1, 0);
-            black_box(inlined.pick(black_box(&view), black_box(&table), &request));
+        direct.push(time(|request| {
+            black_box(inlined.pick(black_box(&view), black_box(&table), request));
         }));
-        through.push(time(|key| {
-            black_box(black_box(&loaded).pick(Some(key)));
+        through.push(time(|request| {
+            black_box(black_box(&loaded).pick_as(request));
+        }));
+        agents.push(time(|request| {
+            black_box(black_box(&loaded).pick(request.key()));
         }));
     }
-    let (direct, through) = (median(direct), median(through));
-    println!("{:<18}{direct:>10.1}{through:>14.1}{:>10.1}", S::ID, through - direct);
+    let (direct, through, agents) = (median(direct), median(through), median(agents));
+    let over = through - direct;
+    println!("{:<18}{direct:>10.1}{through:>14.1}{over:>10.1}{agents:>16.1}", S::ID);
     Ok(())
 }
 
-fn time(mut pick: impl FnMut(u64)) -> f64 {
+fn time(mut pick: impl FnMut(&Request)) -> f64 {
     let started = Instant::now();
     for key in 0..PICKS {
-        pick(key);
+        pick(&Request::new(Some(key), key.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1, 0));
     }
     started.elapsed().as_nanos() as f64 / PICKS as f64
 }

@@ -61,7 +61,7 @@ impl Client {
     async fn join(config: &Path) -> Result<Self, RoleError> {
         let agent = Config::load(config)?.agent_builder().connect().await?;
         let (instance, inbox) = agent.register("demo.local.client/1").await?;
-        let servers = instance.watch(&SERVICE.parse()?)?;
+        let servers = instance.watch(SERVICE)?;
         let all = |known: &Resolve| matches!(known, Resolve::Ready(known) if known.members.len() == SERVERS);
         servers.wait_until(SERVERS_WITHIN, all).await?;
         let url = instance.url().to_string();

@@ -24,7 +24,7 @@ pub(crate) async fn send_and_watch() -> Result<(), RoleError> {
     println!("registered {}", client.url());
 
     // From here on the inbox has the events of the servers, and the router knows who is there.
-    let router = client.watch(&SERVICE.parse()?)?;
+    let router = client.watch(SERVICE)?;
     let two = |known: &Resolve| servers(known).len() >= 2;
     let known = router.wait_until(DEADLINE, two).await?;
     let servers = servers(&known);

@@ -28,7 +28,7 @@ async fn a_killed_server_is_offline_within_the_grace_and_a_hundred_milliseconds(
     let grace = fast_nameserver().session_grace;
     let mesh = Mesh::start().await;
     let (watcher, mut inbox) = mesh.agent().await.register("app.test.watcher/1").await.unwrap();
-    watcher.watch(&"app.test.server".parse().unwrap()).unwrap();
+    watcher.watch("app.test.server").unwrap();
     let mut node = Node::start(NODE, &["echo", &mesh.address().to_string(), SERVER]);
     node.says().await;
     let handle = next_event(&mut inbox, online).await;
@@ -46,7 +46,7 @@ async fn a_restarted_server_takes_its_url_over_at_once_and_the_old_handle_is_ref
     let nameserver = mesh.address().to_string();
     let agent = mesh.agent().await;
     let (client, mut inbox) = agent.register("app.test.client/1").await.unwrap();
-    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    client.watch("app.test.server").unwrap();
     let mut node = Node::start(NODE, &["echo", &nameserver, SERVER]);
     node.says().await;
     let old = next_event(&mut inbox, online).await;
@@ -111,7 +111,7 @@ async fn a_message_for_an_old_handle_is_refused_by_the_process_that_had_it() {
 async fn a_process_that_is_only_paused_comes_back_with_the_same_handle() {
     let mesh = Mesh::start().await;
     let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
-    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    client.watch("app.test.server").unwrap();
     let mut node = Node::start(NODE, &["echo", &mesh.address().to_string(), SERVER]);
     node.says().await;
     let handle = next_event(&mut inbox, online).await;
@@ -128,7 +128,7 @@ async fn a_terminated_process_drains_says_goodbye_and_ends_well() {
     let mesh = Mesh::start().await;
     let nameserver = mesh.address().to_string();
     let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
-    client.watch(&"app.test.server".parse().unwrap()).unwrap();
+    client.watch("app.test.server").unwrap();
     let mut node = Node::start(NODE, &["serve_until_signal", &nameserver, SERVER]);
     node.says().await;
     let handle = next_event(&mut inbox, online).await;

@@ -26,7 +26,7 @@ async fn an_attribute_set_before_anyone_watches_is_seen_by_a_later_watcher() {
     assert_eq!(server.attributes().await.unwrap().get("load"), Some(&3.into()), "its own write");
 
     let (watcher, mut inbox) = mesh.agent().await.register("app.test.watcher/1").await.unwrap();
-    let router = watcher.watch(&"app.test.server".parse().unwrap()).unwrap();
+    let router = watcher.watch("app.test.server").unwrap();
     let record = next_event(&mut inbox, |event| match event {
         Event::Online(record) => Some(record.clone()),
         _ => None,

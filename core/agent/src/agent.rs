@@ -237,9 +237,12 @@ impl Agent {
     /// # Errors
     /// [`SendError`] if the name is none, the service is of a foreign app, or its strategies can't
     /// be loaded.
-    pub fn router(&self, name: &str) -> Result<Router, SendError> {
-        let name: ServiceName = name.parse().map_err(UrlError::from)?;
-        self.runtime.router(&name)
+    pub fn router<N>(&self, name: N) -> Result<Router, SendError>
+    where
+        N: TryInto<ServiceName>,
+        NameError: From<N::Error>,
+    {
+        self.runtime.named_router(name)
     }
 
     /// What the agent has counted since its start.

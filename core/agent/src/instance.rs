@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
-use skymesh_types::{AttributeChange, AttributeError, Attributes, Handle, ServiceName, ServiceUrl};
+use skymesh_types::{
+    AttributeChange, AttributeError, Attributes, Handle, NameError, ServiceName, ServiceUrl,
+};
 use skymesh_wire::{Envelope, Kind};
 use tokio::sync::oneshot;
 
@@ -156,12 +158,16 @@ impl Instance {
     /// # Errors
     /// [`SendError`] if nothing is known of the service in time, or it is of a foreign app. What
     /// single instances answer is in [`Broadcast::refused`].
-    pub async fn broadcast(
+    pub async fn broadcast<N>(
         &self,
-        name: &ServiceName,
+        name: N,
         payload: impl AsRef<[u8]>,
-    ) -> Result<Broadcast, SendError> {
-        let router = self.runtime.router(name)?;
+    ) -> Result<Broadcast, SendError>
+    where
+        N: TryInto<ServiceName>,
+        NameError: From<N::Error>,
+    {
+        let router = self.runtime.named_router(name)?;
         router.loaded().await?;
         let view = router.core.view.load_full();
         let mut broadcast = Broadcast::default();
@@ -186,8 +192,12 @@ impl Instance {
     ///
     /// # Errors
     /// [`SendError`] if the service is of a foreign app, or its strategies can't be loaded.
-    pub fn router(&self, name: &ServiceName) -> Result<Router, SendError> {
-        self.runtime.router(name)
+    pub fn router<N>(&self, name: N) -> Result<Router, SendError>
+    where
+        N: TryInto<ServiceName>,
+        NameError: From<N::Error>,
+    {
+        self.runtime.named_router(name)
     }
 
     /// Brings the events of a service into this instance's inbox, starting with an online event for
@@ -196,9 +206,13 @@ impl Instance {
     ///
     /// # Errors
     /// As [`router`](Self::router).
-    pub fn watch(&self, name: &ServiceName) -> Result<Router, SendError> {
-        let router = self.runtime.router(name)?;
-        self.runtime.directory.subscribe(name, &self.queue);
+    pub fn watch<N>(&self, name: N) -> Result<Router, SendError>
+    where
+        N: TryInto<ServiceName>,
+        NameError: From<N::Error>,
+    {
+        let router = self.runtime.named_router(name)?;
+        self.runtime.directory.subscribe(router.name(), &self.queue);
         Ok(router)
     }
 

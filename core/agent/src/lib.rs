@@ -37,4 +37,5 @@ pub use router::{Keyed, ReadyTimeout, Router};
 pub use send::SendError;
 pub use service::Service;
 pub use skymesh_naming::{InstanceRecord, InstanceState, Known, Member, OfflineCause, Resolve};
+pub use skymesh_plugin_host::SlotHealth;
 pub use uplink::RequestError;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_core::Stream;
 use skymesh_naming::{InstanceRecord, Resolve};
-use skymesh_plugin_host::{InstanceStats, SelectorSlot};
+use skymesh_plugin_host::{InstanceStats, SelectorSlot, SlotHealth};
 use skymesh_types::{Attributes, InstanceId, Key, ServiceName};
 use tokio::sync::watch;
 
@@ -56,6 +56,11 @@ impl Router {
     pub fn instances(&self) -> Resolve {
         let known = self.core.view.load().known.clone();
         Resolve::new(known, self.runtime.directory.stale_for(self.runtime.elapsed()))
+    }
+
+    /// How the configured selector does: whether it serves, or the built-in one in its place.
+    pub fn health(&self) -> SlotHealth {
+        self.core.selector.health()
     }
 
     /// The attributes of one instance; `None` if it is not known.

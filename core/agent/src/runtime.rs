@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
 use skymesh_transport::{OutboxConfig, ReadConfig};
-use skymesh_types::{AgentId, AppId, Handle, ServiceName};
+use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -142,6 +142,16 @@ impl Runtime {
             let uplink = self.uplink.clone();
             self.tasks.spawn(async move { uplink.send(command).await });
         }
+    }
+
+    /// As [`router`](Self::router), by a name that may be a text.
+    pub(crate) fn named_router<N>(self: &Arc<Self>, name: N) -> Result<Router, SendError>
+    where
+        N: TryInto<ServiceName>,
+        NameError: From<N::Error>,
+    {
+        let name = name.try_into().map_err(|error| UrlError::Name(NameError::from(error)))?;
+        self.router(&name)
     }
 
     fn selector_for(&self, name: &ServiceName) -> Result<SelectorSlot, SendError> {

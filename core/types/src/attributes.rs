@@ -18,13 +18,17 @@ pub enum AttributeError {
         keys: usize,
     },
     /// A key longer than [`ATTRIBUTE_KEY_BYTES`], or empty.
-    #[error("attribute key of {bytes} bytes; ATTRIBUTE_KEY_BYTES allows 1 to {ATTRIBUTE_KEY_BYTES}")]
+    #[error(
+        "attribute key of {bytes} bytes; ATTRIBUTE_KEY_BYTES allows 1 to {ATTRIBUTE_KEY_BYTES}"
+    )]
     KeyLength {
         /// The key's length.
         bytes: usize,
     },
     /// All together larger than [`ATTRIBUTES_BYTES`].
-    #[error("{bytes} bytes of attributes; the limit ATTRIBUTES_BYTES is {ATTRIBUTES_BYTES} per instance")]
+    #[error(
+        "{bytes} bytes of attributes; the limit ATTRIBUTES_BYTES is {ATTRIBUTES_BYTES} per instance"
+    )]
     TooLarge {
         /// Their size as JSON text.
         bytes: usize,
@@ -181,7 +185,8 @@ mod tests {
     #[test]
     fn a_change_is_all_or_nothing() {
         let old = Attributes::from([("a", 1), ("b", 2)]);
-        let change = AttributeChange { set: [("c".into(), 3.into())].into(), unset: vec!["a".into()] };
+        let change =
+            AttributeChange { set: [("c".into(), 3.into())].into(), unset: vec!["a".into()] };
         let new = old.changed_by(&change).unwrap();
         assert_eq!(new, Attributes::from([("b", 2), ("c", 3)]));
         assert_eq!(old.changed_keys(&new), ["a", "c"]);

@@ -1,5 +1,6 @@
 //! Service names: `app.env.service`.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -138,6 +139,27 @@ macro_rules! text_form {
     };
 }
 text_form!(ServiceName);
+
+impl From<&ServiceName> for ServiceName {
+    fn from(name: &ServiceName) -> Self {
+        name.clone()
+    }
+}
+
+impl TryFrom<&str> for ServiceName {
+    type Error = NameError;
+    fn try_from(name: &str) -> Result<Self, NameError> {
+        name.parse()
+    }
+}
+
+/// Lets a parsed name stand where a text may stand too.
+impl From<Infallible> for NameError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 text_form!(AppId);
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use crate::name::{NameError, check_part};
 
 /// Why a text is no pattern of service names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{pattern}` is no service name pattern (`app.env.service`, `*` stands for one whole part): {source}")]
+#[error(
+    "`{pattern}` is no service name pattern (`app.env.service`, `*` stands for one whole part): {source}"
+)]
 pub struct PatternError {
     pattern: String,
     source: NameError,

@@ -33,6 +33,16 @@ impl Resolve {
     }
 }
 
+impl Resolve {
+    /// The members, fresh or stale; none while loading or empty. Sorted by instance id.
+    pub fn members(&self) -> &[Member] {
+        match self {
+            Self::Loading | Self::Empty => &[],
+            Self::Ready(known) | Self::Stale(known, _) => &known.members,
+        }
+    }
+}
+
 /// The members of a service at a revision, sorted by instance id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {

@@ -33,13 +33,13 @@ fn row<S: Selector>(host: &PluginHost) -> Result<(), String> {
     let inlined = S::new(config).map_err(|error| error.to_string())?;
     let roster = Arc::new(Roster::new(members()));
     let view = roster.view();
-    let table = inlined.prepare(&view);
+    let table = inlined.prepare(view);
     let slot = host.selector(&StrategyConfig::new(S::ID)).map_err(|error| error.to_string())?;
     let loaded = slot.prepare(members());
     let (mut direct, mut through, mut agents) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         direct.push(time(|request| {
-            black_box(inlined.pick(black_box(&view), black_box(&table), request));
+            black_box(inlined.pick(black_box(view), black_box(&table), request));
         }));
         through.push(time(|request| {
             black_box(black_box(&loaded).pick_as(request));

@@ -43,12 +43,12 @@ impl Contender for Skymesh {
             let (server, mut inbox) = agent.register(url.as_str()).await.expect("it is free");
             ready(&address);
             loop {
-                if let Delivery::Message(message) = inbox.recv().await.expect("it is registered") {
-                    if tally.verify(message.payload()) {
-                        server.send(message.source(), b"done").await.expect("the sender waits");
-                        server.unregister().await.expect("the nameserver is in this process");
-                        return tally;
-                    }
+                if let Delivery::Message(message) = inbox.recv().await.expect("it is registered")
+                    && tally.verify(message.payload())
+                {
+                    server.send(message.source(), b"done").await.expect("the sender waits");
+                    server.unregister().await.expect("the nameserver is in this process");
+                    return tally;
                 }
             }
         })

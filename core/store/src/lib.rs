@@ -3,9 +3,13 @@
 //! memory and is rebuilt by the agents, which own the truth about themselves.
 //!
 //! [`Store`] is the promise, [`MemoryStore`] keeps it for as long as the process lives,
+#![cfg_attr(feature = "file", doc = "[`FileStore`] through crashes,")]
+#![cfg_attr(not(feature = "file"), doc = "`FileStore` (feature `file`) through crashes,")]
 //! [`conformance`] checks it for any implementation. What the values mean is in [`records`].
 
 pub mod conformance;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 pub mod records;
 
@@ -13,6 +17,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+#[cfg(feature = "file")]
+pub use file::{FileStore, OpenError};
 pub use memory::MemoryStore;
 
 /// Values by key, in the order of the keys.
@@ -29,9 +35,9 @@ pub enum Table {
     Lives,
     /// Operator overrides by URL, see [`records::Override`].
     Overrides,
-    /// The newest term by service name. Nothing writes it before elections come.
+    /// The newest term by service name.
     Terms,
-    /// Registrations by handle, for a warm restart. Nothing writes it before that comes.
+    /// Registrations by handle, for a warm restart, see [`records::Kept`].
     Registrations,
 }
 
@@ -79,7 +85,17 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
-    /// The store can't be reached or written.
+    /// More waits to be written than may wait.
+    #[error(
+        "the store is too slow for what is asked of it: its limit {limit} of {value} is reached; try again later, and look at its disk"
+    )]
+    Busy {
+        /// The limit's name.
+        limit: &'static str,
+        /// The limit.
+        value: usize,
+    },
+    /// The store can't be reached or written. What was being committed may or may not have happened.
     #[error("the store is not available: {0}")]
     Unavailable(String),
 }
@@ -98,7 +114,8 @@ pub enum StoreError {
 ///   survives whatever the implementation says to survive.
 /// * Commits take effect in the order in which they were called; of several writes of one key in
 ///   one commit the last one counts.
-/// * A refused commit changed nothing. One whose future was dropped may or may not have happened.
+/// * A refused commit changed nothing. One whose future was dropped, and one that ended as
+///   [`StoreError::Unavailable`], may or may not have happened.
 pub trait Store: Send + Sync + 'static {
     /// Everything in a table.
     ///
@@ -109,7 +126,7 @@ pub trait Store: Send + Sync + 'static {
     /// Makes all of `writes` happen, or none.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] or [`StoreError::Unavailable`].
+    /// [`StoreError::TooLarge`], [`StoreError::Busy`] or [`StoreError::Unavailable`].
     fn commit(&self, writes: Vec<Write>) -> StoreFuture<'_, ()>;
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use skymesh_types::{RegistryId, ServiceUrl};
+use skymesh_types::{AgentId, Attributes, Handle, RegistryId, ServiceName, ServiceUrl};
 
 use crate::{Entries, StoreError, Table, Write};
 
@@ -75,6 +75,94 @@ impl Override {
     }
 }
 
+/// The newest term that was given out for a service name. It is durable before it is announced, so
+/// that no life of a registry gives it out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// Strictly increasing per name, for ever.
+    pub term: u64,
+    /// Who was to lead.
+    pub leader: Handle,
+    /// How long the leader may believe in it without being confirmed, in milliseconds.
+    pub lease_ms: u64,
+}
+
+impl Term {
+    /// The write that makes this the newest term of `name`.
+    pub fn write(self, name: &ServiceName) -> Write {
+        write(Table::Terms, name.as_str().to_owned(), &self)
+    }
+
+    /// The newest term of each name.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn all(terms: &Entries) -> Result<BTreeMap<ServiceName, Self>, StoreError> {
+        let table = Table::Terms;
+        terms
+            .iter()
+            .map(|(key, value)| {
+                let name = key.parse().map_err(|error| corrupt(table, key, &error))?;
+                Ok((name, parse(table, key, value)?))
+            })
+            .collect()
+    }
+}
+
+/// One registration as it is kept for a warm restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which place in the mesh.
+    pub url: String,
+    /// Where its agent listened, `ip:port`.
+    pub address: String,
+    /// The run of its agent; absent at protocol 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// The protocol of its agent.
+    pub protocol: u32,
+    /// The codecs that its agent decodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codecs: Vec<String>,
+    /// The attributes declared at registration.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub declared: Attributes,
+    /// The attributes set at run time.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub runtime: Attributes,
+    /// Relative share of the traffic.
+    pub weight: u32,
+    /// Consistent-hash key; 0 for a stateless instance.
+    #[serde(default)]
+    pub hash_key: u64,
+    /// It took nothing new any more.
+    #[serde(default)]
+    pub draining: bool,
+}
+
+impl Kept {
+    /// The write that keeps the registration of `handle`.
+    pub fn write(&self, handle: Handle) -> Write {
+        write(Table::Registrations, handle.to_string(), self)
+    }
+
+    /// The write that forgets the registration of `handle`.
+    pub fn forget(handle: Handle) -> Write {
+        Write { table: Table::Registrations, key: handle.to_string(), value: None }
+    }
+
+    /// All that were kept. One that can't be read is an error of its own: its agent knows better, so
+    /// it may be left out.
+    pub fn all(kept: &Entries) -> impl Iterator<Item = Result<(Handle, Self), StoreError>> {
+        let table = Table::Registrations;
+        kept.iter().map(move |(key, value)| {
+            let number: u64 = key.parse().map_err(|error| corrupt(table, key, &error))?;
+            let handle = Handle::new(number).map_err(|error| corrupt(table, key, &error))?;
+            Ok((handle, parse(table, key, value)?))
+        })
+    }
+}
+
 fn write(table: Table, key: String, record: &impl Serialize) -> Write {
     let value = serde_json::to_vec(record).expect("invariant: records have text keys");
     Write { table, key, value: Some(value) }
@@ -109,6 +197,34 @@ mod tests {
         let all = Override::all(&entries([layer.write(&url)])).unwrap();
         assert_eq!(all, [(url.clone(), layer)].into());
         assert_eq!(Override::default().write(&url).value, None);
+
+        let term = Term { term: 9, leader: Handle::new(11).unwrap(), lease_ms: 6000 };
+        let all = Term::all(&entries([term.write(&url.name)])).unwrap();
+        assert_eq!(all, [(url.name, term)].into());
+    }
+
+    #[test]
+    fn registrations_come_back_and_a_broken_one_spoils_no_other() {
+        let kept = Kept {
+            url: "app.env.room/1".to_owned(),
+            address: "host:1".to_owned(),
+            agent: AgentId::new(5).ok(),
+            protocol: 2,
+            codecs: vec!["protobuf".to_owned()],
+            declared: Attributes::from([("load", 1)]),
+            runtime: Attributes::new(),
+            weight: 100,
+            hash_key: 3,
+            draining: true,
+        };
+        let handle = Handle::new(11).unwrap();
+        let mut stored = entries([kept.write(handle)]);
+        stored.insert("12".to_owned(), b"{}".to_vec());
+        let all: Vec<_> = Kept::all(&stored).collect();
+        assert_eq!(all[0], Ok((handle, kept)));
+        let error = all[1].as_ref().unwrap_err().to_string();
+        assert!(error.contains("`12` in Registrations"), "{error}");
+        assert_eq!(Kept::forget(handle).key, "11");
     }
 
     #[test]

@@ -233,6 +233,7 @@ impl NameserverConfig {
                 instances_per_session: self.limits.instances_per_session,
                 watches_per_session: self.limits.watches_per_session,
                 overrides: self.limits.overrides,
+                ..RegistryLimits::default()
             },
         }
     }

@@ -168,6 +168,8 @@ impl Keeper {
                 let said = (reason != CloseReason::Goodbye).then_some(said.as_str());
                 self.lines.close(connection, said);
             }
+            // Not served yet: no input of the shell asks for them.
+            Action::Campaigned { .. } | Action::Leader { .. } | Action::Persist(_) => {}
             Action::Note(note) => {
                 tracing::debug!(?note);
                 self.counters.note(&note);
@@ -203,7 +205,7 @@ impl Keeper {
                 let request = request.0;
                 lines.reply(to, proto::RequestReply { request, result, reason, revision });
             }
-            Action::KeptAlive { to, seq } => lines.reply(to, proto::KeepAliveReply { seq }),
+            Action::KeptAlive { to, seq, .. } => lines.reply(to, proto::KeepAliveReply { seq }),
             Action::WatchRefused { to, name, refusal } => {
                 lines.reply(to, watch_refused(name.into(), &refusal));
             }

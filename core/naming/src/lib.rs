@@ -15,9 +15,20 @@ pub use cache::{
 mod change;
 pub use change::{Delta, Snapshot};
 
+pub mod election;
+
+mod leadership;
+pub use leadership::{
+    FenceGate, LeadershipAction, LeadershipInput, LeadershipSaying, Leaderships, Lost, StaleTerm,
+};
+
 mod registry;
 pub use registry::{
-    Action, AgentInput, CloseReason, ConnectionId, Hello, Input, Interest, KickTarget, Listed,
-    MassLoss, Note, OperatorInput, Refusal, Registration, Registry, RegistryConfig, RegistryLimits,
-    Remembered, RequestId, ResultCode, SessionEnd,
+    Action, AgentInput, Campaigned, Candidacy, CloseReason, ConnectionId, Durable, Hello, Input,
+    Interest, KickTarget, Leading, Listed, MassLoss, Note, OperatorInput, Refusal, Registration,
+    Registry, RegistryConfig, RegistryLimits, Remembered, RequestId, ResultCode, SessionEnd,
+    StoreInput, StoreMemory,
 };
+
+#[doc(hidden)]
+pub mod flaw;

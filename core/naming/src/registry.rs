@@ -4,7 +4,7 @@
 //!
 //! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes; `guard.rs`
 //! and `history.rs` and `pace.rs` decide for one service; `register.rs` what agents ask for;
-//! `operator.rs` what operators ask for; `watch.rs` who is told; `recall.rs` what the
+//! `operator.rs` what operators ask for; `offices.rs` elections; `store.rs` what outlives it; `watch.rs` who is told; `recall.rs` what the
 //! next life is left; `roster.rs` the only place where an
 //! instance changes.
 
@@ -17,6 +17,8 @@ mod input;
 mod kicked;
 mod lease;
 mod listing;
+mod office;
+mod offices;
 mod operator;
 mod overrides;
 mod pace;
@@ -24,8 +26,11 @@ mod recall;
 mod refusal;
 mod register;
 mod roster;
+mod seating;
 mod service;
 mod session;
+mod standings;
+mod store;
 mod timer;
 mod watch;
 
@@ -37,23 +42,28 @@ use std::time::Duration;
 
 use skymesh_types::{AppId, Handle, RegistryId, Revision, ServiceName};
 
-pub use action::{Action, CloseReason, Note, SessionEnd};
+pub use action::{Action, Campaigned, CloseReason, Leading, Note, SessionEnd};
 pub use config::{MassLoss, RegistryConfig, RegistryLimits};
 pub use input::{
-    AgentInput, ConnectionId, Hello, Input, Interest, KickTarget, OperatorInput, Registration,
-    RequestId,
+    AgentInput, Candidacy, ConnectionId, Hello, Input, Interest, KickTarget, OperatorInput,
+    Registration, RequestId,
 };
 pub use listing::Listed;
 pub use recall::Remembered;
 pub use refusal::{Refusal, ResultCode};
+pub use store::{Durable, StoreInput, StoreMemory};
 
 use kicked::Kicked;
+use offices::Offices;
 use overrides::Overrides;
 use recall::Unsaved;
 use roster::Instance;
 use service::Service;
 use session::Sessions;
 use timer::{Timer, Timers};
+
+use crate::election::Elector;
+use crate::flaw::Flaw;
 
 /// What is kept of an app.
 #[derive(Debug, Default)]
@@ -88,7 +98,9 @@ pub struct Registry {
     overrides: Overrides,
     kicked: Kicked,
     unsaved: Unsaved,
+    offices: Offices,
     timers: Timers,
+    flaw: Option<Flaw>,
 }
 
 impl Registry {
@@ -100,6 +112,7 @@ impl Registry {
         if recovering {
             timers.arm(now + config.recovery, Timer::Recovered);
         }
+        let offices = Offices::new(now + config.lease);
         Self {
             config,
             id,
@@ -115,8 +128,29 @@ impl Registry {
             overrides: Overrides::default(),
             kicked: Kicked::default(),
             unsaved: Unsaved::default(),
+            offices,
             timers,
+            flaw: None,
         }
+    }
+
+    /// With another algorithm than [`FirstCome`](crate::election::FirstCome) to pick leaders.
+    #[must_use]
+    pub fn with_elector(mut self, elector: impl Elector + 'static) -> Self {
+        self.offices.elector = Box::new(elector);
+        self
+    }
+
+    /// With a planted bug, for simulations that have to find it.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn with_flaw(mut self, flaw: Option<Flaw>) -> Self {
+        self.flaw = flaw;
+        self
+    }
+
+    fn has_flaw(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
     }
 
     /// Takes in what happened at `now` and adds what is to be done, in order, to `actions`.
@@ -126,9 +160,11 @@ impl Registry {
             Input::Agent(connection, input) => self.on_agent(connection, input, actions),
             Input::Operator(request, input) => self.on_operator(request, input, actions),
             Input::Recall(remembered) => self.recall(remembered),
+            Input::Store(input) => self.on_store(input, actions),
             Input::Tick => self.tick(actions),
         }
         self.publish_touched(actions);
+        self.settle_offices(actions);
     }
 
     /// When [`Input::Tick`] is wanted; `None` if only other inputs matter. A tick that comes much
@@ -149,7 +185,10 @@ impl Registry {
             session.heard = self.now;
         }
         match input {
-            AgentInput::KeepAlive(seq) => actions.push(Action::KeptAlive { to: connection, seq }),
+            AgentInput::KeepAlive(seq) => {
+                let leads = self.confirm_leads(connection);
+                actions.push(Action::KeptAlive { to: connection, seq, leads });
+            }
             AgentInput::Register(request, registration) => {
                 self.on_register(connection, request, registration, actions);
             }
@@ -171,6 +210,16 @@ impl Registry {
             }
             AgentInput::Watch(name, at) => self.watch(connection, &name, at, actions),
             AgentInput::Unwatch(name) => self.unwatch(connection, &name),
+            AgentInput::Run(request, candidacy) => {
+                self.run(connection, request, &candidacy, actions);
+            }
+            AgentInput::GiveUp(request, handle) => {
+                let result = self.give_up(connection, handle);
+                actions.push(Action::Campaigned { to: connection, request, handle, result });
+            }
+            AgentInput::StandDown(handle, term) => self.stand_down(connection, handle, term),
+            AgentInput::WatchLeader(name) => self.watch_leader(connection, &name, actions),
+            AgentInput::UnwatchLeader(name) => self.unwatch_leader(connection, &name),
             AgentInput::Goodbye => self.goodbye(connection, actions),
             AgentInput::Heard
             | AgentInput::Hello(_)

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use skymesh_types::{Handle, Revision, ServiceName, ServiceUrl, SessionId};
 
+use super::store::Durable;
+use crate::election::{Standing, Term};
 use crate::{ConnectionId, Delta, Refusal, RequestId, ResultCode, Snapshot};
 
 /// One thing to do.
@@ -54,7 +56,31 @@ pub enum Action {
         to: ConnectionId,
         /// The number of the keepalive.
         seq: u64,
+        /// The leaderships of its session: their deadlines count anew from when the keepalive was
+        /// sent.
+        leads: Vec<Leading>,
     },
+    /// Answers [`Run`](crate::AgentInput::Run) and [`GiveUp`](crate::AgentInput::GiveUp).
+    Campaigned {
+        /// Whom.
+        to: ConnectionId,
+        /// The request.
+        request: RequestId,
+        /// The candidate.
+        handle: Handle,
+        /// What became of it, or why it was refused.
+        result: Result<Campaigned, Refusal>,
+    },
+    /// Tells who leads a service name: encode once, share.
+    Leader {
+        /// Whom, in order.
+        to: Vec<ConnectionId>,
+        /// Who leads.
+        standing: Arc<Standing>,
+    },
+    /// Makes a record durable, and says so with [`StoreInput`](crate::StoreInput). Records of one
+    /// name in order.
+    Persist(Durable),
     /// Sends a snapshot: encode once, share.
     Snapshot {
         /// Whom, in order.
@@ -96,6 +122,43 @@ pub enum Action {
     },
     /// Something worth counting, for some an alarm.
     Note(Note),
+}
+
+/// A leadership that is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leading {
+    /// The leader.
+    pub handle: Handle,
+    /// Its term.
+    pub term: Term,
+}
+
+/// What became of a wish to lead, or to lead no longer. Who leads is said by
+/// [`Action::Leader`], whenever that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Campaigned {
+    /// It stands, and nobody leads yet.
+    Stands,
+    /// It stands behind a leader.
+    Behind,
+    /// It leads already.
+    AlreadyLeads,
+    /// It led, and stands no longer.
+    SteppedDown,
+    /// It did not lead, and stands no longer.
+    Quit,
+}
+
+impl Campaigned {
+    /// The result of an agent of protocol 1's request, in the origin's numbers.
+    pub const fn code_v1(self) -> ResultCode {
+        match self {
+            Self::Stands | Self::SteppedDown => ResultCode::OK,
+            Self::Behind => ResultCode::RUN_FAILED,
+            Self::AlreadyLeads => ResultCode::ALREADY_LEADER,
+            Self::Quit => ResultCode::QUIT_CANDIDATE,
+        }
+    }
 }
 
 /// Why the registry closes a connection.
@@ -144,6 +207,10 @@ pub enum Note {
     LossReleased(ServiceUrl),
     /// A slow watcher's deltas collapsed into "needs a snapshot".
     WatcherLagged(ConnectionId, ServiceName),
+    /// Who leads a service name has changed.
+    Led(Box<Standing>),
+    /// Alarm: the store did not take a record.
+    NotStored(Box<Durable>),
     /// The registry itself was not run for this long; leases and graces begin anew.
     Stalled(Duration),
 }

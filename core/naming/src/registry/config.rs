@@ -59,6 +59,8 @@ pub struct RegistryLimits {
     pub watches_per_session: usize,
     /// URLs with operator overrides. Default 100 000.
     pub overrides: usize,
+    /// Service names that had an election, ever: their terms are never forgotten. Default 100 000.
+    pub elections: usize,
 }
 
 impl Default for RegistryConfig {
@@ -95,6 +97,7 @@ impl Default for RegistryLimits {
             instances_per_session: 100_000,
             watches_per_session: 10_000,
             overrides: 100_000,
+            elections: 100_000,
         }
     }
 }

@@ -123,6 +123,7 @@ impl Registry {
         let id = session.id;
         let instances: Vec<_> = session.instances.iter().copied().collect();
         for handle in instances {
+            self.step_down(handle);
             self.remove(handle);
         }
         self.drop_watches(id);

@@ -9,6 +9,8 @@ use skymesh_types::{
     ServiceUrl, SessionId,
 };
 
+use super::store::StoreInput;
+use crate::election::{CampaignId, Term};
 use crate::{PeerProtocol, Remembered};
 
 /// One connection of the shell. The shell numbers them and never uses a number twice.
@@ -28,6 +30,8 @@ pub enum Input {
     Operator(RequestId, OperatorInput),
     /// What an earlier life has left; before anything of agents.
     Recall(Vec<Remembered>),
+    /// The store says something.
+    Store(StoreInput),
     /// Time passed: [`Registry::next_deadline`](crate::Registry::next_deadline) is reached. Early
     /// and superfluous ticks are harmless.
     Tick,
@@ -57,6 +61,17 @@ pub enum AgentInput {
     Watch(ServiceName, Option<(RegistryId, Revision)>),
     /// Ends a watch.
     Unwatch(ServiceName),
+    /// An instance stands for the leadership of its service name, or says so again after a
+    /// reconnect.
+    Run(RequestId, Candidacy),
+    /// An instance stands no longer. If it led, it has stopped already.
+    GiveUp(RequestId, Handle),
+    /// An instance has stopped leading in that term; it goes on standing.
+    StandDown(Handle, Term),
+    /// Wants to hear who leads a service name.
+    WatchLeader(ServiceName),
+    /// Ends that.
+    UnwatchLeader(ServiceName),
     /// The agent leaves on purpose: its instances are offline at once.
     Goodbye,
     /// The socket closed.
@@ -111,6 +126,22 @@ pub struct Registration {
     pub weight: u32,
     /// Consistent-hash key; 0 for a stateless instance.
     pub hash_key: u64,
+}
+
+/// One instance that stands for the leadership of its service name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidacy {
+    /// The candidate.
+    pub handle: Handle,
+    /// Which of its candidacies, by the agent's count.
+    pub campaign: CampaignId,
+    /// For algorithms that rank candidates; 0 unless said otherwise. Higher is more willing.
+    pub priority: i64,
+    /// The term that it still believes to lead in, if it does.
+    pub claim: Option<Term>,
+    /// The newest term of the name that its agent knows of: a registry whose store has forgotten
+    /// counts on from there.
+    pub seen: Term,
 }
 
 /// What an operator asks for.

@@ -31,6 +31,7 @@ impl Registry {
                 Timer::Flush(name) => self.flush(&name, actions),
                 Timer::Release(handle) => self.release(handle, actions),
                 Timer::Override(url) => self.expire_override(&url),
+                Timer::Office(name) => self.office_due(name),
                 Timer::Recovered => self.recovered(actions),
             }
         }
@@ -141,6 +142,8 @@ impl Registry {
         }
         for handle in &instances {
             if held.contains(handle) {
+                let name = self.instance(*handle).record.url.name.clone();
+                self.drop_out(*handle, &name);
                 self.hold(*handle);
             } else {
                 self.remove(*handle);

@@ -18,6 +18,12 @@ impl ResultCode {
     pub const ALREADY_REGISTERED: Self = Self(-1001);
     /// The session is over; connect again and replay (v1).
     pub const SESSION_LOST: Self = Self(-1002);
+    /// The answer to a run for leader: somebody else leads (v1).
+    pub const RUN_FAILED: Self = Self(-1001);
+    /// The answer to a run for leader: it leads already (v1).
+    pub const ALREADY_LEADER: Self = Self(-1002);
+    /// The answer to a candidate that gave up and did not lead (v1).
+    pub const QUIT_CANDIDATE: Self = Self(-1003);
     /// The name belongs to another app.
     pub const FOREIGN_APP: Self = Self(-2000);
     /// The handle names another instance already.

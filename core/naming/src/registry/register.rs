@@ -153,6 +153,7 @@ impl Registry {
         handle: Handle,
     ) -> Result<Revision, Refusal> {
         self.own_instance(connection, handle)?;
+        self.step_down(handle);
         Ok(self.remove(handle))
     }
 
@@ -200,7 +201,11 @@ impl Registry {
         Ok(self.set_layers(handle, layers))
     }
 
-    fn own_instance(&self, connection: ConnectionId, handle: Handle) -> Result<(), Refusal> {
+    pub(super) fn own_instance(
+        &self,
+        connection: ConnectionId,
+        handle: Handle,
+    ) -> Result<(), Refusal> {
         let session = self.sessions.on(connection).ok_or(Refusal::NoSession)?;
         if session.instances.contains(&handle) {
             return Ok(());

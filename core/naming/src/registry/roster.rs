@@ -115,6 +115,10 @@ impl Registry {
     /// Takes an instance out: offline, at once, to everyone who may know of it.
     pub(super) fn remove(&mut self, handle: Handle) -> Revision {
         self.release_hold(handle);
+        if let Some(instance) = self.instances.get(&handle) {
+            let name = instance.record.url.name.clone();
+            self.drop_out(handle, &name);
+        }
         let Some(instance) = self.instances.remove(&handle) else { return self.revision };
         self.unsaved.note(handle);
         self.app_of(instance.session).instances -= 1;
@@ -178,7 +182,14 @@ impl Registry {
     /// Moves an instance to another session.
     pub(super) fn move_to(&mut self, handle: Handle, session: SessionId) {
         let old = std::mem::replace(&mut self.instance_mut(handle).session, session);
-        self.sessions.owner_mut(old).instances.remove(&handle);
-        self.sessions.owner_mut(session).instances.insert(handle);
+        let from = self.sessions.owner_mut(old);
+        from.instances.remove(&handle);
+        let stands = from.candidacies.remove(&handle);
+        let to = self.sessions.owner_mut(session);
+        to.instances.insert(handle);
+        if stands {
+            to.candidacies.insert(handle);
+            self.stands_here(handle);
+        }
     }
 }

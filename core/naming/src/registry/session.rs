@@ -45,6 +45,10 @@ pub(super) struct Session {
     /// Watches that need a snapshot once the connection drains, first come first served: so a busy
     /// name can't starve the others.
     pub(super) lagging: VecDeque<ServiceName>,
+    /// Names whose leader its connection wants to hear of; empty while there is none.
+    pub(super) elections: BTreeSet<ServiceName>,
+    /// Its instances that stand for leader.
+    pub(super) candidacies: BTreeSet<Handle>,
 }
 
 impl Session {
@@ -156,6 +160,8 @@ impl Sessions {
             whole: false,
             watches: BTreeSet::new(),
             lagging: VecDeque::new(),
+            elections: BTreeSet::new(),
+            candidacies: BTreeSet::new(),
         };
         self.by_id.insert(id, session);
         id
@@ -186,6 +192,8 @@ impl Sessions {
             whole: true,
             watches: BTreeSet::new(),
             lagging: VecDeque::new(),
+            elections: BTreeSet::new(),
+            candidacies: BTreeSet::new(),
         };
         self.by_id.insert(id, session);
         self.by_connection.insert(connection, id);

@@ -88,6 +88,7 @@ impl Registry {
 
     /// Ends all watches of a session that has a connection.
     pub(super) fn drop_watches(&mut self, id: SessionId) {
+        self.leave_offices(id);
         let session = self.sessions.owner_mut(id);
         let Some(connection) = session.connection() else { return };
         session.lagging.clear();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skymesh_naming::election::{CampaignId, Term};
 use skymesh_naming::{
-    AgentInput, ConnectionId, Hello, Input, Interest, KickTarget, OperatorInput, PeerProtocol,
-    Registration, RegistryConfig, RequestId,
+    AgentInput, Candidacy, ConnectionId, Durable, Hello, Input, Interest, KickTarget,
+    OperatorInput, PeerProtocol, Registration, RegistryConfig, RequestId, StoreInput, StoreMemory,
 };
 use skymesh_types::{
     AgentId, AttributeChange, Attributes, Handle, RegistryId, Revision, ServiceName, ServiceUrl,
@@ -95,6 +96,7 @@ pub(super) fn config(settings: &str) -> RegistryConfig {
             "instances_per_session" => config.limits.instances_per_session = count,
             "watches_per_session" => config.limits.watches_per_session = count,
             "overrides" => config.limits.overrides = count,
+            "elections" => config.limits.elections = count,
             _ => panic!("no such setting: {key}"),
         }
     }
@@ -111,6 +113,7 @@ pub(super) fn line(line: &str) -> (Duration, Option<Step>) {
             let request = words.request();
             Some(Step::Input(Input::Operator(request, operator(&mut words))))
         }
+        "store" => Some(Step::Input(Input::Store(store(&mut words)))),
         letter => {
             let connection = ConnectionId(u64::from(letter.as_bytes()[0]));
             Some(Step::Input(Input::Agent(connection, agent(&mut words))))
@@ -134,6 +137,13 @@ fn agent(words: &mut Words<'_>) -> AgentInput {
         }
         "watch" => AgentInput::Watch(words.name(), position(words)),
         "unwatch" => AgentInput::Unwatch(words.name()),
+        "run" => AgentInput::Run(words.request(), candidacy(words)),
+        "giveup" => AgentInput::GiveUp(words.request(), words.handle()),
+        "standdown" => {
+            AgentInput::StandDown(words.handle(), Term(words.number("term").unwrap_or(0)))
+        }
+        "watchleader" => AgentInput::WatchLeader(words.name()),
+        "unwatchleader" => AgentInput::UnwatchLeader(words.name()),
         "goodbye" => AgentInput::Goodbye,
         "disconnected" => AgentInput::Disconnected,
         "overflowed" => AgentInput::Overflowed(words.name()),
@@ -168,6 +178,38 @@ fn registration(words: &mut Words<'_>) -> Registration {
         runtime: words.attributes("runtime"),
         weight: words.number("weight").map_or(100, |weight| u32::try_from(weight).unwrap()),
         hash_key: words.number("key").unwrap_or(0),
+    }
+}
+
+fn candidacy(words: &Words<'_>) -> Candidacy {
+    Candidacy {
+        handle: words.handle(),
+        campaign: CampaignId(words.number("campaign").unwrap_or(1)),
+        priority: 0,
+        claim: words.number("claim").map(Term),
+        seen: Term(words.number("seen").unwrap_or(0)),
+    }
+}
+
+/// `store complete`, `store unsure`, with `room=TERM h=LEADER` for what it remembers; `store has`
+/// and `store refused` answer what was asked of it, with `room=TERM h=LEADER` again.
+fn store(words: &mut Words<'_>) -> StoreInput {
+    let mut records = Vec::new();
+    let what = words.next();
+    if let Some(term) = words.number("room") {
+        records.push(Durable::Term {
+            name: full("room").parse().unwrap(),
+            term: Term(term),
+            leader: words.handle(),
+            lease: Duration::from_secs(6),
+        });
+    }
+    match what {
+        "complete" => StoreInput::Restored { records, memory: StoreMemory::Complete },
+        "unsure" => StoreInput::Restored { records, memory: StoreMemory::Unsure },
+        "has" => StoreInput::Stored(records.remove(0)),
+        "refused" => StoreInput::NotStored(records.remove(0)),
+        other => panic!("no such input: {other}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Actions to transcript lines.
 
-use skymesh_naming::{Action, ConnectionId, InstanceRecord, Note, Refusal};
+use skymesh_naming::election::{Leader, Standing};
+use skymesh_naming::{Action, ConnectionId, Durable, InstanceRecord, Note, Refusal};
 use skymesh_types::{Revision, ServiceName};
 
 fn who(connection: ConnectionId) -> char {
@@ -44,6 +45,15 @@ fn list<'a>(records: impl IntoIterator<Item = &'a std::sync::Arc<InstanceRecord>
     format!("[{}]", records.join(", "))
 }
 
+fn leader(standing: &Standing) -> String {
+    let who = match &standing.leader {
+        Leader::Unknown => "unknown".to_owned(),
+        Leader::Nobody => "nobody".to_owned(),
+        Leader::Is { handle, campaign, .. } => format!("h{handle} (campaign {})", campaign.0),
+    };
+    format!("{}: {who} term {}", short(&standing.name), standing.term)
+}
+
 fn note(note: &Note) -> String {
     match note {
         Note::SessionOpened(session) => format!("{session:?} opened"),
@@ -57,6 +67,8 @@ fn note(note: &Note) -> String {
         Note::WatcherLagged(connection, name) => {
             format!("{} lags on {}", who(*connection), short(name))
         }
+        Note::Led(standing) => format!("led: {}", leader(standing)),
+        Note::NotStored(record) => format!("ALARM not stored: {}", short(record.name())),
         Note::Stalled(late) => format!("stalled for {late:?}"),
         other => format!("{other:?}"),
     }
@@ -77,7 +89,24 @@ pub(super) fn action(action: &Action) -> String {
         Action::OperatorAnswer { request, result } => {
             format!("op: answer {} {}", request.0, outcome(result))
         }
-        Action::KeptAlive { to, seq } => format!("{}: kept alive {seq}", who(*to)),
+        Action::KeptAlive { to, seq, leads } => {
+            let leads: Vec<String> = leads
+                .iter()
+                .map(|lead| format!(" leads h{} in {}", lead.handle, lead.term))
+                .collect();
+            format!("{}: kept alive {seq}{}", who(*to), leads.concat())
+        }
+        Action::Campaigned { to, request, handle, result } => {
+            let result = match result {
+                Ok(campaigned) => format!("{campaigned:?} ({})", campaigned.code_v1().0),
+                Err(refusal) => format!("refused {}: {refusal}", refusal.code().0),
+            };
+            format!("{}: campaigned {} h{handle} {result}", who(*to), request.0)
+        }
+        Action::Leader { to, standing } => format!("{}: leader of {}", all(to), leader(standing)),
+        Action::Persist(Durable::Term { name, term, leader, lease }) => {
+            format!("store: term {term} of {} to h{leader}, lease {lease:?}", short(name))
+        }
         Action::Snapshot { to, snapshot } => {
             let recovering = if snapshot.recovering { " recovering" } else { "" };
             let (name, revision) = (short(&snapshot.name), snapshot.revision);

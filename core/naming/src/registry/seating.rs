@@ -1,0 +1,172 @@
+//! At the end of a turn: who is asked for a leader, which term is made durable, and when nobody may
+//! be seated yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_types::{Handle, ServiceName};
+
+use super::office::{Office, Past, Seat};
+use super::session::Link;
+use super::store::Durable;
+use super::timer::Timer;
+use super::{Action, Registry};
+use crate::InstanceState;
+use crate::election::{Ballot, BallotEntry, Elector, FirstCome, Term};
+use crate::flaw::Flaw;
+
+/// How long after the store refused a term the election is tried again: a store that is out of
+/// order should not be flooded, and a second without a leader is less than a lease.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+impl Registry {
+    /// Looks again at every election that the turn has touched.
+    pub(super) fn settle_offices(&mut self, actions: &mut Vec<Action>) {
+        while let Some(name) = self.offices.touched.pop_first() {
+            self.settle(&name, actions);
+            self.tell(&name, actions);
+            let idle = self.offices.by_name.get(&name).is_some_and(Office::is_idle);
+            if idle && let Some(office) = self.offices.by_name.remove(&name) {
+                self.disarm_office(&name, office.timer);
+            }
+        }
+    }
+
+    fn settle(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
+        let Some(office) = self.offices.by_name.get(name) else { return };
+        match office.seat {
+            Seat::Filling { .. } => {}
+            Seat::Empty { not_before, .. } if self.now < not_before => {
+                self.arm_office(name, not_before);
+            }
+            Seat::Empty { .. } => {
+                let past = Past::Clear;
+                let office = self.offices.or_new(name);
+                office.seat = Seat::Empty { not_before: Duration::ZERO, past };
+                self.fill(name, actions);
+            }
+            Seat::Taken(reign) => {
+                let here = office.candidates.get(&reign.handle).is_some_and(|leader| leader.here);
+                if !here && reign.lease.is_some() {
+                    if reign.over_at() <= self.now {
+                        // Its session may come back within the grace, but not as the leader.
+                        self.offices.or_new(name).lost(reign.handle);
+                        return self.settle(name, actions);
+                    }
+                    self.arm_office(name, reign.over_at());
+                }
+                if self.elect(name) != Some(reign.handle) {
+                    self.offices.or_new(name).revoke();
+                    self.settle(name, actions);
+                }
+            }
+        }
+    }
+
+    /// Asks for a leader and has its term made durable.
+    fn fill(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
+        let Some(handle) = self.elect(name) else { return };
+        let lease = self.leader_lease(self.instance(handle).session);
+        let (now, hasty) = (self.now, self.has_flaw(Flaw::TermNotPersisted));
+        let office = self.offices.or_new(name);
+        let term = office.newest.next();
+        office.newest = term;
+        office.seat = Seat::Filling { handle, term };
+        if hasty {
+            office.seat(handle, term, now, lease);
+        }
+        let (name, leader, lease) = (name.clone(), handle, lease.unwrap_or_default());
+        actions.push(Action::Persist(Durable::Term { name, term, leader, lease }));
+    }
+
+    /// The elector's choice among those who can be told, the incumbent included.
+    fn elect(&mut self, name: &ServiceName) -> Option<Handle> {
+        let ballot = self.ballot(name)?;
+        let elector = &mut self.offices.elector;
+        let index = elector.elect(name, &ballot)?;
+        let chosen = ballot
+            .candidates
+            .get(index)
+            .or_else(|| ballot.candidates.get(FirstCome.elect(name, &ballot)?));
+        chosen.map(|entry| entry.handle)
+    }
+
+    fn ballot(&self, name: &ServiceName) -> Option<Ballot> {
+        let office = self.offices.by_name.get(name)?;
+        let reign = match &office.seat {
+            Seat::Taken(reign) => Some(reign),
+            _ => None,
+        };
+        let leads = |handle: Handle| reign.is_some_and(|reign| reign.handle == handle);
+        let mut candidates: Vec<BallotEntry> = Vec::new();
+        for (handle, candidate) in &office.candidates {
+            if !candidate.here && !leads(*handle) {
+                continue;
+            }
+            let instance = self.instance(*handle);
+            let record = &instance.record;
+            let session = self.sessions.owner(instance.session);
+            candidates.push(BallotEntry {
+                instance: record.url.instance,
+                handle: *handle,
+                attributes: Arc::clone(&record.attributes),
+                priority: candidate.priority,
+                joined: candidate.joined,
+                silent_for: self.now.saturating_sub(session.heard),
+                suspect: !matches!(session.link, Link::Up(_)),
+                draining: record.state == InstanceState::Draining,
+            });
+        }
+        candidates.sort_by_key(|entry| entry.instance);
+        let incumbent = candidates.iter().position(|entry| leads(entry.handle));
+        let led_for = reign.map_or(Duration::ZERO, |reign| self.now.saturating_sub(reign.since));
+        Some(Ballot { candidates, incumbent, term: office.newest, now: self.now, led_for })
+    }
+
+    /// The store has a term: whoever was chosen is announced, if it is still there.
+    pub(super) fn term_stored(&mut self, name: &ServiceName, stored: Term) {
+        let now = self.now;
+        let Some(office) = self.offices.by_name.get_mut(name) else { return };
+        let Seat::Filling { handle, term } = office.seat else { return };
+        if term != stored {
+            return;
+        }
+        self.offices.touched.insert(name.clone());
+        let here = office.candidates.get(&handle).is_some_and(|candidate| candidate.here);
+        if !here {
+            office.seat = Seat::Empty { not_before: now, past: Past::Clear };
+            return;
+        }
+        let lease = self.leader_lease(self.instance(handle).session);
+        self.offices.or_new(name).seat(handle, term, now, lease);
+    }
+
+    /// The store did not take a term, or may have: its number is not used again.
+    pub(super) fn term_not_stored(&mut self, name: &ServiceName, refused: Term) {
+        let not_before = self.now + STORE_RETRY;
+        let Some(office) = self.offices.by_name.get_mut(name) else { return };
+        if matches!(office.seat, Seat::Filling { term, .. } if term == refused) {
+            office.seat = Seat::Empty { not_before, past: Past::Clear };
+            self.offices.touched.insert(name.clone());
+        }
+    }
+
+    fn arm_office(&mut self, name: &ServiceName, at: Duration) {
+        let armed = self.offices.or_new(name).timer.replace(at);
+        self.disarm_office(name, armed.filter(|armed| *armed != at));
+        self.timers.arm(at, Timer::Office(name.clone()));
+    }
+
+    fn disarm_office(&mut self, name: &ServiceName, armed: Option<Duration>) {
+        if let Some(at) = armed {
+            self.timers.disarm(at, Timer::Office(name.clone()));
+        }
+    }
+
+    pub(super) fn office_due(&mut self, name: ServiceName) {
+        if let Some(office) = self.offices.by_name.get_mut(&name) {
+            office.timer = None;
+            self.offices.touched.insert(name);
+        }
+    }
+}

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "skymesh-agent",
         &["skymesh-naming", "skymesh-transport", "skymesh-plugin-host", "skymesh-proto"],
     ),
+    ("skymesh-rpc", &["skymesh-agent"]),
     ("skymesh", &["skymesh-agent", "skymesh-nameserver"]),
     ("skymesh-cli", &["skymesh"]),
 ];

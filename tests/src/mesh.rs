@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use skymesh_agent::config::ServicesConfig;
 use skymesh_agent::{Agent, AgentBuilder};
-use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle};
+use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle, StoreConfig};
 
 /// A nameserver in this process; stops when dropped.
 #[derive(Debug)]
@@ -13,7 +13,8 @@ pub struct Mesh {
     handle: NameserverHandle,
 }
 
-/// A nameserver configuration whose graces are short enough for tests. It knows that it starts into
+/// A nameserver configuration whose graces are short enough for tests. It leaves nothing on the disk
+/// and knows that it starts into
 /// an empty mesh, so it does not wait for agents to come back.
 pub fn fast_nameserver() -> NameserverConfig {
     NameserverConfig {
@@ -21,6 +22,7 @@ pub fn fast_nameserver() -> NameserverConfig {
         lease: Duration::from_secs(1),
         session_grace: Duration::from_millis(300),
         recovery: Some(Duration::ZERO),
+        store: StoreConfig::memory(),
         ..NameserverConfig::default()
     }
 }

@@ -1,12 +1,18 @@
 //! The nameserver's configuration: keys, defaults and ranges. Reading files and the environment is
 //! the caller's business. Every key needs a restart to change.
 
+mod admin;
+mod store;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use skymesh_naming::{MassLoss, RegistryConfig, RegistryLimits};
 use skymesh_types::limits::FRAME_BYTES;
+
+pub use admin::AdminConfig;
+pub use store::{StoreConfig, StoreKind};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +57,10 @@ pub struct NameserverConfig {
     /// stop. Default `2s`, from `0s` to `1h`.
     #[serde(with = "humantime_serde")]
     pub close_within: Duration,
+    /// Where it keeps what must outlive it.
+    pub store: StoreConfig,
+    /// Who may operate it.
+    pub admin: AdminConfig,
     /// When losses look like a fault of the network and not of the instances.
     pub mass_loss: MassLossConfig,
     /// How much it takes.
@@ -118,6 +128,8 @@ impl Default for NameserverConfig {
             history: registry.history,
             introduce_within: 5 * SECOND,
             close_within: 2 * SECOND,
+            store: StoreConfig::default(),
+            admin: AdminConfig::default(),
             mass_loss: MassLossConfig::default(),
             limits: LimitsConfig::default(),
         }
@@ -301,7 +313,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_refused() {
-        for text in ["leese = '6s'", "[limits]\nconections = 3"] {
+        let misspelt =
+            ["leese = '6s'", "[limits]\nconections = 3", "[store]\nkind = 'file'\nfolder = 'x'"];
+        for text in misspelt {
             let error = toml::from_str::<NameserverConfig>(text).unwrap_err().to_string();
             assert!(error.contains("unknown field"), "{error}");
         }

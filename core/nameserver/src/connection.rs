@@ -15,6 +15,8 @@ use skymesh_wire::{DecodeError, Frame, decode_msg};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::NameserverHandle;
+use crate::admin::{Denied, Desk, Token};
 use crate::counters::Counters;
 use crate::intake::{Intake, Speaks, read};
 use crate::keeper::Event;
@@ -30,6 +32,10 @@ const LINGER: Duration = Duration::from_millis(100);
 pub(crate) struct Entrance {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) counters: Arc<Counters>,
+    /// For operators.
+    pub(crate) nameserver: NameserverHandle,
+    /// What operators must know; without it nobody may operate from outside.
+    pub(crate) token: Option<Token>,
     pub(crate) introduce_within: Duration,
     pub(crate) close_within: Duration,
     pub(crate) outbox: OutboxConfig,
@@ -46,6 +52,8 @@ enum End {
     Malformed(#[from] DecodeError),
     #[error(transparent)]
     Broken(#[from] ReadError),
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The keeper closed it, or is gone.
     #[error("the nameserver closed the connection")]
     HungUp,
@@ -62,6 +70,7 @@ pub(crate) async fn serve(entrance: Arc<Entrance>, id: ConnectionId, connection:
         hang_up: Some(hang_up),
         speaks: Speaks::V1,
         registered: false,
+        desk: Desk::default(),
     };
     let mut reader = connection.reader;
     let writing = writer.run(connection.write_half, Vec::new());
@@ -74,7 +83,7 @@ pub(crate) async fn serve(entrance: Arc<Entrance>, id: ConnectionId, connection:
     let speaks = talk.speaks;
     let _ = entrance.events.send(Event::Agent(id, AgentInput::Disconnected)).await;
     count(&entrance.counters, &end);
-    let refused = matches!(end, End::NotIntroduced(_) | End::Malformed(_) | End::Broken(_));
+    let refused = !matches!(end, End::Left | End::HungUp);
     if refused && speaks == Speaks::V2 {
         tracing::warn!(peer = %connection.peer, reason = %end, "connection closed");
         let refusal = frame(proto::Refusal { reason: end.to_string() });
@@ -110,6 +119,7 @@ fn count(counters: &Counters, end: &End) {
         End::Broken(ReadError::TooLarge(_)) => counters.oversize_frames.increment(),
         End::Broken(ReadError::Stalled { .. }) => counters.stalled_frames.increment(),
         End::Broken(_) => counters.connections_broken.increment(),
+        End::Denied(_) => counters.admin_denied.increment(),
     }
 }
 
@@ -123,6 +133,8 @@ struct Talk<'a> {
     speaks: Speaks,
     /// The app was registered: from here on the registry's lease judges silence.
     registered: bool,
+    /// For an operator, if it is one.
+    desk: Desk,
 }
 
 impl Talk<'_> {
@@ -144,7 +156,7 @@ impl Talk<'_> {
                 next.map_err(|_| End::NotIntroduced(patience))?
             };
             for frame in &next?.ok_or(End::Left)? {
-                if self.take(reader, frame).await? == Taken::Listing {
+                if self.take(reader, frame).await? == Taken::Answered {
                     deadline = Instant::now() + patience;
                 }
             }
@@ -165,11 +177,19 @@ impl Talk<'_> {
                 return self.say(input).await;
             }
             Intake::List(pattern) => return self.list(pattern).await,
+            Intake::AdminHello(hello) => {
+                let challenge = self.desk.greet(self.entrance.token.as_ref(), &hello)?;
+                return Ok(self.answer(challenge));
+            }
+            Intake::AdminRequest(request) => {
+                // The connection is not read meanwhile, so it asks for one thing at a time.
+                let reply = self.desk.serve(&self.entrance.nameserver, &request).await?;
+                self.entrance.counters.admin_requests.increment();
+                return Ok(self.answer(reply));
+            }
             Intake::Refuse(reply) => {
                 counters.malformed_requests.increment();
-                let reply = crate::render::frame(reply);
-                // An error means that the connection closes: reading it ends as well.
-                let _ = self.outbox.push_control(|out| out.extend_from_slice(&reply));
+                self.answer(reply);
             }
             Intake::Introduction(_) => {}
             Intake::Unserved => counters.unserved_cmds.increment(),
@@ -188,6 +208,13 @@ impl Talk<'_> {
         self.send(Event::Opened(self.id, line)).await
     }
 
+    fn answer(&self, reply: impl Into<proto::Msg>) -> Taken {
+        let reply = frame(reply);
+        // An error means that the connection closes: reading it ends as well.
+        let _ = self.outbox.push_control(|out| out.extend_from_slice(&reply));
+        Taken::Answered
+    }
+
     async fn say(&self, input: AgentInput) -> Result<Taken, End> {
         self.send(Event::Agent(self.id, input)).await.map(|()| Taken::Input)
     }
@@ -200,7 +227,7 @@ impl Talk<'_> {
             let pushed = self.outbox.push(|out| out.extend_from_slice(&part)).await;
             pushed.map_err(|_| End::HungUp)?;
         }
-        Ok(Taken::Listing)
+        Ok(Taken::Answered)
     }
 
     async fn send(&self, event: Event) -> Result<(), End> {
@@ -211,7 +238,7 @@ impl Talk<'_> {
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
     Input,
-    Listing,
+    Answered,
 }
 
 /// The protocol of a message that may be the first of a connection.
@@ -219,7 +246,7 @@ fn introduces(said: &Intake) -> Option<Speaks> {
     match said {
         Intake::Introduction(speaks) => Some(*speaks),
         Intake::Input(AgentInput::Hello(hello)) => Some(crate::intake::speaks_of(hello)),
-        Intake::List(_) => Some(Speaks::V2),
+        Intake::List(_) | Intake::AdminHello(_) => Some(Speaks::V2),
         _ => None,
     }
 }

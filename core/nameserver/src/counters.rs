@@ -76,6 +76,14 @@ pub struct Counters {
     pub watchers_lagged: Counter,
     /// Times that the nameserver itself was not run for long.
     pub stalls: Counter,
+    /// Registrations written to the store, or taken out of it, for a warm restart.
+    pub registrations_saved: Counter,
+    /// Alarm: commits of registrations that the store did not take. They are tried again.
+    pub saves_failed: Counter,
+    /// Requests of operators over the admin channel that were proven.
+    pub admin_requests: Counter,
+    /// Closed: asked for the admin channel and does not know the token, or there is none.
+    pub admin_denied: Counter,
     /// Snapshots sent, by receiver.
     pub snapshots: Counter,
     /// Deltas sent, by receiver.

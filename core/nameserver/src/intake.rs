@@ -27,6 +27,10 @@ pub(crate) enum Intake {
     Input(AgentInput),
     /// An operator wants to know what is registered.
     List(Option<ServicePattern>),
+    /// An operator wants to be let in.
+    AdminHello(proto::AdminHello),
+    /// An operator asks for something.
+    AdminRequest(proto::AdminRequest),
     /// Can't be understood in its parts: answered at once.
     Refuse(Msg),
     /// Not for a nameserver, or not served.
@@ -83,6 +87,8 @@ pub(crate) fn read(msg: Msg) -> Intake {
             Ok(pattern) => Intake::List(Some(pattern)),
             Err(error) => Intake::Refuse(proto::Refusal { reason: error.to_string() }.into()),
         },
+        Body::AdminHello(hello) => Intake::AdminHello(hello),
+        Body::AdminRequest(request) => Intake::AdminRequest(request),
         other => read_v1(other),
     }
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use skymesh_naming::{
     Action, AgentInput, CloseReason, ConnectionId, Delta, Input, OperatorInput, Refusal, Registry,
-    RequestId, Snapshot,
+    Remembered, RequestId, Snapshot,
 };
 use skymesh_proto as proto;
 use skymesh_types::{Revision, ServiceName, ServicePattern};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::archive::{Archive, Saved};
 use crate::counters::Counters;
 use crate::intake::{Speaks, speaks_of, watch_refused};
 use crate::lines::{Line, Lines, Sent};
@@ -38,6 +39,8 @@ pub(crate) enum Event {
     Agent(ConnectionId, AgentInput),
     /// Somebody wants a listing, as frames.
     List(Option<ServicePattern>, oneshot::Sender<Vec<Vec<u8>>>),
+    /// The store has registrations, or not.
+    Saved(Saved),
     /// An operator asks for something.
     Operator(OperatorInput, oneshot::Sender<Result<Revision, Refusal>>),
 }
@@ -56,6 +59,8 @@ pub(crate) struct Keeper {
     overflowed: VecDeque<(ConnectionId, ServiceName)>,
     operator_answer: Option<Result<Revision, Refusal>>,
     snapshots: VecDeque<(Arc<Snapshot>, Bytes)>,
+    /// For a warm restart.
+    archive: Option<Archive>,
 }
 
 impl Keeper {
@@ -75,7 +80,20 @@ impl Keeper {
             overflowed: VecDeque::new(),
             operator_answer: None,
             snapshots: VecDeque::new(),
+            archive: None,
         }
+    }
+
+    /// Lists what an earlier life has left, and from now on leaves as much to the next one.
+    pub(crate) fn recall(&mut self, remembered: Vec<Remembered>, archive: Archive) {
+        self.registry.track_unsaved();
+        self.feed(Input::Recall(remembered));
+        // Only what was not taken: the store has the rest as it is.
+        let taken = self.registry.take_unsaved(usize::MAX).into_iter();
+        let left_out = taken.filter(|(_, kept)| kept.is_none()).map(|(handle, _)| handle);
+        let left_out: Vec<_> = left_out.collect();
+        self.registry.return_unsaved(left_out);
+        self.archive = Some(archive);
     }
 
     /// Serves until `stop` turns true or nobody is left to ask for it; then closes every connection.
@@ -87,11 +105,20 @@ impl Keeper {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let deadline = self.registry.next_deadline();
+            let save_at = self.archive.as_mut().and_then(|archive| {
+                archive.look(&self.registry);
+                archive.due()
+            });
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = sleep_until(self.epoch + deadline.unwrap_or_default()), if deadline.is_some() => {
                     self.feed(Input::Tick);
+                }
+                () = sleep_until(save_at.unwrap_or(self.epoch)), if save_at.is_some() => {
+                    if let Some(archive) = &mut self.archive {
+                        archive.save(&mut self.registry);
+                    }
                 }
                 _ = queue.recv_many(&mut batch, BATCH) => {
                     for event in batch.drain(..) {
@@ -101,6 +128,9 @@ impl Keeper {
             }
         }
         self.lines.close_all("the nameserver stops; connect again later");
+        if let Some(archive) = self.archive {
+            archive.finish(&mut self.registry).await;
+        }
     }
 
     fn now(&self) -> Duration {
@@ -124,6 +154,11 @@ impl Keeper {
             Event::List(pattern, to) => {
                 // Whoever asked may have gone.
                 let _ = to.send(self.listing(pattern.as_ref()));
+            }
+            Event::Saved(saved) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.saved(saved, &mut self.registry);
+                }
             }
             Event::Operator(input, to) => {
                 self.feed(Input::Operator(RequestId(0), input));

@@ -1,14 +1,30 @@
 //! The nameserver: the registry of `skymesh-naming` behind a socket, with a store beside it.
 //!
 //! [`Nameserver::bind`], then [`Nameserver::run`] or [`Nameserver::run_until`]; a
-//! [`NameserverHandle`] stops it, counts, and is what an admin channel builds on.
+//! [`NameserverHandle`] stops it, counts, and operates it; an [`AdminClient`] operates it from another
+//! process.
 //!
 //! How it is built: **one task owns the registry** (`keeper`), so there is no lock; it is fed by a
 //! bounded queue, so a flood slows its senders and nobody else. Each connection is one task
 //! (`connection`) that reads frames, turns them into inputs (`intake`) and runs its own writer.
 //! What goes to many is encoded once (`render`) and copied into each outbox. Agents of protocol 1
 //! are translated at the edge (`v1`); the registry knows only that they hear of their whole app.
+//!
+//! # What outlives it
+//! With a store of kind `file` (the default), in the folder `[nameserver.store] path`:
+//! * **Operator overrides and terms** are on the disk before they are acknowledged. Nothing loses them
+//!   but the loss of the disk.
+//! * **Registrations** are written behind (`archive`): nobody waits for them, and all changes of about
+//!   100 ms share a transaction. A nameserver that starts again lists them as *suspect* at once, with
+//!   their old handles, until their agents are back; nobody is offline before a whole lease has
+//!   passed. What a crash loses of them (the last 100 ms, more while thousands register at once)
+//!   costs nothing but that head start, because every agent registers again by itself; what it keeps
+//!   too much is gone after that lease.
+//!
+//! The folder serves one nameserver at a time. Two that should work side by side need two folders.
 
+mod admin;
+mod archive;
 mod config;
 mod connection;
 mod counters;
@@ -18,12 +34,18 @@ mod lines;
 mod operator;
 mod render;
 mod server;
+mod start;
 mod v1;
 
-pub use config::{ConfigError, LimitsConfig, MassLossConfig, NameserverConfig};
+pub use admin::{AdminClient, AdminError, Token, TokenError};
+pub use config::{
+    AdminConfig, ConfigError, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig,
+    StoreKind,
+};
 pub use counters::{Counter, Counters};
 pub use operator::OperatorError;
-pub use server::{BindError, Nameserver, NameserverHandle};
+pub use server::{Nameserver, NameserverHandle};
+pub use start::BindError;
 
 /// The protocol that this nameserver speaks; agents of 1 are served as well.
 const PROTOCOL: u32 = 2;

@@ -1,5 +1,5 @@
-//! What operators may ask of a nameserver, as methods of its handle. An admin channel is a thin
-//! layer over these; it has to check who may ask.
+//! What operators may ask of a nameserver, as methods of its handle. The admin channel is a thin
+//! layer over these; it checks who may ask.
 
 use std::collections::BTreeMap;
 use std::fmt;

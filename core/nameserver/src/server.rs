@@ -5,46 +5,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use skymesh_naming::{ConnectionId, Registry};
-use skymesh_store::records::{Life, Override};
-use skymesh_store::{MemoryStore, Store, StoreError, Table};
+use skymesh_store::Store;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
 use skymesh_types::RegistryId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::config::{ConfigError, NameserverConfig};
+use crate::admin::Token;
+use crate::archive::Archive;
+use crate::config::NameserverConfig;
 use crate::connection::{Entrance, serve};
 use crate::counters::Counters;
 use crate::keeper::{Event, Keeper};
 use crate::operator::{Operator, restored};
+use crate::start::{BindError, Restart, inherit, open_store, token};
 
 /// Memory that an idle connection's write buffers keep, in bytes: there are many, mostly idle.
 const IDLE_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Why a nameserver could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// A value of the configuration is out of its range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address can't be listened at.
-    #[error("nameserver: {0}")]
-    Listen(#[from] skymesh_transport::BindError),
-    /// The store can't be read or written.
-    #[error("nameserver: {0}")]
-    Store(#[from] StoreError),
-    /// The system gives no random numbers, which registry ids are made of.
-    #[error("nameserver: the system gives no random numbers: {0}")]
-    Entropy(getrandom::Error),
-}
 
 /// A nameserver that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Nameserver {
     listener: Listener,
     config: NameserverConfig,
+    token: Option<Token>,
     keeper: Keeper,
     queue: mpsc::Receiver<Event>,
     handle: NameserverHandle,
@@ -83,16 +68,22 @@ impl NameserverHandle {
 }
 
 impl Nameserver {
-    /// Listens, with a store that forgets everything when the process ends.
+    /// Listens, with the store that the configuration says, and takes from it what an earlier life
+    /// has left there.
     ///
     /// # Errors
-    /// [`BindError`]; nothing is left behind then.
+    /// [`BindError`]; nothing is left behind then but what was made in the data folder.
     pub async fn bind(config: NameserverConfig) -> Result<Self, BindError> {
-        Self::bind_with_store(config, Arc::new(MemoryStore::new())).await
+        config.validate()?;
+        // First, because most starts that fail fail here.
+        let listener = listen(&config).await?;
+        let (store, restart) = open_store(&config).await?;
+        Self::begin(config, listener, store, restart).await
     }
 
-    /// Listens, and takes from `store` what an earlier life has left there. One store serves one
-    /// nameserver at a time.
+    /// As [`bind`](Self::bind), with a store of the caller's; what the configuration says of one is
+    /// not read, but where the token of the admin channel is. One store serves one nameserver at a
+    /// time.
     ///
     /// # Errors
     /// [`BindError`]; nothing is left behind then but a noted registry id.
@@ -101,29 +92,40 @@ impl Nameserver {
         store: Arc<dyn Store>,
     ) -> Result<Self, BindError> {
         config.validate()?;
-        let mut read = ReadConfig::default();
-        read.max_frame_bytes = config.limits.max_frame_bytes;
-        let listener = Listener::bind(&config.listen, read).await?;
+        let listener = listen(&config).await?;
+        Self::begin(config, listener, store, Restart::Warm).await
+    }
+
+    async fn begin(
+        config: NameserverConfig,
+        listener: Listener,
+        store: Arc<dyn Store>,
+        restart: Restart,
+    ) -> Result<Self, BindError> {
+        let token = token(&config)?;
         let registry = new_registry_id()?;
-        let overrides = Override::all(&store.read(Table::Overrides).await?)?;
-        store.commit(vec![Life { registry }.write()]).await?;
+        let inherited = inherit(&*store, restart, registry).await?;
 
         let (events, queue) = mpsc::channel(config.limits.queue);
         let counters = Arc::new(Counters::default());
         let epoch = Instant::now();
         let core = Registry::new(config.registry(), registry, epoch.elapsed());
         let mut keeper = Keeper::new(core, epoch, Arc::clone(&counters), events.clone());
-        for input in restored(&overrides) {
+        for input in restored(&inherited.overrides) {
             keeper.feed(input);
+        }
+        if restart == Restart::Warm {
+            let archive = Archive::new(Arc::clone(&store), Arc::clone(&counters), events.clone());
+            keeper.recall(inherited.registrations, archive);
         }
         let handle = NameserverHandle {
             local: listener.local_address(),
             registry,
             counters,
             stop: Arc::new(watch::Sender::new(false)),
-            operator: Arc::new(Operator::new(store, overrides, events)),
+            operator: Arc::new(Operator::new(store, inherited.overrides, events)),
         };
-        Ok(Self { listener, config, keeper, queue, handle })
+        Ok(Self { listener, config, token, keeper, queue, handle })
     }
 
     /// Where it listens: the port that the system chose, if the configuration says 0.
@@ -149,9 +151,9 @@ impl Nameserver {
     ///
     /// Dropping the future stops at once, without a word to anybody.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config, keeper, queue, handle } = self;
+        let Self { listener, config, token, keeper, queue, handle } = self;
         tracing::info!(address = %handle.local, registry = %handle.registry, "nameserver listens");
-        let entrance = Arc::new(entrance(&config, &handle));
+        let entrance = Arc::new(entrance(&config, &handle, token));
         let mut stop = handle.stop.subscribe();
         let mut keeping = JoinSet::new();
         keeping.spawn(keeper.run(queue, handle.stop.subscribe()));
@@ -199,7 +201,17 @@ impl Nameserver {
     }
 }
 
-fn entrance(config: &NameserverConfig, handle: &NameserverHandle) -> Entrance {
+async fn listen(config: &NameserverConfig) -> Result<Listener, BindError> {
+    let mut read = ReadConfig::default();
+    read.max_frame_bytes = config.limits.max_frame_bytes;
+    Ok(Listener::bind(&config.listen, read).await?)
+}
+
+fn entrance(
+    config: &NameserverConfig,
+    handle: &NameserverHandle,
+    token: Option<Token>,
+) -> Entrance {
     let mut outbox = OutboxConfig::default();
     outbox.buffer_bytes = config.limits.outbox_bytes;
     outbox.control_bytes = config.limits.reply_bytes;
@@ -211,6 +223,8 @@ fn entrance(config: &NameserverConfig, handle: &NameserverHandle) -> Entrance {
     Entrance {
         events: handle.operator.events(),
         counters: Arc::clone(&handle.counters),
+        nameserver: handle.clone(),
+        token,
         introduce_within: config.introduce_within,
         close_within: config.close_within,
         outbox,

@@ -24,7 +24,9 @@ pub use crate::log::{LogConfig, LogFormat};
 pub use skymesh_agent::config::{
     AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
 };
-pub use skymesh_nameserver::{LimitsConfig, MassLossConfig, NameserverConfig};
+pub use skymesh_nameserver::{
+    AdminConfig, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig, StoreKind,
+};
 pub use skymesh_plugin_host::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
 
 /// Everything that a configuration file can say. A nameserver and its agents may share one file:

@@ -10,6 +10,7 @@
 //! A nameserver and two processes' agents, all in one program here; in earnest the nameserver is a
 //! process of its own (`skymesh nameserver`), and each other process has one agent.
 //! ```
+//! use skymesh::config::StoreConfig;
 //! use skymesh::{Agent, Config, Delivery, Event, Instance, Message, Nameserver, Service};
 //!
 //! /// Greets back whoever writes.
@@ -26,9 +27,10 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // The nameserver, on any free port.
+//! // The nameserver, on any free port; it leaves nothing on the disk.
 //! let mut config = Config::default();
 //! config.nameserver.listen = "127.0.0.1:0".into();
+//! config.nameserver.store = StoreConfig::memory();
 //! let nameserver = Nameserver::bind(config.nameserver).await?;
 //! let address = nameserver.local_addr().to_string();
 //! tokio::spawn(nameserver.run());
@@ -104,7 +106,9 @@ pub use skymesh_agent::{
     Keyed, Known, Member, Message, OfflineCause, ReadyTimeout, RegisterError, Registration,
     RequestError, Resolve, Router, SendError, Service, Source, Target, UndeliverableReason,
 };
-pub use skymesh_nameserver::{BindError, Nameserver, NameserverHandle};
+pub use skymesh_nameserver::{
+    AdminClient, AdminError, BindError, Nameserver, NameserverHandle, Token, TokenError,
+};
 pub use skymesh_plugin_host::{
     LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
 };

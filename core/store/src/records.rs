@@ -112,7 +112,7 @@ impl Term {
 /// One registration as it is kept for a warm restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Which place in the mesh.
+    /// Its place in the mesh, as text.
     pub url: String,
     /// Where its agent listened, `ip:port`.
     pub address: String,
@@ -151,15 +151,15 @@ impl Kept {
         Write { table: Table::Registrations, key: handle.to_string(), value: None }
     }
 
-    /// All that were kept. One that can't be read is an error of its own: its agent knows better, so
-    /// it may be left out.
-    pub fn all(kept: &Entries) -> impl Iterator<Item = Result<(Handle, Self), StoreError>> {
+    /// The registration that was kept under `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; its agent knows better, so it may be left out.
+    pub fn read(key: &str, value: &[u8]) -> Result<(Handle, Self), StoreError> {
         let table = Table::Registrations;
-        kept.iter().map(move |(key, value)| {
-            let number: u64 = key.parse().map_err(|error| corrupt(table, key, &error))?;
-            let handle = Handle::new(number).map_err(|error| corrupt(table, key, &error))?;
-            Ok((handle, parse(table, key, value)?))
-        })
+        let number: u64 = key.parse().map_err(|error| corrupt(table, key, &error))?;
+        let handle = Handle::new(number).map_err(|error| corrupt(table, key, &error))?;
+        Ok((handle, parse(table, key, value)?))
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_come_back_and_a_broken_one_spoils_no_other() {
+    fn registrations_come_back_as_they_went() {
         let kept = Kept {
             url: "app.env.room/1".to_owned(),
             address: "host:1".to_owned(),
@@ -218,12 +218,12 @@ mod tests {
             draining: true,
         };
         let handle = Handle::new(11).unwrap();
-        let mut stored = entries([kept.write(handle)]);
-        stored.insert("12".to_owned(), b"{}".to_vec());
-        let all: Vec<_> = Kept::all(&stored).collect();
-        assert_eq!(all[0], Ok((handle, kept)));
-        let error = all[1].as_ref().unwrap_err().to_string();
-        assert!(error.contains("`12` in Registrations"), "{error}");
+        let written = kept.write(handle);
+        assert_eq!(Kept::read(&written.key, &written.value.unwrap()), Ok((handle, kept)));
+        for (key, value) in [("12", "{}"), ("0", "{}"), ("x", "{}"), ("12", "")] {
+            let error = Kept::read(key, value.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{key}` in Registrations")), "{error}");
+        }
         assert_eq!(Kept::forget(handle).key, "11");
     }
 

@@ -69,7 +69,9 @@ impl Running {
     /// Starts `skymesh nameserver` and waits until it says where it listens.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let arguments = [&["nameserver"], arguments].concat();
-        let mut command = command(&arguments, &[("RUST_LOG", "off")]);
+        // It leaves nothing on the disk, unless an argument names a configuration that says so.
+        let environment = [("RUST_LOG", "off"), ("SKYMESH_NAMESERVER__STORE__KIND", "memory")];
+        let mut command = command(&arguments, &environment);
         let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle};
+use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle, StoreConfig};
 use skymesh_proto as proto;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{InstanceState, Msg};
@@ -37,11 +37,12 @@ pub(crate) struct Server {
     pub(crate) running: JoinHandle<()>,
 }
 
-/// The defaults, at any free port, with nothing to recover from.
+/// The defaults, at any free port, with nothing to recover from and nothing left behind.
 pub(crate) fn config() -> NameserverConfig {
     NameserverConfig {
         listen: "127.0.0.1:0".to_owned(),
         recovery: Some(Duration::ZERO),
+        store: StoreConfig::memory(),
         ..NameserverConfig::default()
     }
 }

@@ -5,6 +5,7 @@
 mod client;
 mod hostile;
 mod operating;
+mod restart;
 mod scale;
 mod sessions;
 mod v1;

@@ -3,7 +3,7 @@
 
 use skymesh_agent::config::ServicesConfig;
 use skymesh_agent::{Agent, Delivery};
-use skymesh_nameserver::{Nameserver, NameserverConfig};
+use skymesh_nameserver::{Nameserver, NameserverConfig, StoreConfig};
 
 use super::Contender;
 use crate::frame;
@@ -33,6 +33,7 @@ impl Contender for Skymesh {
         run.task(async move {
             let config = NameserverConfig {
                 listen: "127.0.0.1:0".to_owned(),
+                store: StoreConfig::memory(),
                 ..NameserverConfig::default()
             };
             let nameserver = Nameserver::bind(config).await.expect("a port is free");

@@ -1,0 +1,148 @@
+//! What a nameserver takes up before it serves: its store, what an earlier life has left there, and
+//! the token of its operators.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use skymesh_naming::{PeerProtocol, Registration, Remembered};
+use skymesh_store::records::{Kept, Life, Override};
+use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
+use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
+
+use crate::admin::{Token, TokenError};
+use crate::config::{ConfigError, NameserverConfig, StoreKind};
+
+/// Why a nameserver could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// A value of the configuration is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address can't be listened at.
+    #[error("nameserver: {0}")]
+    Listen(#[from] skymesh_transport::BindError),
+    /// The data folder can't be used.
+    #[cfg(feature = "file-store")]
+    #[error("nameserver: {0} (nameserver.store.path)")]
+    Folder(#[from] skymesh_store::OpenError),
+    /// The program was built without the store that it is to use.
+    #[error(
+        "nameserver: this program has no store of kind file: build it with the feature `file-store`, or set nameserver.store.kind to \"memory\""
+    )]
+    NoFileStore,
+    /// The store can't be read or written.
+    #[error("nameserver: {0}")]
+    Store(#[from] StoreError),
+    /// The operators' token can't be read or made.
+    #[error("nameserver: {0} (nameserver.admin.token_file)")]
+    Token(#[from] TokenError),
+    /// The system gives no random numbers, which registry ids are made of.
+    #[error("nameserver: the system gives no random numbers: {0}")]
+    Entropy(getrandom::Error),
+}
+
+/// Whether registrations are written for a warm restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Warm,
+    /// The store ends with the process anyway.
+    Cold,
+}
+
+/// What the configuration says to use as a store.
+pub(crate) async fn open_store(
+    config: &NameserverConfig,
+) -> Result<(Arc<dyn Store>, Restart), BindError> {
+    match config.store.kind {
+        StoreKind::Memory => Ok((Arc::new(MemoryStore::new()), Restart::Cold)),
+        StoreKind::File => Ok((open_file_store(&config.store.path).await?, Restart::Warm)),
+    }
+}
+
+#[cfg(feature = "file-store")]
+async fn open_file_store(path: &Path) -> Result<Arc<dyn Store>, BindError> {
+    let folder = path.to_owned();
+    let opening = tokio::task::spawn_blocking(move || skymesh_store::FileStore::open(folder));
+    match opening.await {
+        Ok(store) => {
+            let store = store?;
+            tracing::info!(file = %store.path().display(), "store opened");
+            Ok(Arc::new(store))
+        }
+        // It is not cancelled, so it panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[cfg(not(feature = "file-store"))]
+async fn open_file_store(_: &Path) -> Result<Arc<dyn Store>, BindError> {
+    Err(BindError::NoFileStore)
+}
+
+/// The token of those who may operate from outside.
+pub(crate) fn token(config: &NameserverConfig) -> Result<Option<Token>, BindError> {
+    let path = config.admin.token_path(&config.store);
+    Ok(path.map(|path| Token::read_or_make(&path)).transpose()?)
+}
+
+/// What earlier lives have left.
+pub(crate) struct Inheritance {
+    pub(crate) overrides: BTreeMap<ServiceUrl, Override>,
+    pub(crate) registrations: Vec<Remembered>,
+}
+
+/// Begins a new life on a store.
+pub(crate) async fn inherit(
+    store: &dyn Store,
+    restart: Restart,
+    life: RegistryId,
+) -> Result<Inheritance, BindError> {
+    let overrides = Override::all(&store.read(Table::Overrides).await?)?;
+    let registrations = match restart {
+        Restart::Cold => Vec::new(),
+        Restart::Warm => registrations(store).await?,
+    };
+    store.commit(vec![Life { registry: life }.write()]).await?;
+    Ok(Inheritance { overrides, registrations })
+}
+
+/// What was registered last. One that can't be read is forgotten: its agent registers it again.
+async fn registrations(store: &dyn Store) -> Result<Vec<Remembered>, StoreError> {
+    let mut remembered = Vec::new();
+    let mut unreadable = Vec::new();
+    for (key, value) in store.read(Table::Registrations).await? {
+        match Kept::read(&key, &value).and_then(|(handle, kept)| remember(&key, handle, kept)) {
+            Ok(registration) => remembered.push(registration),
+            Err(error) => {
+                tracing::warn!(%error, "a kept registration is left out");
+                unreadable.push(Write { table: Table::Registrations, key, value: None });
+            }
+        }
+    }
+    store.commit(unreadable).await?;
+    Ok(remembered)
+}
+
+fn remember(key: &str, handle: Handle, kept: Kept) -> Result<Remembered, StoreError> {
+    let url = kept.url.parse().map_err(|error: UrlError| StoreError::Corrupt {
+        table: Table::Registrations,
+        key: key.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(Remembered {
+        registration: Registration {
+            url,
+            handle,
+            declared: kept.declared,
+            runtime: kept.runtime,
+            weight: kept.weight,
+            hash_key: kept.hash_key,
+        },
+        address: kept.address.into(),
+        agent: kept.agent,
+        protocol: PeerProtocol { version: kept.protocol, codecs: kept.codecs.into() },
+        draining: kept.draining,
+    })
+}

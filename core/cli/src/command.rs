@@ -1,7 +1,11 @@
 //! The command line: one subcommand per file.
 
+mod attr;
 mod config;
+mod drain;
+mod kick;
 mod nameserver;
+mod operator;
 mod plugin;
 mod services;
 
@@ -33,6 +37,13 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Show what a nameserver knows: services, instances, states, attributes, sessions
     Services(services::Services),
+    /// Take an instance, or a whole session, offline
+    Kick(kick::Kick),
+    /// Have an instance take nothing new
+    Drain(drain::Drain),
+    /// Override attributes of an instance, over what it says of itself
+    #[command(subcommand)]
+    Attr(attr::Attr),
 }
 
 /// Where a command takes its configuration from.
@@ -51,6 +62,9 @@ impl Skymesh {
             Command::Config(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Services(command) => command.run(),
+            Command::Kick(command) => command.run(),
+            Command::Drain(command) => command.run(),
+            Command::Attr(command) => command.run(),
         }
     }
 }

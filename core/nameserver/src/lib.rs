@@ -45,6 +45,7 @@ pub use config::{
 pub use counters::{Counter, Counters};
 pub use operator::OperatorError;
 pub use server::{Nameserver, NameserverHandle};
+pub use skymesh_naming::KickTarget;
 pub use start::BindError;
 
 /// The protocol that this nameserver speaks; agents of 1 are served as well.

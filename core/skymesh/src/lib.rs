@@ -90,7 +90,8 @@
 //! * [`Agent`]: registering, stopping. [`Instance`]: sending, attributes. [`Router`]: who is there.
 //! * [`Inbox`], [`Delivery`], [`Event`]: what an instance is told, and in which order.
 //! * [`Service`]: an inbox driven for you.
-//! * [`Nameserver`]: as a part of your own program.
+//! * [`Nameserver`]: as a part of your own program. [`AdminClient`]: kick, drain and override from
+//!   another one.
 //! * [`PluginHost`]: plugins that are linked into your program instead of loaded.
 //!
 //! Authors of plugins need none of this: they import `skymesh-plugin-api` alone.
@@ -107,12 +108,13 @@ pub use skymesh_agent::{
     RequestError, Resolve, Router, SendError, Service, Source, Target, UndeliverableReason,
 };
 pub use skymesh_nameserver::{
-    AdminClient, AdminError, BindError, Nameserver, NameserverHandle, Token, TokenError,
+    AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverHandle, OperatorError,
+    Token, TokenError,
 };
 pub use skymesh_plugin_host::{
     LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
 };
 pub use skymesh_types::{
     AppId, AttributeChange, AttributeError, Attributes, Handle, InstanceId, Key, NameError,
-    ServiceName, ServicePattern, ServiceUrl, UrlError, ZeroId,
+    ServiceName, ServicePattern, ServiceUrl, SessionId, UrlError, ZeroId,
 };

@@ -1,5 +1,6 @@
 //! Runs the binary: to its end, or as a nameserver that goes on.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -66,11 +67,22 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `skymesh nameserver` and waits until it says where it listens.
+    /// Starts `skymesh nameserver` and waits until it says where it listens. It leaves nothing on the
+    /// disk.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[("SKYMESH_NAMESERVER__STORE__KIND", "memory")]).await
+    }
+
+    /// As `start`, on a data folder.
+    pub(crate) async fn start_on(folder: &Path, listen: &str) -> Self {
+        let path = folder.to_str().unwrap();
+        let environment = [("SKYMESH_NAMESERVER__STORE__PATH", path)];
+        Self::start_in(&["--listen", listen], &environment).await
+    }
+
+    async fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["nameserver"], arguments].concat();
-        // It leaves nothing on the disk, unless an argument names a configuration that says so.
-        let environment = [("RUST_LOG", "off"), ("SKYMESH_NAMESERVER__STORE__KIND", "memory")];
+        let environment = [&[("RUST_LOG", "off")], environment].concat();
         let mut command = command(&arguments, &environment);
         let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

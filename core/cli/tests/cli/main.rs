@@ -5,6 +5,7 @@
 mod binary;
 mod config;
 mod nameserver;
+mod operate;
 mod plugin;
 mod services;
 
@@ -17,7 +18,7 @@ async fn wrong_usage_is_told_with_exit_code_2() {
     }
     let help = binary::run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for command in ["nameserver", "config", "plugin", "services"] {
+    for command in ["nameserver", "config", "plugin", "services", "kick", "drain", "attr"] {
         assert!(help.stdout.contains(command), "{}", help.stdout);
     }
 }

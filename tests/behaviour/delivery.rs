@@ -268,3 +268,23 @@ async fn sends_within_one_process_follow_the_same_rules() {
     }
     client.try_send(SERVER, b"room again").unwrap();
 }
+
+/// Instances come and go over one connection for ever: nothing of them may stay behind.
+#[tokio::test]
+async fn instances_that_come_and_go_are_forgotten_by_their_peers() {
+    let mesh = Mesh::start().await;
+    let (_server, mut inbox) = mesh.agent().await.register(SERVER).await.unwrap();
+    let guests = mesh.agent().await;
+    for guest in 1..=300u64 {
+        let url = format!("app.test.guest/{guest}");
+        let (instance, _inbox) = guests.register(url.as_str()).await.unwrap();
+        instance.send(SERVER, b"hello").await.unwrap();
+        let message = next_message(&mut inbox).await;
+        assert_eq!(message.source().url(), instance.url());
+        // The same destination from an instance that has left is refused, not taken for another.
+        let source = message.source().handle();
+        instance.unregister().await.unwrap();
+        assert_eq!(source, instance.handle());
+    }
+    assert_eq!(guests.counters().undeliverable.get(), 0);
+}

@@ -22,6 +22,9 @@ use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
 use crate::router::{RouterCore, View};
 use crate::runtime::Runtime;
 
+/// Maps of what is long gone are swept when they have doubled, and not below this size.
+const SWEEP_FROM: usize = 1024;
+
 /// A view that takes longer than this to make is made on a thread for such work from then on.
 const HEAVY: Duration = Duration::from_millis(1);
 
@@ -44,8 +47,9 @@ pub(crate) struct Directory {
 struct State {
     cache: Cache,
     subscribers: HashMap<ServiceName, Vec<Weak<Queue>>>,
-    /// Who sends to this process.
+    /// Who sends to this process. Weak: inboxes and connections keep them; swept as it grows.
     sources: HashMap<Handle, Weak<Source>>,
+    sweep_sources_at: usize,
     routes: HashMap<Handle, Arc<Route>>,
     peers: HashMap<PeerKey, Weak<Peer>>,
 }
@@ -172,10 +176,6 @@ impl Directory {
     /// A connection on which `source` sent is gone.
     pub(crate) fn source_left(&self, source: &Arc<Source>) {
         let mut state = self.lock();
-        // The connection's own and the caller's: nobody else holds it.
-        if Arc::strong_count(source) <= 2 {
-            state.sources.remove(&source.handle());
-        }
         if !state.cache.watches(&source.url().name) {
             self.remove_route(&mut state, source.handle());
         }
@@ -375,6 +375,10 @@ impl State {
     fn source(&mut self, record: &Arc<InstanceRecord>) -> Arc<Source> {
         if let Some(source) = self.sources.get(&record.handle).and_then(Weak::upgrade) {
             return source;
+        }
+        if self.sources.len() >= self.sweep_sources_at {
+            self.sources.retain(|_, source| source.strong_count() > 0);
+            self.sweep_sources_at = (2 * self.sources.len()).max(SWEEP_FROM);
         }
         let source = Arc::new(Source::new(Arc::clone(record)));
         self.sources.insert(record.handle, Arc::downgrade(&source));

@@ -183,6 +183,7 @@ impl Runtime {
     pub(crate) async fn deliver_sent(self: &Arc<Self>, sender: &Sender) {
         sender.source.set_offline(true);
         self.deliver_on(sender.links()).await;
+        sender.links().iter().for_each(|link| link.retire(sender));
     }
 
     /// Waits until all that was sent over `links` is with its receivers.

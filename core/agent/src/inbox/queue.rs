@@ -152,6 +152,10 @@ impl Queue {
         taken
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Nothing more is taken; what is queued can still be read.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

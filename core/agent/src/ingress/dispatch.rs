@@ -33,6 +33,10 @@ pub(super) enum DispatchError {
     Decode(#[from] DecodeError),
     #[error("introduction: {0}")]
     Introduction(#[from] ConvertError),
+    #[error(
+        "more than {INTRODUCTIONS} sources on one connection; unregister instances that are done"
+    )]
+    Introductions,
     #[error("a data frame in codec {0}, which its hello did not name")]
     UnknownCodec(usize),
     #[error("a data frame that does not decode: {0}")]
@@ -46,6 +50,13 @@ impl DispatchError {
     }
 }
 
+/// Most sources that one connection may have introduced and not retired. One more closes it: a peer
+/// could fill the memory with them.
+const INTRODUCTIONS: usize = 65_536;
+
+/// Bays of instances that are gone are swept when the bays have doubled, and not below this.
+const SWEEP_FROM: usize = 256;
+
 /// See the module.
 pub(super) struct Dispatch {
     runtime: Arc<Runtime>,
@@ -55,6 +66,7 @@ pub(super) struct Dispatch {
     sources: HashMap<u64, Option<Arc<Source>>>,
     bays: Slab<Bay>,
     bay_of: HashMap<u64, usize>,
+    sweep_bays_at: usize,
     /// The way of the last message.
     last: Option<Way>,
     /// Bays with letters that wait for the end of this read.
@@ -104,6 +116,7 @@ impl Dispatch {
             sources: HashMap::new(),
             bays: Slab::new(),
             bay_of: HashMap::new(),
+            sweep_bays_at: SWEEP_FROM,
             last: None,
             touched: Vec::new(),
             refused: Vec::new(),
@@ -210,7 +223,7 @@ impl Dispatch {
 
     fn find_way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
         let source = match self.sources.get(&parts.source) {
-            Some(Some(source)) => source,
+            Some(Some(source)) => Arc::clone(source),
             Some(None) => return Err(UndeliverableReason::SourceOffline),
             None => return Err(UndeliverableReason::UnknownSource),
         };
@@ -218,22 +231,37 @@ impl Dispatch {
             Some(bay) => *bay,
             None => {
                 let open = self.open_bay(parts.destination);
-                let bay = self.bays.insert(open.ok_or(UndeliverableReason::UnknownHandle)?);
+                let open = open.ok_or(UndeliverableReason::UnknownHandle)?;
+                let bay = self.bays.insert(open);
                 self.bay_of.insert(parts.destination, bay);
                 bay
             }
         };
-        let (lane, slot) = (self.bays[bay].lane(), self.bays[bay].source(source));
+        let (lane, slot) = (self.bays[bay].lane(), self.bays[bay].source(&source));
         let (destination, source) = (parts.destination, source.handle());
         Ok(Way { destination, source, bay, lane, slot })
     }
 
     #[cold]
-    fn open_bay(&self, destination: u64) -> Option<Bay> {
+    fn open_bay(&mut self, destination: u64) -> Option<Bay> {
         let handle = Handle::new(destination).ok()?;
         let queue = self.runtime.directory.local(handle)?;
+        if self.bays.len() >= self.sweep_bays_at {
+            self.sweep_bays();
+        }
         let outbox = self.guest.reads().then(|| self.outbox.clone());
         Some(Bay::open(queue, Arc::new(Settlement { destination, outbox })))
+    }
+
+    /// Lets go of the bays of instances that are gone and that nobody has written to since.
+    fn sweep_bays(&mut self) {
+        let waiting = std::mem::take(&mut self.touched);
+        self.bays.retain(|at, bay| waiting.contains(&at) || !bay.is_closed());
+        self.touched = waiting;
+        let bays = &self.bays;
+        self.bay_of.retain(|_, at| bays.contains(*at));
+        self.last = None;
+        self.sweep_bays_at = (2 * self.bays.len()).max(SWEEP_FROM);
     }
 
     /// Hands what waits to the inboxes.
@@ -309,6 +337,7 @@ impl Dispatch {
     fn control(&mut self, run: &Bytes, frame: Frame<'_>) -> Result<(), DispatchError> {
         match decode_msg(frame.to_bytes())?.body {
             Some(Body::Introduction(said)) => self.introduction(&said)?,
+            Some(Body::UnregisterService(said)) => self.retired(run, said.handle),
             Some(Body::Ping(ping)) => {
                 // The answer says that what came before is in the inboxes.
                 self.hand_over(run);
@@ -327,10 +356,23 @@ impl Dispatch {
         Ok(())
     }
 
+    /// A source of this connection sends nothing more.
+    fn retired(&mut self, run: &Bytes, handle: u64) {
+        self.hand_over(run);
+        self.last = None;
+        if let Some(Some(source)) = self.sources.remove(&handle) {
+            self.bays.iter_mut().for_each(|(_, bay)| bay.forget(source.handle()));
+            self.runtime.directory.source_left(&source);
+        }
+    }
+
     fn introduction(&mut self, said: &Introduction) -> Result<(), DispatchError> {
         let (record, registry) =
             convert::introduction(said, self.guest.agent, self.guest.protocol)?;
         let handle = record.handle.get();
+        if self.sources.len() >= INTRODUCTIONS {
+            return Err(DispatchError::Introductions);
+        }
         let name = record.url.name.clone();
         let counters = &self.runtime.counters;
         let source = match self.runtime.directory.introduce(&record, registry, counters) {

@@ -40,6 +40,18 @@ impl Bay {
         self.sources.entry(source.handle()).or_insert_with(open).0
     }
 
+    /// That source sends nothing more.
+    pub(super) fn forget(&mut self, source: Handle) {
+        if let Some((slot, _)) = self.sources.remove(&source) {
+            self.queue.close_slot(slot);
+        }
+    }
+
+    /// Whether the instance takes nothing more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Keeps a letter for [`hand_over`](Self::hand_over); answers whether it is the first.
     pub(super) fn wait(&mut self, letter: Letter) -> bool {
         self.waiting.push(letter);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use skymesh_plugin_host::CodecSlot;
 use skymesh_proto::msg::Body;
-use skymesh_proto::{Introduction, Msg};
+use skymesh_proto::{Introduction, Msg, UnregisterService};
 use skymesh_transport::{Outbox, TryPushError, Turn};
 use skymesh_types::Handle;
 use skymesh_wire::{CodecIndex, Envelope, append_data, encode_msg, message};
@@ -27,6 +27,9 @@ pub(super) struct DataCodec {
     index: CodecIndex,
     slot: CodecSlot,
 }
+
+/// Memory that a thread keeps for encoding; what a larger message took is freed at once.
+const KEPT_BYTES: usize = 256 * 1024;
 
 thread_local! {
     /// What a codec plugin has written, on its way into an outbox. One per thread, kept warm.
@@ -97,6 +100,28 @@ impl Link {
         Arc::clone(lanes.by_handle.entry(destination).or_insert_with(open))
     }
 
+    /// Nobody sends on `lane` any more.
+    pub(super) fn forget_lane(&self, lane: &Arc<Lane>) {
+        let mut lanes = self.lanes();
+        let known = lanes.by_handle.get(&lane.destination());
+        if known.is_some_and(|known| Arc::ptr_eq(known, lane)) {
+            lanes.by_handle.remove(&lane.destination());
+        }
+    }
+
+    /// Tells the receiver that `sender` sends nothing more, so that it can forget it.
+    pub(crate) fn retire(&self, sender: &Sender) {
+        let handle = sender.source.handle();
+        self.introduced.rcu(|known| {
+            let mut known = HashSet::clone(known);
+            known.remove(&handle);
+            known
+        });
+        let retired = Msg::from(UnregisterService { handle: handle.get() });
+        // An error means that the connection is gone, and the receiver has forgotten it already.
+        let _ = self.outbox.push_control(|out| encode_msg(&retired, out));
+    }
+
     /// Posts a message without waiting: the way from `send` to the wire.
     #[inline]
     pub(super) fn post(
@@ -129,10 +154,14 @@ impl Link {
                     slot.encode(&plugin_envelope(post, destination), out).map(drop)
                 })
                 .map_err(|error| NotPosted::Refused(Refusal::Codec(error.to_string())))?;
-                Ok(self.outbox.take_turn(|out| {
+                let turn = self.outbox.take_turn(|out| {
                     out.extend_from_slice(encoded);
                     lane.note_sent(payload_bytes);
-                }))
+                });
+                if encoded.capacity() > KEPT_BYTES {
+                    *encoded = Vec::new();
+                }
+                Ok(turn)
             })?,
         };
         pushed.map_err(|error| self.not_pushed(&error))

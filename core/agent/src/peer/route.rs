@@ -97,6 +97,15 @@ impl Remote {
     }
 }
 
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // Nobody routes to that incarnation any more; what is still open there is answered anyway.
+        if let Some(seat) = self.seat.load_full() {
+            seat.link.forget_lane(&seat.lane);
+        }
+    }
+}
+
 impl Seat {
     #[inline]
     fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {

@@ -10,5 +10,6 @@ mod nameserver_restart;
 mod naming;
 mod ordering;
 mod picking;
+mod rpc;
 mod scale;
 mod start;

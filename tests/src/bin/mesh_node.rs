@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use skymesh_agent::{Agent, Delivery};
 use skymesh_nameserver::Nameserver;
+use skymesh_rpc::{Methods, Request, Response, Rpc};
 use skymesh_tests::{fast_nameserver, services};
 use skymesh_types::Key;
 
@@ -19,6 +20,8 @@ async fn main() -> Result<(), Failure> {
         ["nameserver", listen] => nameserver(listen).await,
         ["echo", nameserver, url] => echo(nameserver, url).await,
         ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
+        ["rpc", nameserver, url] => rpc(nameserver, url).await,
+        ["call", nameserver, url, to, method] => call(nameserver, url, to, method).await,
         ["pick", nameserver, service, count] => pick(nameserver, service, count.parse()?).await,
         _ => Err(format!("no such role: {arguments:?}").into()),
     }
@@ -71,6 +74,32 @@ async fn serve_until_signal(nameserver: &str, url: &str) -> Result<(), Failure> 
     });
     agent.run_until_signal().await?;
     say(&json!({ "received": reader.await? }));
+    Ok(())
+}
+
+/// Serves the methods `echo` and `hang`; says each time that a call of `hang` has begun.
+async fn rpc(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (instance, inbox) = agent.register(url).await?;
+    say(&json!({ "handle": instance.handle().get() }));
+    let methods = Methods::new()
+        .method("echo", |request| async { Ok(Response::new(request.into_payload())) })
+        .method("hang", |_| async {
+            say(&json!({ "hangs": true }));
+            std::future::pending().await
+        });
+    let (_rpc, mut rest) = Rpc::builder(instance, inbox).serve(methods).attach();
+    while rest.recv().await.is_some() {}
+    Ok(())
+}
+
+/// Calls a method, and says what came of it.
+async fn call(nameserver: &str, url: &str, to: &str, method: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (instance, inbox) = agent.register(url).await?;
+    let (rpc, _rest) = Rpc::attach(instance, inbox);
+    let answer = rpc.call(to, Request::new(method.to_owned(), "")).await;
+    say(&json!({ "failed": answer.err().map(|status| status.to_string()) }));
     Ok(())
 }
 

@@ -112,6 +112,8 @@ impl Queue {
         let mut state = self.lock();
         if !state.closed {
             state.entries.push_back(Entry::Close(slot));
+            // The reader may want to hear of it.
+            wake(state);
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::archive::{Archive, Saved};
 use crate::counters::Counters;
 use crate::intake::{Speaks, speaks_of, watch_refused};
+use crate::ledger::Ledger;
 use crate::lines::{Line, Lines, Sent};
 use crate::render;
 
@@ -41,6 +42,8 @@ pub(crate) enum Event {
     List(Option<ServicePattern>, oneshot::Sender<Vec<Vec<u8>>>),
     /// The store has registrations, or not.
     Saved(Saved),
+    /// Something else for the registry.
+    Input(Input),
     /// An operator asks for something.
     Operator(OperatorInput, oneshot::Sender<Result<Revision, Refusal>>),
 }
@@ -59,6 +62,7 @@ pub(crate) struct Keeper {
     overflowed: VecDeque<(ConnectionId, ServiceName)>,
     operator_answer: Option<Result<Revision, Refusal>>,
     snapshots: VecDeque<(Arc<Snapshot>, Bytes)>,
+    ledger: Ledger,
     /// For a warm restart.
     archive: Option<Archive>,
 }
@@ -69,6 +73,7 @@ impl Keeper {
         epoch: Instant,
         counters: Arc<Counters>,
         events: mpsc::Sender<Event>,
+        ledger: Ledger,
     ) -> Self {
         Self {
             registry,
@@ -80,6 +85,7 @@ impl Keeper {
             overflowed: VecDeque::new(),
             operator_answer: None,
             snapshots: VecDeque::new(),
+            ledger,
             archive: None,
         }
     }
@@ -155,6 +161,7 @@ impl Keeper {
                 // Whoever asked may have gone.
                 let _ = to.send(self.listing(pattern.as_ref()));
             }
+            Event::Input(input) => self.feed(input),
             Event::Saved(saved) => {
                 if let Some(archive) = &mut self.archive {
                     archive.saved(saved, &mut self.registry);
@@ -203,8 +210,9 @@ impl Keeper {
                 let said = (reason != CloseReason::Goodbye).then_some(said.as_str());
                 self.lines.close(connection, said);
             }
+            Action::Persist(record) => self.ledger.keep(record),
             // Not served yet: no input of the shell asks for them.
-            Action::Campaigned { .. } | Action::Leader { .. } | Action::Persist(_) => {}
+            Action::Campaigned { .. } | Action::Leader { .. } => {}
             Action::Note(note) => {
                 tracing::debug!(?note);
                 self.counters.note(&note);

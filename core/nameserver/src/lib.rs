@@ -30,6 +30,7 @@ mod connection;
 mod counters;
 mod intake;
 mod keeper;
+mod ledger;
 mod lines;
 mod operator;
 mod render;

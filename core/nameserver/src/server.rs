@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use skymesh_naming::{ConnectionId, Registry};
+use skymesh_naming::{ConnectionId, Input, Registry};
 use skymesh_store::Store;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
 use skymesh_types::RegistryId;
@@ -18,6 +18,7 @@ use crate::config::NameserverConfig;
 use crate::connection::{Entrance, serve};
 use crate::counters::Counters;
 use crate::keeper::{Event, Keeper};
+use crate::ledger::Ledger;
 use crate::operator::{Operator, restored};
 use crate::start::{BindError, Restart, inherit, open_store, token};
 
@@ -110,7 +111,9 @@ impl Nameserver {
         let counters = Arc::new(Counters::default());
         let epoch = Instant::now();
         let core = Registry::new(config.registry(), registry, epoch.elapsed());
-        let mut keeper = Keeper::new(core, epoch, Arc::clone(&counters), events.clone());
+        let ledger = Ledger::new(Arc::clone(&store), events.clone());
+        let mut keeper = Keeper::new(core, epoch, Arc::clone(&counters), events.clone(), ledger);
+        keeper.feed(Input::Store(inherited.durable));
         for input in restored(&inherited.overrides) {
             keeper.feed(input);
         }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use skymesh_naming::{PeerProtocol, Registration, Remembered};
+use skymesh_naming::{PeerProtocol, Registration, Remembered, StoreInput, StoreMemory};
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
 use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
 
 use crate::admin::{Token, TokenError};
 use crate::config::{ConfigError, NameserverConfig, StoreKind};
+use crate::ledger::records;
 
 /// Why a nameserver could not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,8 @@ pub(crate) fn token(config: &NameserverConfig) -> Result<Option<Token>, BindErro
 
 /// What earlier lives have left.
 pub(crate) struct Inheritance {
+    /// What the registry must hear before anything else.
+    pub(crate) durable: StoreInput,
     pub(crate) overrides: BTreeMap<ServiceUrl, Override>,
     pub(crate) registrations: Vec<Remembered>,
 }
@@ -99,13 +102,20 @@ pub(crate) async fn inherit(
     restart: Restart,
     life: RegistryId,
 ) -> Result<Inheritance, BindError> {
+    // A store that no life has used before can't know what was announced without it.
+    let memory = match Life::latest(&store.read(Table::Lives).await?)? {
+        Some(_) => StoreMemory::Complete,
+        None => StoreMemory::Unsure,
+    };
+    let records = records(&store.read(Table::Terms).await?)?;
+    let durable = StoreInput::Restored { records, memory };
     let overrides = Override::all(&store.read(Table::Overrides).await?)?;
     let registrations = match restart {
         Restart::Cold => Vec::new(),
         Restart::Warm => registrations(store).await?,
     };
     store.commit(vec![Life { registry: life }.write()]).await?;
-    Ok(Inheritance { overrides, registrations })
+    Ok(Inheritance { durable, overrides, registrations })
 }
 
 /// What was registered last. One that can't be read is forgotten: its agent registers it again.

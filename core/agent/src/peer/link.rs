@@ -52,6 +52,8 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct Lanes {
     by_handle: HashMap<Handle, Arc<Lane>>,
+    /// Messages of forgotten lanes that the receiver has neither taken nor refused yet.
+    forgotten_open: u64,
     /// What a new lane starts with: the least until the peer has said what it grants.
     window_bytes: u64,
 }
@@ -63,7 +65,8 @@ impl Link {
         codecs: Vec<(String, CodecSlot)>,
     ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let lanes = Lanes { by_handle: HashMap::new(), window_bytes: MIN_WINDOW_BYTES };
+        let lanes =
+            Lanes { by_handle: HashMap::new(), forgotten_open: 0, window_bytes: MIN_WINDOW_BYTES };
         Self {
             id: LAST.fetch_add(1, Relaxed) + 1,
             outbox,
@@ -106,6 +109,8 @@ impl Link {
         let known = lanes.by_handle.get(&lane.destination());
         if known.is_some_and(|known| Arc::ptr_eq(known, lane)) {
             lanes.by_handle.remove(&lane.destination());
+            // Who waits for room there finds that the instance is gone.
+            lanes.forgotten_open += lane.end();
         }
     }
 
@@ -214,19 +219,23 @@ impl Link {
 
     /// The peer settled messages to `destination`.
     pub(super) fn settle(&self, destination: Handle, bytes: u64, messages: u64) {
-        if let Some(lane) = self.lanes().by_handle.get(&destination) {
-            lane.grant(bytes, messages);
+        let mut lanes = self.lanes();
+        match lanes.by_handle.get(&destination) {
+            Some(lane) => lane.grant(bytes, messages),
+            None => lanes.forgotten_open = lanes.forgotten_open.saturating_sub(messages),
         }
     }
 
     /// Whether the peer has taken or refused all that was sent over this link.
     pub(crate) fn is_settled(&self) -> bool {
-        self.lanes().by_handle.values().all(|lane| lane.is_settled())
+        let lanes = self.lanes();
+        lanes.forgotten_open == 0 && lanes.by_handle.values().all(|lane| lane.is_settled())
     }
 
     /// The connection is gone. Answers how many messages were never settled.
     pub(super) fn end(&self) -> u64 {
-        self.lanes().by_handle.values().map(|lane| lane.end()).sum()
+        let lanes = self.lanes();
+        lanes.forgotten_open + lanes.by_handle.values().map(|lane| lane.end()).sum::<u64>()
     }
 
     /// To whom anything was ever sent over this link.

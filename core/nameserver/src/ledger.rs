@@ -70,5 +70,6 @@ pub(crate) fn records(terms: &Entries) -> Result<Vec<Durable>, StoreError> {
         .collect())
 }
 
-#[cfg(all(test, feature = "file-store"))]
+#[cfg(test)]
+#[cfg(feature = "file-store")]
 mod tests;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skymesh_naming::{Input, KickTarget, OperatorInput, Refusal, RequestId};
 use skymesh_store::records::{Override, OverrideValue};
-use skymesh_store::{Store, StoreError};
+use skymesh_store::{Store, StoreError, Write};
 use skymesh_types::{AttributeChange, Revision, ServiceUrl};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -91,7 +91,8 @@ impl NameserverHandle {
     /// Not cancel safe: a dropped call may be durable and not in effect before the next start.
     ///
     /// # Errors
-    /// [`OperatorError`]; nothing is changed then.
+    /// [`OperatorError`]; nothing is changed then. If the store broke in the midst of it
+    /// ([`StoreError::Unavailable`]), the change may be there after the next start.
     pub async fn override_attributes(
         &self,
         url: ServiceUrl,
@@ -100,14 +101,16 @@ impl NameserverHandle {
     ) -> Result<Revision, OperatorError> {
         let operator = &self.operator;
         let mut overrides = operator.overrides.lock().await;
+        let mut writes = drop_expired(&mut overrides);
         let old = overrides.get(&url).cloned().unwrap_or_default();
         let expires_unix_ms = lasting.map(|lasting| unix_ms().saturating_add(millis(lasting)));
         let mut new = old.clone();
-        new.0.retain(|key, value| !change.unset.contains(key) && !has_expired(value));
+        new.0.retain(|key, _| !change.unset.contains(key));
         new.0.extend(change.set.iter().map(|(key, value)| {
             (key.clone(), OverrideValue { value: value.clone(), expires_unix_ms })
         }));
-        operator.store.commit(vec![new.write(&url)]).await?;
+        writes.push(new.write(&url));
+        operator.store.commit(writes).await?;
         let input = OperatorInput::Override { url: url.clone(), change, lasting };
         match operator.ask(input).await {
             Ok(revision) => {
@@ -126,24 +129,32 @@ impl NameserverHandle {
 /// The inputs that give a new registry the overrides that a store has kept.
 pub(crate) fn restored(overrides: &BTreeMap<ServiceUrl, Override>) -> Vec<Input> {
     let now = unix_ms();
-    let living = overrides.iter().flat_map(|(url, layer)| {
-        let living = layer.0.iter().filter(|(_, value)| !has_expired(value));
-        living.map(move |(key, value)| (url, key, value))
-    });
-    living
-        .map(|(url, key, value)| {
-            let set = [(key.clone(), value.value.clone())].into();
-            let lasting =
-                value.expires_unix_ms.map(|at| Duration::from_millis(at.saturating_sub(now)));
-            let change = AttributeChange { set, unset: Vec::new() };
-            let input = OperatorInput::Override { url: url.clone(), change, lasting };
-            Input::Operator(RequestId(0), input)
-        })
-        .collect()
+    let kept = overrides
+        .iter()
+        .flat_map(|(url, layer)| layer.0.iter().map(move |(key, value)| (url, key, value)));
+    kept.map(|(url, key, value)| {
+        let set = [(key.clone(), value.value.clone())].into();
+        let lasting = value.expires_unix_ms.map(|at| Duration::from_millis(at.saturating_sub(now)));
+        let change = AttributeChange { set, unset: Vec::new() };
+        let input = OperatorInput::Override { url: url.clone(), change, lasting };
+        Input::Operator(RequestId(0), input)
+    })
+    .collect()
 }
 
-fn has_expired(value: &OverrideValue) -> bool {
-    value.expires_unix_ms.is_some_and(|at| at <= unix_ms())
+/// Takes out what has expired; the writes that do the same to the store.
+pub(crate) fn drop_expired(overrides: &mut BTreeMap<ServiceUrl, Override>) -> Vec<Write> {
+    let now = unix_ms();
+    let mut writes = Vec::new();
+    for (url, Override(layer)) in overrides.iter_mut() {
+        let before = layer.len();
+        layer.retain(|_, value| value.expires_unix_ms.is_none_or(|at| at > now));
+        if layer.len() < before {
+            writes.push(Override(layer.clone()).write(url));
+        }
+    }
+    overrides.retain(|_, layer| !layer.0.is_empty());
+    writes
 }
 
 fn unix_ms() -> u64 {

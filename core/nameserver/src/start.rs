@@ -13,6 +13,7 @@ use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
 use crate::admin::{Token, TokenError};
 use crate::config::{ConfigError, NameserverConfig, StoreKind};
 use crate::ledger::records;
+use crate::operator::drop_expired;
 
 /// Why a nameserver could not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,9 @@ async fn open_file_store(path: &Path) -> Result<Arc<dyn Store>, BindError> {
     match opening.await {
         Ok(store) => {
             let store = store?;
-            tracing::info!(file = %store.path().display(), "store opened");
+            // In full: which folder a relative path means depends on where the nameserver was started.
+            let file = store.path().canonicalize().unwrap_or_else(|_| store.path().to_owned());
+            tracing::info!(file = %file.display(), "store opened");
             Ok(Arc::new(store))
         }
         // It is not cancelled, so it panicked.
@@ -109,12 +112,14 @@ pub(crate) async fn inherit(
     };
     let records = records(&store.read(Table::Terms).await?)?;
     let durable = StoreInput::Restored { records, memory };
-    let overrides = Override::all(&store.read(Table::Overrides).await?)?;
+    let mut overrides = Override::all(&store.read(Table::Overrides).await?)?;
+    let mut writes = drop_expired(&mut overrides);
     let registrations = match restart {
         Restart::Cold => Vec::new(),
         Restart::Warm => registrations(store).await?,
     };
-    store.commit(vec![Life { registry: life }.write()]).await?;
+    writes.push(Life { registry: life }.write());
+    store.commit(writes).await?;
     Ok(Inheritance { durable, overrides, registrations })
 }
 

@@ -70,7 +70,12 @@ impl Desk {
         if !seal.is_proof(&request.proof, Speaker::Operator, number, text) {
             return Err(Denied::WrongToken);
         }
-        let outcome = outcome(perform(nameserver, text).await).encode_to_vec();
+        let (nameserver, operation) = (nameserver.clone(), text.clone());
+        // It is done even if the operator goes meanwhile: cut off, an override could be durable and
+        // not in effect. One per connection.
+        let performing = tokio::spawn(async move { perform(&nameserver, &operation).await });
+        let performed = performing.await.unwrap_or(Err(OperatorError::Stopped));
+        let outcome = outcome(performed).encode_to_vec();
         let proof = seal.proof(Speaker::Nameserver, number, &outcome);
         Ok(proto::AdminReply { outcome: outcome.into(), proof: proof.into() })
     }

@@ -76,3 +76,21 @@ async fn a_kicked_session_is_closed() {
     assert!(agent.last_word().await.unwrap().contains("an operator kicked the session off"));
     assert_eq!(server.handle.counters().sessions_kicked.get(), 1);
 }
+
+#[tokio::test]
+async fn expired_overrides_leave_the_store() {
+    use skymesh_store::{Store, Table};
+    let store = Arc::new(MemoryStore::new());
+    let server = serve(Nameserver::bind_with_store(config(), store.clone()).await.unwrap());
+    let moment = Some(Duration::ZERO);
+    server.handle.override_attributes(url(), set("gone", 1), moment).await.unwrap();
+    assert_eq!(store.read(Table::Overrides).await.unwrap().len(), 1);
+    let other = "app.env.room/2".parse().unwrap();
+    server.handle.override_attributes(other, set("gone", 1), moment).await.unwrap();
+    let kept = store.read(Table::Overrides).await.unwrap();
+    assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["app.env.room/2"], "with the next one");
+    server.handle.stop();
+    soon("stop", server.running).await.unwrap();
+    serve(Nameserver::bind_with_store(config(), store.clone()).await.unwrap());
+    assert_eq!(store.read(Table::Overrides).await.unwrap().len(), 0, "at the next start");
+}

@@ -17,7 +17,7 @@ use crate::outgoing::NOTIFY;
 use crate::request::Request;
 use crate::response::Response;
 use crate::rest::{REST_BYTES, REST_HARD_BYTES, RestSender};
-use crate::server::{Reply, Server};
+use crate::server::Server;
 use crate::shared::{Shared, Watch};
 use crate::status::Status;
 use crate::v1::Packet;
@@ -172,9 +172,9 @@ where
     /// The connection of callers ended: their calls are over. Who is only being connected anew is
     /// told so.
     fn abandon(&self, source: Handle) {
-        for correlation in self.shared.running.abandon(source) {
+        for reply in self.shared.running.abandon(source) {
             self.shared.counters.abandoned.add(1);
-            Reply::new(&self.shared, source, correlation, 2).refuse(connection_lost());
+            reply.refuse(connection_lost());
         }
     }
 

@@ -6,6 +6,6 @@ mod running;
 mod serve;
 
 pub use methods::Methods;
-pub(crate) use reply::Reply;
+use reply::Reply;
 pub(crate) use running::Running;
 pub(crate) use serve::Server;

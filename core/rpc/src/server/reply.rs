@@ -26,6 +26,11 @@ impl Reply {
         Self { shared: Arc::clone(shared), to, correlation, protocol }
     }
 
+    /// Which call of whom.
+    pub(crate) fn key(&self) -> (Handle, u64) {
+        (self.to, self.correlation)
+    }
+
     /// Sends the outcome, and waits for room towards the caller.
     pub(crate) async fn send(&self, outcome: Result<Response, Status>) {
         let Some(letter) = self.letter(outcome) else { return };
@@ -46,7 +51,8 @@ impl Reply {
         match letter.try_post(&self.shared.instance, self.to) {
             Err(SendError::Full) if self.shared.running.has_room() => {
                 let reply = self.clone();
-                Running::spawn(&self.shared, self.to, NOTIFY, async move {
+                let none = Self { correlation: NOTIFY, ..self.clone() };
+                Running::spawn(&self.shared, none, async move {
                     let posted = letter.post(&reply.shared.instance, reply.to).await;
                     reply.note(posted);
                 });

@@ -9,6 +9,7 @@ use skymesh_types::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::Reply;
 use crate::outgoing::NOTIFY;
 use crate::shared::Shared;
 
@@ -36,6 +37,8 @@ struct Entry {
     /// Tells it from another of the same caller and correlation.
     serial: u64,
     task: AbortHandle,
+    /// For whoever learns that the handler was dropped.
+    reply: Reply,
 }
 
 impl Running {
@@ -54,27 +57,27 @@ impl Running {
         correlation != NOTIFY && self.lock().requests.contains_key(&(source, correlation))
     }
 
-    /// Runs `task` in a task of its own.
+    /// Runs `task`, which answers by `reply`, in a task of its own.
     pub(crate) fn spawn(
         shared: &Arc<Shared>,
-        source: Handle,
-        correlation: u64,
+        reply: Reply,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
         let running = &shared.running;
+        let key @ (_, correlation) = reply.key();
         let mut state = running.lock();
         state.count += 1;
         state.last_serial += 1;
         let serial = state.last_serial;
-        let finish = Finish { shared: Arc::clone(shared), key: (source, correlation), serial };
+        let finish = Finish { shared: Arc::clone(shared), key, serial };
         // Under the lock, so that it is noted before it can end. The task runs elsewhere.
         let task = tokio::spawn(async move {
             let _finish = finish;
             task.await;
         });
         if correlation != NOTIFY {
-            let entry = Entry { serial, task: task.abort_handle() };
-            state.requests.insert((source, correlation), entry);
+            let entry = Entry { serial, task: task.abort_handle(), reply };
+            state.requests.insert(key, entry);
         }
     }
 
@@ -84,16 +87,15 @@ impl Running {
         entry.inspect(|entry| entry.task.abort()).is_some()
     }
 
-    /// Drops all handlers of calls of `source`; answers their correlations.
-    pub(crate) fn abandon(&self, source: Handle) -> Vec<u64> {
+    /// Drops all handlers of calls of `source`; answers how it could be told.
+    pub(crate) fn abandon(&self, source: Handle) -> Vec<Reply> {
         let mut state = self.lock();
         let theirs = state.requests.extract_if(|(caller, _), _| *caller == source);
-        let dropped: Vec<_> =
-            theirs.map(|((_, correlation), entry)| (correlation, entry)).collect();
+        let dropped: Vec<Entry> = theirs.map(|(_, entry)| entry).collect();
         drop(state);
-        let abort = |(correlation, entry): (u64, Entry)| {
+        let abort = |entry: Entry| {
             entry.task.abort();
-            correlation
+            entry.reply
         };
         dropped.into_iter().map(abort).collect()
     }

@@ -112,7 +112,7 @@ where
             return;
         }
         let shared = Arc::clone(&self.shared);
-        Running::spawn(&self.shared, source, correlation, async move {
+        Running::spawn(&self.shared, late.clone(), async move {
             let Some(deadline) = deadline else { return answer.await };
             if timeout_at(deadline, answer).await.is_err() {
                 shared.counters.expired.add(1);

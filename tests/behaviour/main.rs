@@ -13,3 +13,4 @@ mod picking;
 mod rpc;
 mod scale;
 mod start;
+mod warm_restart;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skymesh_agent::{Agent, Delivery};
-use skymesh_nameserver::Nameserver;
+use skymesh_nameserver::{Nameserver, StoreConfig, StoreKind};
 use skymesh_rpc::{Methods, Request, Response, Rpc};
 use skymesh_tests::{fast_nameserver, services};
 use skymesh_types::Key;
+use tokio::signal::unix::{SignalKind, signal};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -17,7 +18,8 @@ async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("error").init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["nameserver", listen] => nameserver(listen).await,
+        ["nameserver", listen] => nameserver(listen, StoreConfig::memory()).await,
+        ["nameserver", listen, folder] => nameserver(listen, StoreConfig::file(folder)).await,
         ["echo", nameserver, url] => echo(nameserver, url).await,
         ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
         ["rpc", nameserver, url] => rpc(nameserver, url).await,
@@ -36,14 +38,25 @@ async fn connect(nameserver: &str) -> Result<Agent, Failure> {
     Ok(Agent::builder().app("app").nameserver(nameserver).services(services).connect().await?)
 }
 
-async fn nameserver(listen: &str) -> Result<(), Failure> {
+/// A nameserver until SIGTERM.
+async fn nameserver(listen: &str, store: StoreConfig) -> Result<(), Failure> {
     let mut config = fast_nameserver();
     config.listen = listen.to_owned();
+    if store.kind == StoreKind::File {
+        // What it restores stays that long without its agents: longer than a slow machine needs to
+        // look at it.
+        config.lease = Duration::from_secs(15);
+    }
+    config.store = store;
     // It may be a restarted one: agents are to come back first.
     config.recovery = None;
     let nameserver = Nameserver::bind(config).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
     say(&json!({ "listens": nameserver.local_addr().to_string() }));
-    nameserver.run().await;
+    let stop = async {
+        terminate.recv().await;
+    };
+    nameserver.run_until(stop).await;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! How many commits a second the file store takes, beside redb alone: one transaction per commit,
-//! and as many commits in one transaction as our store could ever gather.
+//! and as many commits in one transaction as our store could ever gather. And how long it takes to
+//! open, check and read a store of many registrations.
 //!
 //! `cargo bench -p skymesh-store --bench commits [FOLDER]`; the folder says which disk is measured.
 
@@ -13,6 +14,9 @@ use skymesh_store::{FileStore, Store, Table, Write};
 const TABLE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("terms");
 const MEASURED_FOR: Duration = Duration::from_secs(3);
 const VALUE: &[u8] = br#"{"term":123456,"leader":"app.env.service/17"}"#;
+
+/// About as many as a large mesh has.
+const REGISTRATIONS: usize = 100_000;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -63,6 +67,26 @@ async fn ours(folder: &Path, writers: usize) -> Result<f64, Failure> {
     Ok(f64::from(commits) / start.elapsed().as_secs_f64())
 }
 
+/// How long opening and reading take, and how large the file is.
+async fn reopened(folder: &Path) -> Result<(Duration, Duration, u64), Failure> {
+    let store = FileStore::open(folder)?;
+    for start in (0..REGISTRATIONS).step_by(256) {
+        let write = |n: usize| Write {
+            table: Table::Registrations,
+            key: (n * 7_919).to_string(),
+            value: Some(vec![b'x'; 300]),
+        };
+        store.commit((start..start + 256).map(write).collect()).await?;
+    }
+    drop(store);
+    let start = Instant::now();
+    let store = FileStore::open(folder)?;
+    let opened = start.elapsed();
+    store.read(Table::Registrations).await?;
+    let read = start.elapsed() - opened;
+    Ok((opened, read, std::fs::metadata(store.path())?.len()))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let disk = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -80,5 +104,10 @@ async fn main() -> Result<(), Failure> {
         );
     }
     println!("redb with a transaction for each: {:.0} commits/s", redb_alone(folder()?.path(), 1)?);
+    let folder = folder()?;
+    let (opened, read, bytes) = reopened(folder.path()).await?;
+    println!(
+        "{REGISTRATIONS} registrations, {bytes} bytes: opened in {opened:?}, read in {read:?}"
+    );
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 mod hand;
 mod raw;
-mod skymesh;
+pub(crate) mod skymesh;
 mod transport;
 
 use crate::run::{Run, Tally};

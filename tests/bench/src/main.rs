@@ -12,6 +12,7 @@ mod frame;
 mod options;
 mod picks;
 mod round;
+mod rpc;
 mod run;
 mod table;
 
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("role") => round::play(&arguments[1..]),
         Some("picks") => picks::compare(),
+        Some("rpc-role") => rpc::play(&arguments[1..]),
+        Some("rpc") => rpc::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(7)),
         _ => Options::parse(&arguments).and_then(|options| {
             compare(&options)?;
             picks::compare()

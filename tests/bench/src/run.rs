@@ -43,7 +43,7 @@ impl Run {
 }
 
 /// Processor time of this process so far, user and system, all threads.
-fn cpu_nanos() -> u64 {
+pub(crate) fn cpu_nanos() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -13,7 +13,7 @@ pub(crate) struct Skymesh;
 
 const SERVER: &str = "bench.one.server";
 
-async fn agent(nameserver: &str) -> Agent {
+pub(crate) async fn agent(nameserver: &str) -> Agent {
     let services: ServicesConfig = serde_json::from_value(serde_json::json!({
         "bench.*.*": { "selector": { "use": "round_robin" }, "codec": { "use": "compact" } },
     }))

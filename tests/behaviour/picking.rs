@@ -57,7 +57,9 @@ async fn spread(
     let mut servers = Vec::new();
     for instance in 1..=4u64 {
         let url = format!("app.spread.server/{instance}");
-        servers.push(mesh.agent().await.register(url.as_str()).await.unwrap());
+        // They decode what the client is configured to send.
+        let server = mesh.builder().services(services(config.clone())).connect().await.unwrap();
+        servers.push(server.register(url.as_str()).await.unwrap());
     }
     let agent = mesh.builder().services(services(config)).connect().await.unwrap();
     assert!(agent.plugins().iter().all(|plugin| !plugin.failed()), "{:?}", agent.plugins());
@@ -84,6 +86,8 @@ async fn spread(
     for (server, _) in &servers {
         server.unregister().await.unwrap();
     }
+    let router = agent.router("app.spread.server").unwrap();
+    assert!(!router.health().is_degraded(), "{:?}", router.health());
     client.unregister().await.unwrap();
     counts
 }

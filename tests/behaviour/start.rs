@@ -134,8 +134,8 @@ async fn wrong_names_say_what_is_wrong() {
     }
     let foreign = agent.router("other.test.server").unwrap_err();
     assert!(matches!(foreign, SendError::ForeignApp { .. }), "{foreign}");
-    let large = client.send("app.test.client/1", vec![0; 17 << 20]).await;
-    drop(large);
+    let large = client.send("app.test.client/1", vec![0; 17 << 20]).await.unwrap_err();
+    assert!(large.to_string().contains("over agent.max_frame_bytes"), "{large}");
     let Err(error) =
         agent.register("app.test.many/1").attributes([("k", "v".repeat(70_000))]).await
     else {

@@ -115,7 +115,8 @@ impl AgentBuilder {
             Some(host) => host,
             None => PluginHost::new(self.plugins)?,
         };
-        let codecs = load_strategies(&host, &self.settings.services)?;
+        let codecs =
+            load_strategies(&host, &self.settings.services, self.settings.agent.max_frame_bytes)?;
         start(self.settings, app, host, codecs).await
     }
 }
@@ -125,6 +126,7 @@ impl AgentBuilder {
 fn load_strategies(
     host: &PluginHost,
     services: &ServicesConfig,
+    max_frame_bytes: usize,
 ) -> Result<HashMap<String, CodecSlot>, PluginLoadError> {
     let mut codecs = HashMap::new();
     for service in services.0.values() {
@@ -134,7 +136,7 @@ fn load_strategies(
         if let Some(strategy) = &service.codec
             && let Some(codec) = host.codec(strategy)?
         {
-            codecs.insert(strategy.id().to_owned(), codec);
+            codecs.insert(strategy.id().to_owned(), codec.limited_to(max_frame_bytes));
         }
     }
     Ok(codecs)
@@ -280,20 +282,26 @@ impl Agent {
         let runtime = &self.runtime;
         runtime.stopping.cancel();
         let deadline = Instant::now() + runtime.settings.agent.drain_timeout;
-        let (drained, done) = oneshot::channel();
-        let _ = timeout_at(deadline, runtime.uplink.send(Command::Drain(drained))).await;
-        let _ = timeout_at(deadline, done).await;
+        // Without a nameserver there is nobody to tell; peers notice when the connections end.
+        let told = *runtime.contact.borrow() == Contact::Made;
+        if told {
+            let (drained, done) = oneshot::channel();
+            let _ = timeout_at(deadline, runtime.uplink.send(Command::Drain(drained))).await;
+            let _ = timeout_at(deadline, done).await;
+        }
         let _ = timeout_at(deadline, runtime.quiet()).await;
         let links = runtime.directory.links();
         let _ = timeout_at(deadline, runtime.deliver_on(links)).await;
-        let (goodbye, said) = oneshot::channel();
-        let _ = timeout_at(deadline, runtime.uplink.send(Command::Goodbye(goodbye))).await;
-        let _ = timeout_at(deadline, said).await;
+        if told {
+            let (goodbye, said) = oneshot::channel();
+            let _ = timeout_at(deadline, runtime.uplink.send(Command::Goodbye(goodbye))).await;
+            let _ = timeout_at(deadline, said).await;
+        }
         for queue in runtime.directory.locals() {
             queue.close();
         }
-        runtime.directory.clear();
         runtime.stopped.cancel();
+        runtime.directory.clear();
         runtime.tasks.close();
         let _ = timeout_at(deadline, runtime.tasks.wait()).await;
     }

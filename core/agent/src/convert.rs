@@ -94,7 +94,7 @@ fn record(said: &proto::Instance) -> Result<Arc<InstanceRecord>, ConvertError> {
         agent: AgentId::new(said.agent).ok(),
         protocol: PeerProtocol { version: said.protocol, codecs: said.codecs.clone().into() },
         state: state(said.state)?,
-        attributes: Arc::new(Attributes::from_json(&said.attributes)?),
+        attributes: Arc::new(Attributes::from_checked_json(&said.attributes)?),
         weight: said.weight,
         hash_key: said.options.as_ref().map_or(0, |o| o.consistent_hash_key),
         revision: Revision(said.revision),

@@ -57,6 +57,7 @@ destination! {
     Router => |router| Target::Router(router);
     Keyed<'_> => |keyed| Target::Keyed(*keyed);
     str => |text| Target::Text(text);
+    String => |text| Target::Text(text);
 }
 
 impl<D: Destination + ?Sized> Destination for &D {

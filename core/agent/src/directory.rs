@@ -67,11 +67,12 @@ impl Directory {
         name: &ServiceName,
         selector: SelectorSlot,
     ) -> (Arc<RouterCore>, bool) {
+        // Prepares an empty table, which is plugin code: before the lock is taken.
+        let core = Arc::new(RouterCore::new(name.clone(), selector));
         let mut state = self.lock();
         if let Some(core) = self.router(name) {
             return (core, false);
         }
-        let core = Arc::new(RouterCore::new(name.clone(), selector));
         self.routers.pin().insert(name.clone(), Arc::clone(&core));
         (core, state.cache.watch(name))
     }
@@ -165,7 +166,12 @@ impl Directory {
         let events = state.cache.adopt(record, registry)?;
         let changed = !events.is_empty();
         self.publish(&mut state, events, counters);
-        Ok((state.source(record), changed))
+        let source = state.source(record);
+        if !state.cache.watches(&record.url.name) {
+            // It may have been away.
+            source.set_offline(false);
+        }
+        Ok((source, changed))
     }
 
     /// The source that `record` describes, without a word to anybody who watches its service.
@@ -173,11 +179,14 @@ impl Directory {
         self.lock().source(record)
     }
 
-    /// A connection on which `source` sent is gone.
-    pub(crate) fn source_left(&self, source: &Arc<Source>) {
+    /// A connection on which `source` sent is gone. After the last one, whether it still lives is
+    /// known only if its service is watched: then naming tells; else it can't be answered any more.
+    pub(crate) fn source_left(&self, source: &Source) {
         let mut state = self.lock();
-        if !state.cache.watches(&source.url().name) {
+        if source.left() && !state.cache.watches(&source.url().name) {
+            source.set_offline(true);
             self.remove_route(&mut state, source.handle());
+            state.sources.remove(&source.handle());
         }
     }
 
@@ -268,12 +277,15 @@ impl Directory {
 
     /// The route by a handle that this agent has heard of.
     pub(crate) fn route(&self, runtime: &Arc<Runtime>, handle: Handle) -> Option<Arc<Route>> {
+        if runtime.stopped.is_cancelled() {
+            return None;
+        }
         if let Some(route) = self.known_route(handle) {
             return Some(route);
         }
         let mut state = self.lock();
         if let Some(queue) = self.local(handle) {
-            return Some(self.local_route(&mut state, queue));
+            return Some(self.local_route(runtime, &mut state, queue));
         }
         let source = state.sources.get(&handle).and_then(Weak::upgrade)?;
         (!source.is_offline()).then(|| self.remote_route(&mut state, runtime, source.record()))
@@ -286,7 +298,7 @@ impl Directory {
         }
         let mut state = self.lock();
         match self.local(record.handle) {
-            Some(queue) => self.local_route(&mut state, queue),
+            Some(queue) => self.local_route(runtime, &mut state, queue),
             None => self.remote_route(&mut state, runtime, record),
         }
     }
@@ -295,9 +307,13 @@ impl Directory {
         self.routes.pin().get(&handle).and_then(Weak::upgrade)
     }
 
-    fn local_route(&self, state: &mut State, queue: Arc<Queue>) -> Arc<Route> {
+    fn local_route(&self, runtime: &Runtime, state: &mut State, queue: Arc<Queue>) -> Arc<Route> {
+        let max_frame_bytes = runtime.settings.agent.max_frame_bytes;
         let (handle, name) = (queue.handle(), queue.name().clone());
-        let make = || Route::new(handle, name, Target::Local(LocalTarget::new(queue)));
+        let make = || {
+            let target = LocalTarget::new(queue, max_frame_bytes);
+            Route::new(handle, name, Target::Local(target))
+        };
         self.keep_route(state, handle, make)
     }
 
@@ -311,7 +327,16 @@ impl Directory {
         let peer = state.peer(runtime, &key, &record.protocol.codecs);
         let name = record.url.name.clone();
         let target = Target::Remote(Remote::new(peer, runtime.codec_for(&name)));
-        self.keep_route(state, record.handle, || Route::new(record.handle, name, target))
+        let route = Route::new(record.handle, name, target);
+        // It may have gone offline between the look at it and this lock: then nobody would ever
+        // take the route away again.
+        let listed = state.cache.record(&record.url).is_some_and(|r| r.handle == record.handle);
+        let sends = state.sources.get(&record.handle).and_then(Weak::upgrade);
+        if listed || sends.is_some_and(|source| !source.is_offline()) {
+            self.keep_route(state, record.handle, || route)
+        } else {
+            Arc::new(route)
+        }
     }
 
     /// The route of a handle, made if there is none yet.
@@ -327,7 +352,9 @@ impl Directory {
     }
 
     fn remove_route(&self, state: &mut State, handle: Handle) {
-        state.routes.remove(&handle);
+        if let Some(route) = state.routes.remove(&handle) {
+            route.end();
+        }
         self.routes.pin().remove(&handle);
     }
 

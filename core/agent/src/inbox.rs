@@ -14,11 +14,12 @@ use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use skymesh_types::Handle;
+use tokio::task::coop::poll_proceed;
 
 pub(crate) use entry::{Entry, Letter, MESSAGE_COST, Slot};
 pub use event::{Event, UndeliverableReason};
@@ -106,8 +107,11 @@ impl Inbox {
 
     /// [`recv`](Self::recv) in poll form.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        // A task that is always behind yields now and then, as with tokio's own channels.
+        let budget = ready!(poll_proceed(cx));
         loop {
             if let Some(delivery) = self.next_ready() {
+                budget.made_progress();
                 return Poll::Ready(Some(delivery));
             }
             match self.queue.poll_swap(&mut self.ready, cx) {

@@ -169,20 +169,24 @@ impl Instance {
     {
         let router = self.runtime.named_router(name)?;
         router.loaded().await?;
-        let view = router.core.view.load_full();
+        // Not the view itself: who waits is not to keep what has left.
+        let members: Vec<(ServiceUrl, Handle)> = {
+            let view = router.core.view.load();
+            view.members.iter().map(|m| (m.record.url.clone(), m.record.handle)).collect()
+        };
         let mut broadcast = Broadcast::default();
         let mut waiting = Vec::new();
-        for member in &view.members {
-            match self.try_send(member.record.handle, &payload) {
+        for (url, handle) in members {
+            match self.try_send(handle, &payload) {
                 Ok(()) => broadcast.accepted += 1,
-                Err(SendError::Full) => waiting.push(member),
-                Err(error) => broadcast.refused.push((member.record.url.clone(), error)),
+                Err(SendError::Full) => waiting.push((url, handle)),
+                Err(error) => broadcast.refused.push((url, error)),
             }
         }
-        for member in waiting {
-            match self.send(member.record.handle, &payload).await {
+        for (url, handle) in waiting {
+            match self.send(handle, &payload).await {
                 Ok(()) => broadcast.accepted += 1,
-                Err(error) => broadcast.refused.push((member.record.url.clone(), error)),
+                Err(error) => broadcast.refused.push((url, error)),
             }
         }
         Ok(broadcast)

@@ -91,6 +91,7 @@ impl Pings {
         let (passed, pong) = oneshot::channel();
         let seq = self.lock().next_seq();
         self.lock().barriers.insert(seq, passed);
+        let _forget = Forget { pings: self, seq };
         let ping =
             Msg::from(Ping { seq, destination: 0, server_address: runtime.address.to_string() });
         let sent = link.outbox().push_control(|out| encode_msg(&ping, out));
@@ -100,7 +101,6 @@ impl Pings {
                 _ = link.outbox().closed() => {}
             }
         }
-        self.lock().barriers.remove(&seq);
     }
 
     /// A peer answered.
@@ -122,6 +122,18 @@ impl Pings {
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a barrier back, also when who waits for it gives up.
+struct Forget<'a> {
+    pings: &'a Pings,
+    seq: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.pings.lock().barriers.remove(&self.seq);
     }
 }
 

@@ -50,6 +50,9 @@ pub enum SendError {
     /// The destination (or its process) is gone.
     #[error("the destination is gone")]
     Gone,
+    /// The agent has stopped.
+    #[error("the agent has stopped")]
+    Stopped,
     /// The sending instance is no longer registered.
     #[error("the sending instance is no longer registered")]
     NotRegistered,
@@ -117,6 +120,9 @@ pub(crate) async fn deliver(
             Ok(Err(NotPosted::Broken)) => tokio::task::yield_now().await,
             Ok(Err(NotPosted::Gone)) => return Err(SendError::Gone),
             Ok(Err(NotPosted::Refused(refusal))) => return Err(refused(runtime, &post, refusal)),
+            Err(NoRoute::Loading(_)) if runtime.stopped.is_cancelled() => {
+                return Err(SendError::Stopped);
+            }
             Err(NoRoute::Loading(router)) => router.loaded().await?,
             Err(NoRoute::Never(error)) => return Err(error),
         }
@@ -143,6 +149,9 @@ pub(crate) async fn resolve(
     loop {
         match to.target().with_route(runtime, Resolved::of) {
             Ok(resolved) => return Ok(resolved),
+            Err(NoRoute::Loading(_)) if runtime.stopped.is_cancelled() => {
+                return Err(SendError::Stopped);
+            }
             Err(NoRoute::Loading(router)) => router.loaded().await?,
             Err(NoRoute::Never(error)) => return Err(error),
         }

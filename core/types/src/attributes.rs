@@ -74,6 +74,19 @@ impl Attributes {
         Self(map).checked()
     }
 
+    /// Reads a JSON object that others have checked, such as the layers merged: no limit holds.
+    ///
+    /// # Errors
+    /// [`AttributeError::NotAnObject`].
+    pub fn from_checked_json(json: &[u8]) -> Result<Self, AttributeError> {
+        if json.is_empty() {
+            return Ok(Self::new());
+        }
+        serde_json::from_slice(json)
+            .map(Self)
+            .map_err(|error| AttributeError::NotAnObject(error.to_string()))
+    }
+
     /// The JSON text as bytes.
     pub fn to_json(&self) -> Vec<u8> {
         self.to_text().into_bytes()

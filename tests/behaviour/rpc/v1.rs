@@ -43,11 +43,8 @@ impl Origin {
     async fn send(&mut self, to: Handle, packet: &Packet) {
         let mut payload = Vec::new();
         packet.append(&mut payload).unwrap();
-        let source = Info {
-            service_name: "app.origin.client".to_owned(),
-            instance: 101,
-            handle: HANDLE,
-        };
+        let source =
+            Info { service_name: "app.origin.client".to_owned(), instance: 101, handle: HANDLE };
         let message = Message {
             source: Some(source),
             destination: to.get(),

@@ -34,13 +34,13 @@ pub(crate) struct Letter {
     pub(crate) metadata: (u32, u32),
 }
 
-/// What a message costs of its window beside its payload, so that empty ones are bounded too.
+/// What a message costs of its window beside its payload and metadata, so that empty ones are bounded too.
 pub(crate) const MESSAGE_COST: u64 = 64;
 
 impl Letter {
     /// What this message takes of its lane's window, in bytes.
     pub(crate) fn cost(&self) -> u64 {
-        MESSAGE_COST + u64::from(self.payload.1)
+        MESSAGE_COST + u64::from(self.payload.1) + u64::from(self.metadata.1)
     }
 }
 

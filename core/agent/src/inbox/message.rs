@@ -1,7 +1,7 @@
 //! A message as its receiver sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use skymesh_naming::InstanceRecord;
@@ -10,18 +10,21 @@ use skymesh_types::{Handle, ServiceUrl};
 use super::Letter;
 
 /// Who sent a message. Answer it with [`Instance::send`](crate::Instance::send) to
-/// [`handle`](Self::handle), even if its service is not watched.
+/// [`handle`](Self::handle), even if its service is not watched; then for as long as it is
+/// connected.
 #[derive(Debug)]
 pub struct Source {
     record: Arc<InstanceRecord>,
     /// Set before the offline event enters any inbox, read under the inbox's lock: so no message
     /// follows that event.
     offline: AtomicBool,
+    /// Connections on which it was introduced. Without any, nothing is known of where it is now.
+    connections: AtomicUsize,
 }
 
 impl Source {
     pub(crate) fn new(record: Arc<InstanceRecord>) -> Self {
-        Self { record, offline: AtomicBool::new(false) }
+        Self { record, offline: AtomicBool::new(false), connections: AtomicUsize::new(0) }
     }
 
     /// The incarnation that sent it.
@@ -42,6 +45,16 @@ impl Source {
 
     pub(crate) fn record(&self) -> &Arc<InstanceRecord> {
         &self.record
+    }
+
+    /// One more connection on which it sends.
+    pub(crate) fn arrived(&self) {
+        self.connections.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One connection less; answers whether it was the last.
+    pub(crate) fn left(&self) -> bool {
+        self.connections.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     pub(crate) fn set_offline(&self, offline: bool) {
@@ -83,7 +96,7 @@ impl Message {
         &self.source
     }
 
-    /// What was sent. Keeping it keeps the whole read chunk that it lies in (up to 256 KiB) alive;
+    /// What was sent. Keeping it keeps the whole read chunk that it lies in (up to 64 KiB, or the one message) alive;
     /// copy what is to be kept for long.
     pub fn payload(&self) -> &Bytes {
         &self.payload

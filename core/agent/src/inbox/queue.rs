@@ -131,8 +131,10 @@ impl Queue {
     }
 
     /// Starts a batch: the lock is held until the batch is dropped, which wakes the receiver.
-    pub(crate) fn batch(&self) -> Batch<'_> {
-        Batch { queue: self, state: Some(self.lock()), dirty: false }
+    ///
+    /// Its letters are ranges of `chunk`, which is kept only if one of them is taken.
+    pub(crate) fn batch(&self, chunk: Bytes) -> Batch<'_> {
+        Batch { queue: self, state: Some(self.lock()), chunk: Some(chunk) }
     }
 
     /// Queues an event; beyond the limit, one lagged event stands for those of its service.
@@ -226,17 +228,11 @@ impl State {
 pub(crate) struct Batch<'a> {
     queue: &'a Queue,
     state: Option<MutexGuard<'a, State>>,
-    dirty: bool,
+    /// Not queued yet: no letter was taken so far.
+    chunk: Option<Bytes>,
 }
 
 impl Batch<'_> {
-    /// Says which bytes the letters after it are ranges of.
-    pub(crate) fn chunk(&mut self, chunk: Bytes) {
-        if let Some(state) = &mut self.state {
-            state.entries.push_back(Entry::Chunk(chunk));
-        }
-    }
-
     /// Queues one letter, or says why not.
     pub(crate) fn push(&mut self, letter: Letter, source: &Source) -> Pushed {
         let Some(state) = &mut self.state else {
@@ -252,16 +248,18 @@ impl Batch<'_> {
         if waiting > self.queue.config.limit_bytes {
             return Pushed::Full;
         }
+        if let Some(chunk) = self.chunk.take() {
+            state.entries.push_back(Entry::Chunk(chunk));
+        }
         state.pushed_bytes += letter.cost();
         state.entries.push_back(Entry::Letter(letter));
-        self.dirty = true;
         Pushed::Taken
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if let Some(state) = self.state.take().filter(|_| self.dirty) {
+        if let Some(state) = self.state.take().filter(|_| self.chunk.is_none()) {
             wake(state);
         }
     }

@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skymesh_naming::InstanceRecord;
 use skymesh_plugin_api::Envelope;
 use skymesh_plugin_host::Place;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{Introduction, Msg, Ping, Pong, Refused};
 use skymesh_transport::{Outbox, ReadError};
-use skymesh_types::{Handle, ServiceName};
+use skymesh_types::{Handle, RegistryId, ServiceName};
 use skymesh_wire::{
     DecodeError, Frame, FrameBody, Frames, classify, decode_msg, encode_msg, message,
 };
@@ -21,7 +22,7 @@ use super::greeting::Guest;
 use super::settlement::Settlement;
 use super::sorter::Bay;
 use crate::convert::{self, ConvertError};
-use crate::inbox::{Letter, Pushed, Slot, Source, UndeliverableReason};
+use crate::inbox::{Letter, MESSAGE_COST, Pushed, Slot, Source, UndeliverableReason};
 use crate::runtime::Runtime;
 
 /// Why a connection can't be read on.
@@ -62,8 +63,8 @@ pub(super) struct Dispatch {
     runtime: Arc<Runtime>,
     guest: Guest,
     outbox: Outbox,
-    /// Who was introduced; `None` for one that is known to be offline.
-    sources: HashMap<u64, Option<Arc<Source>>>,
+    /// Who was introduced.
+    sources: HashMap<u64, Introduced>,
     bays: Slab<Bay>,
     bay_of: HashMap<u64, usize>,
     sweep_bays_at: usize,
@@ -76,6 +77,14 @@ pub(super) struct Dispatch {
     /// Services whose routers an introduction changed.
     changed: Vec<ServiceName>,
     scratch: Vec<u8>,
+}
+
+/// A source of this connection.
+#[derive(Debug)]
+enum Introduced {
+    Known(Arc<Source>),
+    /// It was known to have left when it was introduced.
+    Gone(Arc<InstanceRecord>, RegistryId),
 }
 
 /// How messages of one instance to another go on: the places where both have been seated.
@@ -154,7 +163,6 @@ impl Dispatch {
     /// A message in one of the connection's codecs.
     fn data(&mut self, run: &Bytes, codec: usize, bytes: &[u8]) -> Result<(), DispatchError> {
         let slot = self.guest.codecs.get(codec).ok_or(DispatchError::UnknownCodec(codec))?;
-        self.scratch.clear();
         let decoded = slot
             .decode(bytes, &mut self.scratch)
             .map_err(|error| DispatchError::Envelope(error.to_string()))?;
@@ -202,8 +210,10 @@ impl Dispatch {
             return;
         }
         let said = convert::v1_source(&read.source, handle, &self.guest.address);
-        let source = said.ok().map(|record| self.runtime.directory.source(&record));
-        self.sources.insert(handle, source);
+        if let Ok(record) = said {
+            let source = self.runtime.directory.source(&record);
+            self.keep(handle, &source);
+        }
     }
 
     #[inline]
@@ -223,8 +233,12 @@ impl Dispatch {
 
     fn find_way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
         let source = match self.sources.get(&parts.source) {
-            Some(Some(source)) => Arc::clone(source),
-            Some(None) => return Err(UndeliverableReason::SourceOffline),
+            Some(Introduced::Known(source)) => Arc::clone(source),
+            // Naming may have changed its mind since.
+            Some(Introduced::Gone(record, registry)) => {
+                let (record, registry) = (Arc::clone(record), *registry);
+                self.take_in(record, registry).ok_or(UndeliverableReason::SourceOffline)?
+            }
             None => return Err(UndeliverableReason::UnknownSource),
         };
         let bay = match self.bay_of.get(&parts.destination) {
@@ -360,7 +374,7 @@ impl Dispatch {
     fn retired(&mut self, run: &Bytes, handle: u64) {
         self.hand_over(run);
         self.last = None;
-        if let Some(Some(source)) = self.sources.remove(&handle) {
+        if let Some(Introduced::Known(source)) = self.sources.remove(&handle) {
             self.bays.iter_mut().for_each(|(_, bay)| bay.forget(source.handle()));
             self.runtime.directory.source_left(&source);
         }
@@ -373,20 +387,40 @@ impl Dispatch {
         if self.sources.len() >= INTRODUCTIONS {
             return Err(DispatchError::Introductions);
         }
-        let name = record.url.name.clone();
+        self.last = None;
+        if let Some(Introduced::Known(_)) = self.sources.get(&handle) {
+            return Ok(());
+        }
+        self.take_in(record, registry);
+        Ok(())
+    }
+
+    /// Takes an introduced source in; `None` if it is known to have left.
+    fn take_in(
+        &mut self,
+        record: Arc<InstanceRecord>,
+        registry: RegistryId,
+    ) -> Option<Arc<Source>> {
+        let handle = record.handle.get();
         let counters = &self.runtime.counters;
-        let source = match self.runtime.directory.introduce(&record, registry, counters) {
+        match self.runtime.directory.introduce(&record, registry, counters) {
             Ok((source, changed)) => {
                 if changed {
-                    self.changed.push(name);
+                    self.changed.push(record.url.name.clone());
                 }
+                self.keep(handle, &source);
                 Some(source)
             }
-            Err(_gone) => None,
-        };
-        self.sources.insert(handle, source);
-        self.last = None;
-        Ok(())
+            Err(_gone) => {
+                self.sources.insert(handle, Introduced::Gone(record, registry));
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, handle: u64, source: &Arc<Source>) {
+        source.arrived();
+        self.sources.insert(handle, Introduced::Known(Arc::clone(source)));
     }
 
     fn ping(&self, ping: &Ping) {
@@ -405,8 +439,10 @@ impl Dispatch {
 impl Drop for Dispatch {
     fn drop(&mut self) {
         self.bays.clear();
-        for source in self.sources.drain().filter_map(|(_, source)| source) {
-            self.runtime.directory.source_left(&source);
+        for (_, introduced) in self.sources.drain() {
+            if let Introduced::Known(source) = introduced {
+                self.runtime.directory.source_left(&source);
+            }
         }
     }
 }
@@ -440,7 +476,7 @@ impl Parts {
     }
 
     fn cost(&self) -> u64 {
-        crate::inbox::MESSAGE_COST + u64::from(self.payload.1)
+        MESSAGE_COST + u64::from(self.payload.1) + u64::from(self.metadata.1)
     }
 }
 

@@ -10,6 +10,10 @@ use skymesh_types::Handle;
 
 use crate::inbox::{Letter, Pushed, Queue, Settle, Slot, Source};
 
+/// Letters that make less than this part of a read (as a divisor) get a buffer of their own. A read
+/// that is kept is thus at most four times as large as what the window says.
+const SMALL_SHARE: usize = 4;
+
 /// A destination as one connection sees it.
 #[derive(Debug)]
 pub(super) struct Bay {
@@ -58,13 +62,31 @@ impl Bay {
         self.waiting.len() == 1
     }
 
+    /// The chunk that the waiting letters are ranges of. A share of a read that is small is copied
+    /// out of it, so that one slow service does not keep the reads of all the others in memory.
+    fn own_chunk(&mut self, chunk: &Bytes) -> Bytes {
+        let share: usize = self.waiting.iter().map(|letter| letter.cost() as usize).sum();
+        if share * SMALL_SHARE >= chunk.len() {
+            return chunk.clone();
+        }
+        let mut own = Vec::with_capacity(share);
+        for letter in &mut self.waiting {
+            for (start, len) in [&mut letter.metadata, &mut letter.payload].map(|(a, b)| (a, *b)) {
+                let from = *start as usize;
+                *start = own.len() as u32;
+                own.extend_from_slice(&chunk[from..from + len as usize]);
+            }
+        }
+        Bytes::from(own)
+    }
+
     /// Hands all letters over, in order. Answers how many the inbox took, and those that it did
     /// not with the reason.
     pub(super) fn hand_over(&mut self, chunk: &Bytes) -> (u64, Vec<(Letter, Pushed)>) {
         let mut taken = 0;
         let mut turned_away = Vec::new();
-        let mut batch = self.queue.batch();
-        batch.chunk(chunk.clone());
+        let chunk = self.own_chunk(chunk);
+        let mut batch = self.queue.batch(chunk);
         let mut last: Option<(Slot, &Arc<Source>)> = None;
         for letter in self.waiting.drain(..) {
             let source = match last {

@@ -10,12 +10,15 @@ use skymesh_proto::{AgentInfo, Msg, Refused};
 use skymesh_transport::{Backoff, Connection, FrameReader, Outbox, Writer, dial};
 use skymesh_types::{AgentId, Handle};
 use skymesh_wire::{DATA_CODECS, Frames, decode_msg, encode_msg};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Link, Shared};
 use crate::convert;
 use crate::inbox::Event;
 use crate::runtime::{Runtime, entropy};
+
+/// A connection that lasted this long was a good one: the next is dialled soon.
+const SERVED: Duration = Duration::from_secs(5);
 
 /// How long a peer that is no longer routed to may take to read what was sent to it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -61,6 +64,7 @@ impl PeerTask {
             let Connection { mut reader, write_half, .. } = connection;
             reader.introduced();
             self.runtime.tasks.spawn(writer.run(write_half, self.greeting(&link)));
+            let served = Instant::now();
             let gone = self.serve(&link, &mut reader).await.is_break();
             // The new link first: who waits on the old one finds it at once.
             writer = match gone {
@@ -77,7 +81,14 @@ impl PeerTask {
             if gone {
                 return;
             }
-            backoff.reset();
+            // One that accepts and then refuses is no reason to dial it as fast as it can refuse.
+            if served.elapsed() > SERVED {
+                backoff.reset();
+            }
+            tokio::select! {
+                () = self.shared.gone.cancelled() => {}
+                () = tokio::time::sleep(backoff.next(entropy())) => {}
+            }
         }
     }
 
@@ -171,7 +182,9 @@ impl PeerTask {
                 Some(Body::PeerWelcome(welcome)) => {
                     let agent = AgentId::new(welcome.agent).ok();
                     if self.shared.key.agent.is_some() && agent != self.shared.key.agent {
-                        // Another process took the address; its naming will follow.
+                        // Another process took the address: this one is gone, and nobody can be
+                        // told more until its naming follows.
+                        self.shared.gone.cancel();
                         return ControlFlow::Break(());
                     }
                     link.welcome(welcome.window_bytes);

@@ -135,8 +135,8 @@ impl Link {
         codec: Option<&DataCodec>,
         post: &Post<'_>,
     ) -> Result<Turn, NotPosted> {
-        let payload_bytes = post.envelope.payload.len();
-        if payload_bytes + post.envelope.metadata.len() + ENVELOPE_BYTES > self.max_frame_bytes {
+        let bytes = post.envelope.payload.len() + post.envelope.metadata.len();
+        if bytes + ENVELOPE_BYTES > self.max_frame_bytes {
             return Err(NotPosted::Refused(Refusal::TooLarge));
         }
         if post.sender.source.is_offline() {
@@ -150,7 +150,7 @@ impl Link {
         let pushed = match codec {
             None => self.outbox.take_turn(|out| {
                 append_v1(post, destination, out);
-                lane.note_sent(payload_bytes);
+                lane.note_sent(bytes);
             }),
             // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
             Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
@@ -159,9 +159,13 @@ impl Link {
                     slot.encode(&plugin_envelope(post, destination), out).map(drop)
                 })
                 .map_err(|error| NotPosted::Refused(Refusal::Codec(error.to_string())))?;
+                // A codec may make more of it than the envelope's allowance.
+                if encoded.len() > self.max_frame_bytes {
+                    return Err(NotPosted::Refused(Refusal::TooLarge));
+                }
                 let turn = self.outbox.take_turn(|out| {
                     out.extend_from_slice(encoded);
-                    lane.note_sent(payload_bytes);
+                    lane.note_sent(bytes);
                 });
                 if encoded.capacity() > KEPT_BYTES {
                     *encoded = Vec::new();

@@ -15,6 +15,7 @@ use crate::inbox::{Letter, Pushed, Queue, Slot};
 #[derive(Debug)]
 pub(crate) struct LocalTarget {
     queue: Arc<Queue>,
+    max_frame_bytes: usize,
     lane: Arc<Lane>,
     slot: Slot,
     /// The slot of each sending instance.
@@ -22,10 +23,10 @@ pub(crate) struct LocalTarget {
 }
 
 impl LocalTarget {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+    pub(crate) fn new(queue: Arc<Queue>, max_frame_bytes: usize) -> Self {
         let lane = Arc::new(Lane::new(queue.handle(), queue.window_bytes()));
         let slot = queue.open_lane(Arc::clone(&lane) as _);
-        Self { queue, lane, slot, sources: Mutex::default() }
+        Self { queue, max_frame_bytes, lane, slot, sources: Mutex::default() }
     }
 
     pub(super) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
@@ -33,8 +34,12 @@ impl LocalTarget {
             return Err(NotPosted::NoRoom(Arc::clone(&self.lane)));
         }
         let envelope = &post.envelope;
+        let bytes = envelope.metadata.len() + envelope.payload.len();
+        if bytes > self.max_frame_bytes {
+            return Err(NotPosted::Refused(Refusal::TooLarge));
+        }
         // One buffer for metadata and payload: the one copy that hands the message over.
-        let mut chunk = Vec::with_capacity(envelope.metadata.len() + envelope.payload.len());
+        let mut chunk = Vec::with_capacity(bytes);
         chunk.extend_from_slice(envelope.metadata);
         chunk.extend_from_slice(envelope.payload);
         let (metadata, payload) = (envelope.metadata.len() as u32, envelope.payload.len() as u32);
@@ -49,11 +54,10 @@ impl LocalTarget {
             payload: (metadata, payload),
             metadata: (0, metadata),
         };
-        let mut batch = self.queue.batch();
-        batch.chunk(Bytes::from(chunk));
+        let mut batch = self.queue.batch(Bytes::from(chunk));
         match batch.push(letter, &post.sender.source) {
             Pushed::Taken => {
-                self.lane.note_sent(envelope.payload.len());
+                self.lane.note_sent(envelope.payload.len() + envelope.metadata.len());
                 // There is no writer to let run, but the receiver is a task of this process.
                 Ok(Turn::Pays)
             }

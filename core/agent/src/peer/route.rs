@@ -1,6 +1,7 @@
 //! A route: how messages reach one incarnation of an instance.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use skymesh_plugin_api::InstanceStats;
@@ -34,6 +35,8 @@ pub(crate) struct Remote {
     pub(crate) peer: Arc<Peer>,
     /// The codec configured for the service, if any.
     wanted_codec: Option<String>,
+    /// Nothing more goes this way.
+    ended: AtomicBool,
     /// The lane on the link that was current at the last message.
     seat: ArcSwapOption<Seat>,
 }
@@ -60,6 +63,13 @@ impl Route {
         }
     }
 
+    /// That incarnation is gone: who waits for room there is told, whoever still holds this route.
+    pub(crate) fn end(&self) {
+        if let Target::Remote(remote) = &self.target {
+            remote.end();
+        }
+    }
+
     /// Posts a message without waiting.
     #[inline]
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
@@ -72,7 +82,7 @@ impl Route {
 
 impl Remote {
     pub(crate) fn new(peer: Arc<Peer>, wanted_codec: Option<String>) -> Self {
-        Self { peer, wanted_codec, seat: ArcSwapOption::empty() }
+        Self { peer, wanted_codec, ended: AtomicBool::new(false), seat: ArcSwapOption::empty() }
     }
 
     #[inline]
@@ -86,6 +96,9 @@ impl Remote {
     /// The first message on a link, or the first after the link before was lost.
     #[cold]
     fn take_seat(&self, destination: Handle, post: &Post<'_>) -> Result<Turn, NotPosted> {
+        if self.ended.load(Ordering::Acquire) {
+            return Err(NotPosted::Gone);
+        }
         let Some(link) = self.peer.link() else {
             return Err(NotPosted::Gone);
         };
@@ -95,14 +108,19 @@ impl Remote {
         self.seat.store(Some(Arc::clone(&seat)));
         seat.post(post)
     }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        // What is still open there is answered anyway.
+        if let Some(seat) = self.seat.load_full() {
+            seat.link.forget_lane(&seat.lane);
+        }
+    }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        // Nobody routes to that incarnation any more; what is still open there is answered anyway.
-        if let Some(seat) = self.seat.load_full() {
-            seat.link.forget_lane(&seat.lane);
-        }
+        self.end();
     }
 }
 

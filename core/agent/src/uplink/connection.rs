@@ -98,7 +98,7 @@ impl Uplink {
         while self.leaving.is_none() {
             match self.connect().await {
                 Ok(mut line) => {
-                    backoff.reset();
+                    let served = Instant::now();
                     told = false;
                     self.runtime.directory.uplink_restored();
                     self.runtime.contact.send_replace(Contact::Made);
@@ -107,8 +107,12 @@ impl Uplink {
                         Err(error) => error,
                     };
                     line.outbox.abort();
+                    if served.elapsed() > line.lease {
+                        backoff.reset();
+                    }
                     self.runtime.counters.uplinks_lost.add(1);
                     self.runtime.directory.uplink_lost(self.runtime.elapsed());
+                    self.runtime.contact.send_replace(Contact::Failed(error.to_string()));
                     tracing::warn!(%error, "lost the nameserver; what is known goes on serving");
                 }
                 Err(error) => {
@@ -378,9 +382,11 @@ impl Uplink {
 }
 
 impl Line {
+    /// Says something; a nameserver that reads nothing for a whole lease is as good as gone.
     async fn push(&self, body: Body) -> Result<(), UplinkError> {
         let msg = Msg::from(body);
-        Ok(self.outbox.push(|out| encode_msg(&msg, out)).await?)
+        let pushed = timeout(self.lease, self.outbox.push(|out| encode_msg(&msg, out))).await;
+        Ok(pushed.map_err(|_| UplinkError::Silent(self.lease))??)
     }
 
     /// Joins the parts of a snapshot; `None` until the last one is there.

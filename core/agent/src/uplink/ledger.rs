@@ -1,7 +1,7 @@
 //! What this agent is, and what it has asked for and not heard about yet. Sans-io: it takes
 //! commands and replies, and says what to send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Map;
@@ -107,7 +107,8 @@ impl Ledger {
     /// All that a new connection has to hear. A resumed session knows the instances already.
     pub(crate) fn replay(&mut self, session: Session) -> Vec<Body> {
         self.open.retain(|_, request| !matches!(request, Request::Register(_, None)));
-        let asked: Vec<Handle> = self.open.values().filter_map(Request::registers).collect();
+        let asked: HashSet<Handle> = self.open.values().filter_map(Request::registers).collect();
+        let first = self.last_request + 1;
         let mut bodies = Vec::new();
         if session == Session::New {
             let known: Vec<Handle> =
@@ -116,9 +117,7 @@ impl Ledger {
             bodies
                 .extend(known.into_iter().map(|handle| self.ask(Request::Register(handle, None))));
         }
-        let replayed: Vec<u64> =
-            (self.last_request - bodies.len() as u64 + 1..=self.last_request).collect();
-        let open = self.open.iter().filter(|(request, _)| !replayed.contains(request));
+        let open = self.open.range(..first);
         bodies.extend(open.map(|(number, request)| self.body(*number, request)));
         bodies
     }
@@ -187,12 +186,32 @@ impl Ledger {
 
     /// The nameserver took an instance off.
     pub(crate) fn kicked_off(&mut self, handle: Handle, reason: &str) -> Outcome {
-        match self.own.remove(&handle) {
-            Some(own) => {
-                end(&own, reason);
-                Outcome::Left(handle)
+        let Some(own) = self.own.remove(&handle) else { return Outcome::Nothing };
+        self.answer_open(&own, reason);
+        end(&own, reason);
+        Outcome::Left(handle)
+    }
+
+    /// Answers what is still open of an instance that is gone: nobody else will.
+    fn answer_open(&mut self, own: &Own, reason: &str) {
+        let (gone, url) = (own.sender.source.handle(), own.sender.source.url());
+        let kicked = || refused(ResultCode::KICKED.0, reason.to_owned());
+        let open = std::mem::take(&mut self.open);
+        for (number, request) in open {
+            match request {
+                Request::Register(handle, Some(asked)) if handle == gone => {
+                    let error = RegisterError::Request { url: url.clone(), source: kicked() };
+                    answer(Some(asked), Err(error));
+                }
+                Request::Register(handle, None) | Request::Drain(handle) if handle == gone => {}
+                Request::Unregister(handle, asked) if handle == gone => answer(asked, Ok(())),
+                Request::Change(handle, _, asked) if handle == gone => {
+                    answer(Some(asked), Err(kicked().into()));
+                }
+                other => {
+                    self.open.insert(number, other);
+                }
             }
-            None => Outcome::Nothing,
         }
     }
 

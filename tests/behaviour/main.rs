@@ -5,6 +5,7 @@
 
 mod crash;
 mod delivery;
+mod faults;
 mod hostile;
 mod nameserver_restart;
 mod naming;

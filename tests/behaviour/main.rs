@@ -14,4 +14,5 @@ mod picking;
 mod rpc;
 mod scale;
 mod start;
+mod v1;
 mod warm_restart;

@@ -18,6 +18,10 @@ pub struct AgentConfig {
     pub app: Option<AppId>,
     /// Where the nameserver listens, `host:port`. Default `127.0.0.1:9100`. Restart.
     pub nameserver: String,
+    /// The protocol that the nameserver speaks: 2, or 1 for one of the origin. Such a one knows no
+    /// weight, no draining and no revisions, and tells this agent of the whole app; other agents see
+    /// this one as one of protocol 1. Default 2. Restart.
+    pub nameserver_protocol: u32,
     /// Where this agent listens for its peers; port 0 takes any free one. Default `127.0.0.1:0`.
     /// Restart.
     pub listen: SocketAddr,
@@ -116,6 +120,7 @@ impl Default for AgentConfig {
         Self {
             app: None,
             nameserver: "127.0.0.1:9100".to_owned(),
+            nameserver_protocol: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
             unreachable: Unreachable::Retry,
@@ -158,6 +163,12 @@ impl AgentConfig {
         let secs = |d: Duration| humantime_serde::re::humantime::format_duration(d).to_string();
         let zero_or_10_ms = self.ping_interval.is_zero() || self.ping_interval.as_millis() >= 10;
         let checks = [
+            (
+                (1..=2).contains(&self.nameserver_protocol),
+                "agent.nameserver_protocol",
+                self.nameserver_protocol.to_string(),
+                "1 or 2",
+            ),
             (
                 self.dial_timeout.as_millis() >= 10,
                 "agent.dial_timeout",

@@ -4,6 +4,8 @@
 //! inboxes, which is what makes their order right; never while a plugin, a user or a socket works.
 //! Messages look only into the concurrent maps.
 
+mod acquaintance;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use crate::inbox::{Event, Queue, Source};
 use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
 use crate::router::{RouterCore, View};
 use crate::runtime::Runtime;
+pub(crate) use acquaintance::Acquaintance;
 
 /// Maps of what is long gone are swept when they have doubled, and not below this size.
 const SWEEP_FROM: usize = 1024;
@@ -41,11 +44,15 @@ pub(crate) struct Directory {
     builder: Notify,
     /// The instances of this process.
     locals: papaya::HashMap<Handle, Arc<Queue>>,
+    /// Told at each word of the nameserver.
+    heard: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     cache: Cache,
+    /// Names that are watched because of v1 sources.
+    observed: usize,
     subscribers: HashMap<ServiceName, Vec<Weak<Queue>>>,
     /// Who sends to this process. Weak: inboxes and connections keep them; swept as it grows.
     sources: HashMap<Handle, Weak<Source>>,
@@ -74,7 +81,12 @@ impl Directory {
             return (core, false);
         }
         self.routers.pin().insert(name.clone(), Arc::clone(&core));
-        (core, state.cache.watch(name))
+        let new = state.cache.watch(name);
+        if !new {
+            // It was observed before, so there may be something to show already.
+            self.outdated([name.clone()]);
+        }
+        (core, new)
     }
 
     /// Every watch with its position, for a new connection to the nameserver.
@@ -151,6 +163,8 @@ impl Directory {
             }
             Applied::Gap => Followed::Gap,
         };
+        drop(state);
+        self.heard.notify_waiters();
         (name.clone(), followed)
     }
 
@@ -288,7 +302,11 @@ impl Directory {
             return Some(self.local_route(runtime, &mut state, queue));
         }
         let source = state.sources.get(&handle).and_then(Weak::upgrade)?;
-        (!source.is_offline()).then(|| self.remote_route(&mut state, runtime, source.record()))
+        if source.is_offline() {
+            return None;
+        }
+        let record = state.reachable(&source)?;
+        Some(self.remote_route(&mut state, runtime, &record))
     }
 
     /// How to reach the instance of `record`; the same route for all who ask.

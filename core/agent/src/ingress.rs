@@ -3,6 +3,10 @@
 //! One task reads each connection and never waits for a service: a full inbox refuses, a slow
 //! service's senders run out of window. What is read is handed over chunk by chunk, so the inboxes
 //! are locked and their tasks woken once per read, not per message.
+//!
+//! A connection that a v1 peer dialled is another matter: nothing is ever written to it, so its
+//! sender knows no window and hears of no refusal. It is not read on while an inbox that it wrote to
+//! is full, or while the nameserver is asked about somebody who sends for the first time.
 
 mod dispatch;
 mod greeting;
@@ -19,7 +23,7 @@ use skymesh_wire::encode_msg;
 use tokio::time::timeout;
 
 use crate::runtime::Runtime;
-use dispatch::Dispatch;
+use dispatch::{Dispatch, DispatchError};
 use greeting::Guest;
 
 /// How long a peer may take to read the last words to it, such as why it is refused.
@@ -41,9 +45,12 @@ async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Plac
     let Connection { mut reader, write_half, peer, .. } = connection;
     let (outbox, writer) = Outbox::new(runtime.outbox_config());
     runtime.tasks.spawn(writer.run(write_half, Vec::new()));
-    let refuse = async |reason: String| {
+    let note_refused = |reason: &str| {
         tracing::warn!(%peer, %reason, "closed a peer's connection");
         runtime.counters.connections_refused.add(1);
+    };
+    let refuse = async |reason: String| {
+        note_refused(&reason);
         let refusal = Msg::from(Refusal { reason });
         let _ = outbox.push_control(|out| encode_msg(&refusal, out));
         let _ = timeout(LAST_WORDS, outbox.close()).await;
@@ -53,28 +60,32 @@ async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Plac
         let limit = runtime.settings.agent.max_connections;
         return refuse(format!("agent.max_connections = {limit} is reached")).await;
     }
-    let (guest, frames) = match Guest::meet(&runtime, &mut reader).await {
+    let (guest, frames, skip) = match Guest::meet(&runtime, &mut reader, peer).await {
         Ok(met) => met,
         // Somebody who only looked whether the port is open; nothing was asked.
         Err(greeting::GreetingError::Left) => return,
         Err(error) => return refuse(error.to_string()).await,
     };
     guest.welcome(&runtime, &outbox);
+    let reads = guest.reads();
     let mut dispatch = Dispatch::new(Arc::clone(&runtime), guest, outbox.clone());
-    let mut taken = dispatch.take(&frames, 1);
-    while taken.is_ok() {
-        let frames = tokio::select! {
-            () = runtime.stopped.cancelled() => break,
-            frames = reader.next() => frames,
-        };
-        taken = match frames {
-            Ok(Some(frames)) => dispatch.take(&frames, 0),
-            Ok(None) => break,
-            Err(error) => Err(error.into()),
-        };
-    }
+    let serve = async {
+        dispatch.receive(&frames, skip).await?;
+        while let Some(frames) = reader.next().await? {
+            dispatch.receive(&frames, 0).await?;
+        }
+        Ok::<(), DispatchError>(())
+    };
+    let taken = tokio::select! {
+        () = runtime.stopped.cancelled() => Ok(()),
+        taken = serve => taken,
+    };
     drop(dispatch);
     match taken {
+        Err(error) if error.is_broken_protocol() && !reads => {
+            note_refused(&error.to_string());
+            outbox.abort();
+        }
         Err(error) if error.is_broken_protocol() => refuse(error.to_string()).await,
         // The last credits go out; inboxes may hold the outbox for longer than the connection is.
         _ => {

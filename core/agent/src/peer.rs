@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use lane::Lane;
+use link::Dialect;
 pub(crate) use link::Link;
 pub(crate) use local::LocalTarget;
 pub(crate) use route::{Remote, Route, Target};
@@ -25,7 +26,17 @@ pub(crate) use route::{Remote, Route, Target};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PeerKey {
     pub(crate) address: Arc<str>,
+    /// `None` for agents of protocol 1, which have no id.
     pub(crate) agent: Option<AgentId>,
+}
+
+impl PeerKey {
+    fn dialect(&self) -> Dialect {
+        match self.agent {
+            None => Dialect::V1,
+            Some(_) => Dialect::V2,
+        }
+    }
 }
 
 /// A message on its way out.

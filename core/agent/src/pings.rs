@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use skymesh_naming::Reach;
-use skymesh_proto::{Msg, Ping};
+use skymesh_proto::{Msg, Ping, Pong};
 use skymesh_wire::encode_msg;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
@@ -32,13 +32,14 @@ pub(crate) struct Pings {
 struct Open {
     last_seq: u64,
     by_peer: HashMap<PeerKey, OpenPing>,
-    /// Who waits until a peer has taken all that was sent before.
-    barriers: HashMap<u64, oneshot::Sender<()>>,
+    /// Who waits until a peer has taken all that was sent before, by number and destination.
+    barriers: HashMap<(u64, u64), oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
 struct OpenPing {
     seq: u64,
+    destination: u64,
     link: u64,
     sent: Instant,
     /// Weak: a ping is no reason to keep a peer.
@@ -90,10 +91,11 @@ impl Pings {
     pub(crate) async fn barrier(&self, runtime: &Runtime, link: &Link) {
         let (passed, pong) = oneshot::channel();
         let seq = self.lock().next_seq();
-        self.lock().barriers.insert(seq, passed);
-        let _forget = Forget { pings: self, seq };
+        let destination = link.barrier_destination();
+        self.lock().barriers.insert((seq, destination), passed);
+        let _forget = Forget { pings: self, barrier: (seq, destination) };
         let ping =
-            Msg::from(Ping { seq, destination: 0, server_address: runtime.address.to_string() });
+            Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
         let sent = link.outbox().push_control(|out| encode_msg(&ping, out));
         if sent.is_ok() {
             tokio::select! {
@@ -103,19 +105,25 @@ impl Pings {
         }
     }
 
-    /// A peer answered.
-    pub(crate) fn answered(&self, runtime: &Arc<Runtime>, seq: u64) {
+    /// A peer answered, on the connection that was pinged or (a v1 peer) on one that it dialled.
+    pub(crate) fn answered(&self, runtime: &Arc<Runtime>, pong: &Pong) {
         let answered = {
             let mut open = self.lock();
-            if let Some(passed) = open.barriers.remove(&seq) {
+            if let Some(passed) = open.barriers.remove(&(pong.seq, pong.handle)) {
                 let _ = passed.send(());
                 return;
             }
-            let key = open.by_peer.iter().find(|(_, ping)| ping.seq == seq).map(|(k, _)| k.clone());
+            let is_it = |ping: &OpenPing| (ping.seq, ping.destination) == (pong.seq, pong.handle);
+            let key = open.by_peer.iter().find(|(_, ping)| is_it(ping)).map(|(key, _)| key.clone());
             key.and_then(|key| open.by_peer.remove(&key))
         };
         let Some(ping) = answered else { return };
         for route in ping.routes.iter().filter_map(Weak::upgrade) {
+            if let Target::Remote(remote) = &route.target
+                && let Some(link) = remote.peer.link().filter(|link| link.id() == ping.link)
+            {
+                link.confirm();
+            }
             note_answer(runtime, &route, ping.sent.elapsed());
         }
     }
@@ -128,12 +136,12 @@ impl Pings {
 /// Takes a barrier back, also when who waits for it gives up.
 struct Forget<'a> {
     pings: &'a Pings,
-    seq: u64,
+    barrier: (u64, u64),
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.pings.lock().barriers.remove(&self.seq);
+        self.pings.lock().barriers.remove(&self.barrier);
     }
 }
 
@@ -160,9 +168,10 @@ impl Open {
         let (seq, destination) = (self.next_seq(), route.handle.get());
         let ping =
             Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
+        link.mark();
         link.outbox().push_control(|out| encode_msg(&ping, out)).ok()?;
         let routes = routes.iter().map(Arc::downgrade).collect();
-        let ping = OpenPing { seq, link: link.id(), sent: Instant::now(), routes };
+        let ping = OpenPing { seq, destination, link: link.id(), sent: Instant::now(), routes };
         // An unanswered one of a lost link is no measure of the new one, but it was lost.
         self.by_peer.insert(key, ping).map(|lost| lost.routes)
     }

@@ -136,6 +136,18 @@ impl Runtime {
         self.command(Command::Forget(handle));
     }
 
+    /// Asks the nameserver who is of `name`, unless that is known or many were asked about already.
+    pub(crate) fn observe(&self, name: &ServiceName) {
+        if self.directory.observe(name) {
+            self.command(Command::Watch(name.clone()));
+        }
+    }
+
+    /// Whether the nameserver is out of reach now.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.directory.stale_for(self.elapsed()).is_some()
+    }
+
     /// Commands the uplink from where nothing can wait.
     fn command(&self, command: Command) {
         if let Err(mpsc::error::TrySendError::Full(command)) = self.uplink.try_send(command) {

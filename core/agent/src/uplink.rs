@@ -5,6 +5,7 @@
 
 mod connection;
 mod ledger;
+mod v1;
 
 use std::sync::Arc;
 

@@ -143,6 +143,12 @@ impl Cache {
         self.entries.get(&url.name)?.record(url.instance)
     }
 
+    /// Whether that incarnation is known to have gone offline. Only the newest of those are
+    /// remembered.
+    pub fn has_left(&self, name: &ServiceName, handle: Handle) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.has_left(handle))
+    }
+
     /// How long the nameserver has been out of reach at `now`; `None` while it is there.
     pub fn stale_for(&self, now: Duration) -> Option<Duration> {
         self.lost_at.map(|lost| now.saturating_sub(lost))

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use skymesh_types::{Handle, ServiceName};
+use tokio::sync::Notify;
 
 use super::{Entry, Event, Letter, Slot, Source};
 use crate::config::InboxConfig;
@@ -36,6 +37,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// Cost of all messages ever taken out; behind by what the receiver has swapped out.
     taken_bytes: AtomicU64,
+    /// Told when the inbox has read what it had, or takes nothing more.
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +73,8 @@ impl Queue {
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         let (state, taken_bytes) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { name, handle, config, counters, state, taken_bytes })
+        let room = Notify::new();
+        Arc::new(Self { name, handle, config, counters, state, taken_bytes, room })
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
@@ -165,6 +169,31 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         wake(state);
+        self.room.notify_waiters();
+    }
+
+    /// Whether what waits is over the limit.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.lock();
+        !state.closed && self.waiting_bytes(&state) > self.config.limit_bytes
+    }
+
+    /// Waits until what waits is within the limit again, or nothing more is taken. Cancel safe.
+    pub(crate) async fn room(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Registered before the check, so that room in between is not missed.
+            room.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn waiting_bytes(&self, state: &State) -> u64 {
+        state.pushed_bytes - self.taken_bytes.load(Relaxed)
     }
 
     /// Moves all that is queued into `ready`, which must be empty. Answers whether there was any.
@@ -176,6 +205,7 @@ impl Queue {
     pub(super) fn note_read(&self) {
         let swapped = self.lock().swapped_bytes;
         self.taken_bytes.store(swapped, Relaxed);
+        self.room.notify_waiters();
     }
 
     /// As [`swap`](Self::swap), and waits. `Ready(false)` at the end of a closed queue.
@@ -235,6 +265,16 @@ pub(crate) struct Batch<'a> {
 impl Batch<'_> {
     /// Queues one letter, or says why not.
     pub(crate) fn push(&mut self, letter: Letter, source: &Source) -> Pushed {
+        self.push_within(self.queue.config.limit_bytes, letter, source)
+    }
+
+    /// As [`push`](Self::push), whatever waits: for a connection that is not read on while the inbox
+    /// [is full](Queue::is_full), so that one read is the most that it puts over the limit.
+    pub(crate) fn push_over(&mut self, letter: Letter, source: &Source) -> Pushed {
+        self.push_within(u64::MAX, letter, source)
+    }
+
+    fn push_within(&mut self, limit_bytes: u64, letter: Letter, source: &Source) -> Pushed {
         let Some(state) = &mut self.state else {
             return Pushed::Closed;
         };
@@ -244,8 +284,7 @@ impl Batch<'_> {
         if source.is_offline() {
             return Pushed::SourceOffline;
         }
-        let waiting = state.pushed_bytes - self.queue.taken_bytes.load(Relaxed);
-        if waiting > self.queue.config.limit_bytes {
+        if self.queue.waiting_bytes(state) > limit_bytes {
             return Pushed::Full;
         }
         if let Some(chunk) = self.chunk.take() {

@@ -1,6 +1,8 @@
 //! What one connection's frames mean: introductions, pings, and messages on their way into the
 //! inboxes.
 
+mod v1;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use slab::Slab;
 
 use super::greeting::Guest;
 use super::settlement::Settlement;
-use super::sorter::Bay;
+use super::sorter::{AtLimit, Bay};
 use crate::convert::{self, ConvertError};
 use crate::inbox::{Letter, MESSAGE_COST, Pushed, Slot, Source, UndeliverableReason};
 use crate::runtime::Runtime;
@@ -77,6 +79,8 @@ pub(super) struct Dispatch {
     /// Services whose routers an introduction changed.
     changed: Vec<ServiceName>,
     scratch: Vec<u8>,
+    /// What is kept for a v1 dialler.
+    v1: v1::Keeping,
 }
 
 /// A source of this connection.
@@ -131,11 +135,27 @@ impl Dispatch {
             refused: Vec::new(),
             changed: Vec::new(),
             scratch: Vec::new(),
+            v1: v1::Keeping::default(),
         }
     }
 
-    /// Takes the frames of one read, but for the first `skip`.
-    pub(super) fn take(&mut self, frames: &Frames, skip: usize) -> Result<(), DispatchError> {
+    /// Takes the frames of one read, but for the first `skip`. Waits for nothing but what a v1
+    /// dialler can't be told otherwise. If dropped, the connection has to be given up.
+    pub(super) async fn receive(
+        &mut self,
+        frames: &Frames,
+        skip: usize,
+    ) -> Result<(), DispatchError> {
+        if self.guest.reads() {
+            return self.take(frames, skip);
+        }
+        self.meet_sources(frames, skip).await?;
+        self.take(frames, skip)?;
+        self.await_room().await;
+        Ok(())
+    }
+
+    fn take(&mut self, frames: &Frames, skip: usize) -> Result<(), DispatchError> {
         let taken = frames.iter().skip(skip).try_for_each(|frame| self.frame(frames.run(), frame));
         self.hand_over(frames.run());
         self.answer_refused();
@@ -192,28 +212,12 @@ impl Dispatch {
 
     /// A message in core's own form.
     fn core_form(&mut self, run: &Bytes, read: &message::MessageRef<'_>) {
-        if !self.guest.reads() {
-            self.meet_v1(read);
-        }
         let place = |part: &[u8]| match part {
             [] => (0, 0),
             _ => (offset(run, part), part.len() as u32),
         };
         let envelope = plugin_envelope(&read.envelope);
         self.letter(&Parts::of(&envelope, place(envelope.payload), place(envelope.metadata)));
-    }
-
-    /// A v1 peer says who it is in every message instead of an introduction.
-    fn meet_v1(&mut self, read: &message::MessageRef<'_>) {
-        let handle = read.envelope.source;
-        if self.sources.contains_key(&handle) {
-            return;
-        }
-        let said = convert::v1_source(&read.source, handle, &self.guest.address);
-        if let Ok(record) = said {
-            let source = self.runtime.directory.source(&record);
-            self.keep(handle, &source);
-        }
     }
 
     #[inline]
@@ -263,8 +267,11 @@ impl Dispatch {
         if self.bays.len() >= self.sweep_bays_at {
             self.sweep_bays();
         }
-        let outbox = self.guest.reads().then(|| self.outbox.clone());
-        Some(Bay::open(queue, Arc::new(Settlement { destination, outbox })))
+        let (outbox, at_limit) = match self.guest.reads() {
+            true => (Some(self.outbox.clone()), AtLimit::Refuse),
+            false => (None, AtLimit::Pause),
+        };
+        Some(Bay::open(queue, Arc::new(Settlement { destination, outbox }), at_limit))
     }
 
     /// Lets go of the bays of instances that are gone and that nobody has written to since.
@@ -284,6 +291,7 @@ impl Dispatch {
         while let Some(at) = self.touched.pop() {
             let (taken, turned_away) = self.bays[at].hand_over(chunk);
             received += taken;
+            self.v1.full.extend(self.bays[at].full());
             if !turned_away.is_empty() {
                 self.turn_away(at, &turned_away);
             }
@@ -360,10 +368,11 @@ impl Dispatch {
             // The usual form was read already; this is the same written unusually.
             Some(Body::Message(said)) => {
                 let read = message::MessageRef::from(&said);
-                if !self.guest.reads() {
-                    self.meet_v1(&read);
-                }
                 self.apart(run, &plugin_envelope(&read.envelope));
+            }
+            // A v1 peer answers our pings on a connection of its own.
+            Some(Body::Pong(pong)) if !self.guest.reads() => {
+                self.runtime.pings.answered(&self.runtime, &pong);
             }
             _ => self.runtime.counters.unknown_commands.add(1),
         }
@@ -423,13 +432,16 @@ impl Dispatch {
         self.sources.insert(handle, Introduced::Known(Arc::clone(source)));
     }
 
-    fn ping(&self, ping: &Ping) {
+    fn ping(&mut self, ping: &Ping) {
         // Handle 0 asks the agent itself: whether it has taken all that came before.
         let answers = match Handle::new(ping.destination) {
             Ok(handle) => self.runtime.directory.local(handle).is_some(),
             Err(_) => true,
         };
-        if answers && self.guest.reads() {
+        if !self.guest.reads() {
+            return self.ping_of_v1(ping);
+        }
+        if answers {
             let pong = Msg::from(Pong { seq: ping.seq, handle: ping.destination });
             let _ = self.outbox.push_control(|out| encode_msg(&pong, out));
         }

@@ -1,5 +1,7 @@
-//! How a dialler introduces itself, and what this agent answers.
+//! How a dialler introduces itself, and what this agent answers. The origin's agents do not: their
+//! first frame is a ping, a message or a pong already.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use skymesh_plugin_host::CodecSlot;
@@ -22,7 +24,10 @@ pub(super) enum GreetingError {
     Left,
     #[error("it did not introduce itself within {GREETING_TIMEOUT:?}")]
     Late,
-    #[error("it did not introduce itself: the first frame must be agent info (1012)")]
+    #[error(
+        "it did not introduce itself: the first frame must be agent info (1012), or what a v1 \
+         agent sends"
+    )]
     Stranger,
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -40,25 +45,33 @@ pub(super) enum GreetingError {
 pub(super) struct Guest {
     pub(super) agent: Option<AgentId>,
     pub(super) protocol: u32,
+    /// Where its agent listens; empty while a v1 dialler has not said so.
     pub(super) address: String,
+    /// Where the connection comes from.
+    pub(super) host: IpAddr,
     /// By the index that its data frames carry.
     pub(super) codecs: Vec<CodecSlot>,
 }
 
 impl Guest {
-    /// Waits for the introduction. Answers the frames that came with it too; the first of them is
-    /// the introduction itself.
+    /// Waits for the introduction. Answers the frames that came with it too, and how many of them
+    /// are the introduction.
     pub(super) async fn meet(
         runtime: &Runtime,
         reader: &mut FrameReader,
-    ) -> Result<(Self, Frames), GreetingError> {
+        peer: SocketAddr,
+    ) -> Result<(Self, Frames, usize), GreetingError> {
         let frames = timeout(GREETING_TIMEOUT, reader.next());
         let frames = frames.await.map_err(|_| GreetingError::Late)??;
         let frames = frames.ok_or(GreetingError::Left)?;
         reader.introduced();
         let frame = frames.iter().next().ok_or(GreetingError::Left)?;
-        let Some(Body::AgentInfo(said)) = decode_msg(frame.to_bytes())?.body else {
-            return Err(GreetingError::Stranger);
+        let said = match decode_msg(frame.to_bytes())?.body {
+            Some(Body::AgentInfo(said)) => said,
+            Some(Body::Ping(_) | Body::Message(_) | Body::Pong(_)) => {
+                return Ok((Self::of_v1(peer), frames, 0));
+            }
+            _ => return Err(GreetingError::Stranger),
         };
         if said.app != runtime.app.as_str() {
             let ours = runtime.app.to_string();
@@ -78,9 +91,16 @@ impl Guest {
             agent: AgentId::new(said.agent).ok(),
             protocol: said.protocol.max(1),
             address: said.server_address,
+            host: peer.ip(),
             codecs: codecs.collect::<Result<_, _>>()?,
         };
-        Ok((guest, frames))
+        Ok((guest, frames, 1))
+    }
+
+    /// An agent of the origin, which comes without a word on itself.
+    fn of_v1(peer: SocketAddr) -> Self {
+        let (address, host, codecs) = (String::new(), peer.ip(), Vec::new());
+        Self { agent: None, protocol: 1, address, host, codecs }
     }
 
     /// Answers a v2 dialler. One of v1 never reads from a connection that it dialled, so nothing is

@@ -22,12 +22,28 @@ pub(super) struct Bay {
     /// Who has sent to it over this connection.
     sources: HashMap<Handle, (Slot, Arc<Source>)>,
     waiting: Vec<Letter>,
+    at_limit: AtLimit,
+}
+
+/// What is done about a full inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtLimit {
+    /// Its sender hears of it.
+    Refuse,
+    /// The connection is read on only when there is room: a v1 sender can't hear of anything.
+    Pause,
 }
 
 impl Bay {
-    pub(super) fn open(queue: Arc<Queue>, settle: Arc<dyn Settle>) -> Self {
+    pub(super) fn open(queue: Arc<Queue>, settle: Arc<dyn Settle>, at_limit: AtLimit) -> Self {
         let lane = queue.open_lane(settle);
-        Self { queue, lane, sources: HashMap::new(), waiting: Vec::new() }
+        Self { queue, lane, sources: HashMap::new(), waiting: Vec::new(), at_limit }
+    }
+
+    /// The inbox, if it has to be waited for.
+    pub(super) fn full(&self) -> Option<Arc<Queue>> {
+        let full = self.at_limit == AtLimit::Pause && self.queue.is_full();
+        full.then(|| Arc::clone(&self.queue))
     }
 
     pub(super) fn destination(&self) -> u64 {
@@ -96,7 +112,11 @@ impl Bay {
                     None => unreachable!("invariant: a letter's source was seated before it"),
                 },
             };
-            match batch.push(letter, source) {
+            let pushed = match self.at_limit {
+                AtLimit::Refuse => batch.push(letter, source),
+                AtLimit::Pause => batch.push_over(letter, source),
+            };
+            match pushed {
                 Pushed::Taken => taken += 1,
                 other => turned_away.push((letter, other)),
             }

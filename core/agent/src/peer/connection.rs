@@ -12,6 +12,7 @@ use skymesh_types::{AgentId, Handle};
 use skymesh_wire::{DATA_CODECS, Frames, decode_msg, encode_msg};
 use tokio::time::{Instant, timeout};
 
+use super::link::Dialect;
 use super::{Link, Shared};
 use crate::convert;
 use crate::inbox::Event;
@@ -37,7 +38,8 @@ fn renew(runtime: &Runtime, shared: &Shared) -> Writer {
         Some((id.clone(), slot.clone()))
     });
     let codecs = common.take(DATA_CODECS).collect();
-    let link = Link::new(outbox, runtime.settings.agent.max_frame_bytes, codecs);
+    let dialect = shared.key.dialect();
+    let link = Link::new(outbox, dialect, runtime.settings.agent.max_frame_bytes, codecs);
     shared.link.store(Some(Arc::new(link)));
     writer
 }
@@ -118,12 +120,19 @@ impl PeerTask {
     }
 
     fn greeting(&self, link: &Link) -> Vec<u8> {
-        let hello = AgentInfo {
+        let plain = AgentInfo {
             server_address: self.runtime.address.to_string(),
             app: self.runtime.app.to_string(),
-            protocol: 2,
-            agent: self.runtime.agent.get(),
-            data_codecs: link.codec_ids(),
+            ..AgentInfo::default()
+        };
+        let hello = match self.shared.key.dialect() {
+            Dialect::V1 => plain,
+            Dialect::V2 => AgentInfo {
+                protocol: 2,
+                agent: self.runtime.agent.get(),
+                data_codecs: link.codec_ids(),
+                ..plain
+            },
         };
         let mut greeting = Vec::new();
         encode_msg(&Msg::from(hello), &mut greeting);
@@ -195,7 +204,7 @@ impl PeerTask {
                     }
                 }
                 Some(Body::Refused(refused)) => self.refused(link, &refused),
-                Some(Body::Pong(pong)) => self.runtime.pings.answered(&self.runtime, pong.seq),
+                Some(Body::Pong(pong)) => self.runtime.pings.answered(&self.runtime, &pong),
                 Some(Body::Refusal(refusal)) => {
                     let (address, reason) = (&self.shared.key.address, refusal.reason);
                     tracing::warn!(%address, %reason, "a peer refuses this agent");

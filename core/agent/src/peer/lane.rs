@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     sent: AtomicU64,
     /// Messages that the receiver has taken or refused.
     settled: AtomicU64,
+    /// Of those sent, how many were on their way before the ping that a v1 peer has yet to answer.
+    marked: AtomicU64,
     /// The connection is gone: waiting is in vain.
     ended: AtomicBool,
     room: Notify,
@@ -36,6 +38,7 @@ impl Lane {
             used: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            marked: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             room: Notify::new(),
         }
@@ -63,6 +66,16 @@ impl Lane {
         self.granted.fetch_add(bytes, SeqCst);
         self.settled.fetch_add(messages, Relaxed);
         self.room.notify_waiters();
+    }
+
+    /// A ping follows all that was sent so far: see [`confirm`](Self::confirm).
+    pub(crate) fn mark(&self) {
+        self.marked.store(self.sent.load(Relaxed), Relaxed);
+    }
+
+    /// The ping was answered, so what was marked has arrived. Only for v1 peers, which never settle.
+    pub(crate) fn confirm(&self) {
+        self.settled.store(self.marked.load(Relaxed), Relaxed);
     }
 
     /// The connection is gone. Answers how many messages were never settled.

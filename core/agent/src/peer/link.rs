@@ -21,6 +21,19 @@ use crate::sender::Sender;
 /// What an envelope may add to metadata and payload, in any stock codec.
 const ENVELOPE_BYTES: usize = 1024;
 
+/// What a lane to a v1 peer may use: such a peer never credits anything, so the connection's outbox
+/// alone holds its senders back. Half of what fits, so that sums stay in range.
+const NO_WINDOW_BYTES: u64 = u64::MAX / 2;
+
+/// Which protocol the peer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// The origin's: messages and pings go out in its form, nothing comes back on this connection.
+    V1,
+    /// Ours.
+    V2,
+}
+
 /// One codec of the link's hello.
 #[derive(Debug, Clone)]
 pub(super) struct DataCodec {
@@ -41,6 +54,7 @@ thread_local! {
 pub(crate) struct Link {
     id: u64,
     outbox: Outbox,
+    dialect: Dialect,
     max_frame_bytes: usize,
     /// Codecs that both sides have, by index.
     codecs: Vec<(String, CodecSlot)>,
@@ -54,6 +68,8 @@ struct Lanes {
     by_handle: HashMap<Handle, Arc<Lane>>,
     /// Messages of forgotten lanes that the receiver has neither taken nor refused yet.
     forgotten_open: u64,
+    /// As [`Lane::mark`], of forgotten lanes.
+    forgotten_marked: u64,
     /// What a new lane starts with: the least until the peer has said what it grants.
     window_bytes: u64,
 }
@@ -61,15 +77,21 @@ struct Lanes {
 impl Link {
     pub(super) fn new(
         outbox: Outbox,
+        dialect: Dialect,
         max_frame_bytes: usize,
         codecs: Vec<(String, CodecSlot)>,
     ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let lanes =
-            Lanes { by_handle: HashMap::new(), forgotten_open: 0, window_bytes: MIN_WINDOW_BYTES };
+        let window_bytes = match dialect {
+            Dialect::V1 => NO_WINDOW_BYTES,
+            Dialect::V2 => MIN_WINDOW_BYTES,
+        };
+        let by_handle = HashMap::new();
+        let lanes = Lanes { by_handle, forgotten_open: 0, forgotten_marked: 0, window_bytes };
         Self {
             id: LAST.fetch_add(1, Relaxed) + 1,
             outbox,
+            dialect,
             max_frame_bytes,
             codecs,
             introduced: ArcSwap::default(),
@@ -122,6 +144,9 @@ impl Link {
             known.remove(&handle);
             known
         });
+        if self.dialect == Dialect::V1 {
+            return;
+        }
         let retired = Msg::from(UnregisterService { handle: handle.get() });
         // An error means that the connection is gone, and the receiver has forgotten it already.
         let _ = self.outbox.push_control(|out| encode_msg(&retired, out));
@@ -149,7 +174,7 @@ impl Link {
         let destination = lane.destination().get();
         let pushed = match codec {
             None => self.outbox.take_turn(|out| {
-                append_v1(post, destination, out);
+                append_v1(self.dialect, post, destination, out);
                 lane.note_sent(bytes);
             }),
             // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
@@ -189,9 +214,12 @@ impl Link {
     fn introduce_first(self: &Arc<Self>, sender: &Sender) -> Result<(), NotPosted> {
         let handle = sender.source.handle();
         if !self.introduced.load().contains(&handle) {
-            let msg = Msg::from(Body::Introduction(introduction(sender)));
-            let pushed = self.outbox.try_push(|out| encode_msg(&msg, out));
-            pushed.map_err(|error| self.not_pushed(&error))?;
+            // A v1 peer knows no introduction: every message says who sends it.
+            if self.dialect == Dialect::V2 {
+                let msg = Msg::from(Body::Introduction(introduction(sender)));
+                let pushed = self.outbox.try_push(|out| encode_msg(&msg, out));
+                pushed.map_err(|error| self.not_pushed(&error))?;
+            }
             // Noted after it is in the buffer: who sees it noted, sends after it.
             self.introduced.rcu(|known| {
                 let mut known = HashSet::clone(known);
@@ -210,6 +238,33 @@ impl Link {
             TryPushError::Full { .. } => NotPosted::Busy(Arc::clone(self)),
             TryPushError::TooLarge { .. } => NotPosted::Refused(Refusal::TooLarge),
             _ => NotPosted::Broken,
+        }
+    }
+
+    /// What a ping may be sent to so that the peer answers once it has all that was sent before: the
+    /// agent itself, or with v1, which knows no such thing, an instance of it.
+    pub(crate) fn barrier_destination(&self) -> u64 {
+        match self.dialect {
+            Dialect::V2 => 0,
+            Dialect::V1 => self.lanes().by_handle.keys().next().map_or(0, |handle| handle.get()),
+        }
+    }
+
+    /// A ping is about to be pushed. A v1 peer's answer to it is the only word on its messages.
+    pub(crate) fn mark(&self) {
+        if self.dialect == Dialect::V1 {
+            let mut lanes = self.lanes();
+            lanes.by_handle.values().for_each(|lane| lane.mark());
+            lanes.forgotten_marked = lanes.forgotten_open;
+        }
+    }
+
+    /// The ping of the last [`mark`](Self::mark) was answered.
+    pub(crate) fn confirm(&self) {
+        if self.dialect == Dialect::V1 {
+            let mut lanes = self.lanes();
+            lanes.by_handle.values().for_each(|lane| lane.confirm());
+            lanes.forgotten_open -= std::mem::take(&mut lanes.forgotten_marked);
         }
     }
 
@@ -271,10 +326,18 @@ fn plugin_envelope<'a>(post: &Post<'a>, destination: u64) -> skymesh_plugin_api:
     }
 }
 
-fn append_v1(post: &Post<'_>, destination: u64, out: &mut Vec<u8>) {
+fn append_v1(dialect: Dialect, post: &Post<'_>, destination: u64, out: &mut Vec<u8>) {
     let url = post.sender.source.url();
     let source = message::Source { service_name: url.name.as_str(), instance: url.instance.get() };
-    message::append(source, &Envelope { destination, ..post.envelope }, out);
+    let envelope = match dialect {
+        Dialect::V2 => Envelope { destination, ..post.envelope },
+        // Nothing but the payload has a place there.
+        Dialect::V1 => {
+            let Envelope { source, payload, .. } = post.envelope;
+            Envelope { destination, source, payload, ..Envelope::default() }
+        }
+    };
+    message::append(source, &envelope, out);
 }
 
 fn introduction(sender: &Sender) -> Introduction {

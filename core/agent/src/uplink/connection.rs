@@ -1,5 +1,6 @@
 //! The uplink's task: dial, introduce, replay, keep alive, and again when the connection breaks.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,21 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::Command;
 use super::ledger::{Ledger, Outcome, Session};
+use super::v1::{Interpreter, Said};
 use crate::convert::{self, ConvertError};
 use crate::directory::{Followed, Word};
 use crate::runtime::{Contact, Runtime, entropy};
 
 /// How long a nameserver may take to answer the introduction.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What takes the place of a lease with a nameserver of protocol 1, which grants none and is silent
+/// as long as nothing happens: a heartbeat goes out every third of it, as often as the origin's.
+const V1_LEASE: Duration = Duration::from_secs(6);
+
+/// A nameserver of protocol 1 that has said nothing for so long has told of everybody; looked at for
+/// the first time after twice that.
+const V1_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why the nameserver can't be used. Dialling again may help.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +50,10 @@ pub(crate) enum UplinkError {
     Write(#[from] PushError),
     #[error("nameserver refuses this agent ({code}): {reason}")]
     Refused { code: i32, reason: String },
-    #[error("nameserver at {0} speaks protocol 1 only; this agent needs 2")]
+    #[error(
+        "nameserver at {0} speaks protocol 1 only; set agent.nameserver_protocol = 1 to do without \
+         what it does not know"
+    )]
     Protocol(String),
     #[error("nameserver sent what can't be read: {0}")]
     Malformed(String),
@@ -75,6 +88,10 @@ struct Line {
     early: Option<Frames>,
     /// A snapshot whose parts are still coming.
     parts: Option<WatchSnapshot>,
+    /// Speaks for a nameserver of protocol 1.
+    v1: Option<Interpreter>,
+    /// What the interpreter says in the nameserver's place and was not heeded yet.
+    answers: VecDeque<Body>,
 }
 
 impl Uplink {
@@ -158,13 +175,26 @@ impl Uplink {
         let welcome = self.welcome(&frames)?;
         let session = if welcome.resumed { Session::Resumed } else { Session::New };
         self.session = SessionId::new(welcome.session).ok();
-        let line = Line {
+        let (registry, lease, v1) = match self.speaks_v1() {
+            true => {
+                let registry = RegistryId::new(entropy() | 1).map_err(ConvertError::from)?;
+                let (address, agent) = (self.runtime.address.to_string(), self.runtime.agent.get());
+                (registry, V1_LEASE, Some(Interpreter::new(address, agent, registry)))
+            }
+            false => {
+                let registry = RegistryId::new(welcome.registry).map_err(ConvertError::from)?;
+                (registry, Duration::from_millis(welcome.lease_ms.max(1)), None)
+            }
+        };
+        let mut line = Line {
             connection: reader,
             outbox,
-            registry: RegistryId::new(welcome.registry).map_err(ConvertError::from)?,
-            lease: Duration::from_millis(welcome.lease_ms.max(1)),
+            registry,
+            lease,
             early: Some(frames),
             parts: None,
+            v1,
+            answers: VecDeque::new(),
         };
         for body in self.ledger.replay(session) {
             line.push(body).await?;
@@ -179,25 +209,26 @@ impl Uplink {
         let runtime = &self.runtime;
         let (server_address, app) = (runtime.address.to_string(), runtime.app.to_string());
         let agent = runtime.agent.get();
-        let hello = AgentInfo {
+        let mut hello = AgentInfo {
             server_address: server_address.clone(),
             app: app.clone(),
-            protocol: 2,
-            agent,
-            data_codecs: Vec::new(),
+            ..AgentInfo::default()
         };
-        let register = RegisterApp {
-            server_address,
-            app,
-            protocol: 2,
-            resume_session: self.session.map_or(0, SessionId::get),
-            agent,
-            codecs: runtime.codec_ids(),
-        };
+        let mut register = RegisterApp { server_address, app, ..RegisterApp::default() };
+        if !self.speaks_v1() {
+            (hello.protocol, hello.agent) = (2, agent);
+            (register.protocol, register.agent) = (2, agent);
+            register.resume_session = self.session.map_or(0, SessionId::get);
+            register.codecs = runtime.codec_ids();
+        }
         let mut greeting = Vec::new();
         encode_msg(&Msg::from(hello), &mut greeting);
         encode_msg(&Msg::from(register), &mut greeting);
         greeting
+    }
+
+    fn speaks_v1(&self) -> bool {
+        self.runtime.settings.agent.nameserver_protocol == 1
     }
 
     fn welcome(&self, frames: &Frames) -> Result<RegisterAppReply, UplinkError> {
@@ -207,7 +238,7 @@ impl Uplink {
             Some(Body::RegisterAppReply(reply)) if reply.result != 0 => {
                 Err(UplinkError::Refused { code: reply.result, reason: reply.reason })
             }
-            Some(Body::RegisterAppReply(reply)) if reply.protocol < 2 => {
+            Some(Body::RegisterAppReply(reply)) if reply.protocol < 2 && !self.speaks_v1() => {
                 Err(UplinkError::Protocol(self.runtime.settings.agent.nameserver.clone()))
             }
             Some(Body::RegisterAppReply(reply)) => Ok(reply),
@@ -224,7 +255,8 @@ impl Uplink {
             self.take(line, &frames, 1).await?;
         }
         let beat = line.lease / 3;
-        let mut keepalive = interval_at(Instant::now() + beat, beat);
+        let first = if line.v1.is_some() { 2 * V1_PAUSE } else { beat };
+        let mut keepalive = interval_at(Instant::now() + first, beat);
         let mut heard = Instant::now();
         let mut seq = 0;
         loop {
@@ -238,6 +270,7 @@ impl Uplink {
                     for body in self.command(command) {
                         line.push(body).await?;
                     }
+                    self.catch_up(line).await?;
                     if self.leaving.is_some() {
                         line.push(Goodbye { reason: "the agent stops".to_owned() }.into()).await?;
                         let _ = timeout(HELLO_TIMEOUT, line.outbox.close()).await;
@@ -245,6 +278,11 @@ impl Uplink {
                     }
                 }
                 _ = keepalive.tick() => {
+                    if line.v1.is_some() {
+                        line.beat(heard.elapsed()).await?;
+                        self.catch_up(line).await?;
+                        continue;
+                    }
                     if heard.elapsed() > line.lease {
                         return Err(UplinkError::Silent(line.lease));
                     }
@@ -309,8 +347,22 @@ impl Uplink {
         for frame in frames.iter().skip(skip) {
             let msg = decode_msg(frame.to_bytes())
                 .map_err(|error| UplinkError::Malformed(error.to_string()))?;
-            if let ControlFlow::Break(gap) = self.heed(line, msg.body, &mut changed)? {
+            if line.v1.is_some() {
+                line.hear(msg.body).await?;
+            } else if let ControlFlow::Break(gap) = self.heed(line, msg.body, &mut changed)? {
                 line.push(Unwatch { service_name: gap.to_string() }.into()).await?;
+                line.push(watch(&gap, None)).await?;
+            }
+        }
+        self.runtime.directory.outdated(changed);
+        self.catch_up(line).await
+    }
+
+    /// Heeds what was said in the place of a nameserver of protocol 1.
+    async fn catch_up(&mut self, line: &mut Line) -> Result<(), UplinkError> {
+        let mut changed = Vec::new();
+        while let Some(body) = line.answers.pop_front() {
+            if let ControlFlow::Break(gap) = self.heed(line, Some(body), &mut changed)? {
                 line.push(watch(&gap, None)).await?;
             }
         }
@@ -382,8 +434,43 @@ impl Uplink {
 }
 
 impl Line {
-    /// Says something; a nameserver that reads nothing for a whole lease is as good as gone.
-    async fn push(&self, body: Body) -> Result<(), UplinkError> {
+    async fn push(&mut self, body: Body) -> Result<(), UplinkError> {
+        match &mut self.v1 {
+            None => self.write(body).await,
+            Some(v1) => {
+                let said = v1.say(body);
+                self.pass_on(said).await
+            }
+        }
+    }
+
+    /// Has the interpreter hear what a nameserver of protocol 1 says.
+    async fn hear(&mut self, body: Option<Body>) -> Result<(), UplinkError> {
+        let said = match (&mut self.v1, body) {
+            (Some(v1), Some(body)) => v1.hear(body),
+            _ => Said::default(),
+        };
+        self.pass_on(said).await
+    }
+
+    /// What a nameserver of protocol 1 has to hear now and then, silent for `silence` itself.
+    async fn beat(&mut self, silence: Duration) -> Result<(), UplinkError> {
+        let Some(v1) = &mut self.v1 else { return Ok(()) };
+        let mut said = if silence >= V1_PAUSE { v1.all_heard() } else { Said::default() };
+        said.out.extend(v1.beat());
+        self.pass_on(said).await
+    }
+
+    async fn pass_on(&mut self, said: Said) -> Result<(), UplinkError> {
+        self.answers.extend(said.back);
+        for body in said.out {
+            self.write(body).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes something; a nameserver that reads nothing for a whole lease is as good as gone.
+    async fn write(&self, body: Body) -> Result<(), UplinkError> {
         let msg = Msg::from(body);
         let pushed = timeout(self.lease, self.outbox.push(|out| encode_msg(&msg, out))).await;
         Ok(pushed.map_err(|_| UplinkError::Silent(self.lease))??)

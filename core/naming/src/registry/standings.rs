@@ -15,13 +15,14 @@ impl Registry {
     pub fn standing(&self, name: &ServiceName) -> Standing {
         let Some(office) = self.offices.by_name.get(name) else {
             let leader = match self.offices.memory {
-                StoreMemory::Unsure if self.now < self.offices.opens_at => Leader::Unknown,
+                StoreMemory::Unsure { .. } if self.now < self.offices.opens_at => Leader::Unknown,
                 _ => Leader::Nobody,
             };
             return Standing { name: name.clone(), term: Term(0), leader };
         };
         let leader = match &office.seat {
-            Seat::Empty { past: Past::Unknown | Past::BeforeRestart(..), .. } => Leader::Unknown,
+            Seat::Empty { past: Past::Unknown | Past::BeforeRestart(..), .. }
+            | Seat::Filling { past: Past::Unknown, .. } => Leader::Unknown,
             Seat::Empty { .. } | Seat::Filling { .. } => Leader::Nobody,
             Seat::Taken(reign) => Leader::Is {
                 url: self.instance(reign.handle).record.url.clone(),

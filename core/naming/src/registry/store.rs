@@ -42,7 +42,12 @@ pub enum StoreMemory {
     Complete,
     /// It may have forgotten: a store in memory, or one that is used for the first time. Nobody is
     /// seated before a lease has passed, and the word of candidates on their terms is taken.
-    Unsure,
+    Unsure {
+        /// Terms of names that the store does not know count on from here. A number that grows from
+        /// life to life, such as the milliseconds since 1970: then terms increase although they are
+        /// forgotten, as long as the system's clock is not set back.
+        floor: Term,
+    },
 }
 
 /// What the store says.

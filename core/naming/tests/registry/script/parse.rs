@@ -206,7 +206,10 @@ fn store(words: &mut Words<'_>) -> StoreInput {
     }
     match what {
         "complete" => StoreInput::Restored { records, memory: StoreMemory::Complete },
-        "unsure" => StoreInput::Restored { records, memory: StoreMemory::Unsure },
+        "unsure" => {
+            let floor = Term(words.number("floor").unwrap_or(0));
+            StoreInput::Restored { records, memory: StoreMemory::Unsure { floor } }
+        }
         "has" => StoreInput::Stored(records.remove(0)),
         "refused" => StoreInput::NotStored(records.remove(0)),
         other => panic!("no such input: {other}"),

@@ -1,0 +1,60 @@
+//! What must hold, over many seeds; that planted bugs are found; and that a seed is always the same
+//! run.
+
+use skymesh_naming::flaw::Flaw;
+use skymesh_simulation::{Broken, Plant, Scenario, StopAt, sweep};
+
+/// How many seeds a planted bug may hide from.
+const HUNT: u64 = 20_000;
+
+#[test]
+fn nothing_is_broken_in_ten_thousand_worlds() {
+    let swept = sweep(0..10_000, None, StopAt::End);
+    assert!(swept.failures.is_empty(), "{:#?}", swept.failures);
+    // Runs in which nothing happens would prove nothing.
+    let counts = swept.counts;
+    assert!(counts.elections > 3 * swept.seeds, "{counts:?}");
+    assert!(counts.writes > 50 * swept.seeds, "{counts:?}");
+    assert!(counts.fenced > swept.seeds / 10, "{counts:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..200 {
+        let scenario = Scenario::of_seed(seed, None);
+        let (one, other) = (scenario.play(seed), scenario.play(seed));
+        assert_eq!(one, other);
+        let next = Scenario::of_seed(seed + 1, None).play(seed + 1);
+        assert_ne!(one.trace, next.trace);
+    }
+}
+
+fn finds(plant: Plant, broken: &[Broken]) {
+    let swept = sweep(0..HUNT, Some(plant), StopAt::FirstViolation);
+    let found = swept.failures.first().and_then(|(_, report)| report.violation.clone());
+    let found = found.unwrap_or_else(|| panic!("{plant:?} hides from {HUNT} seeds"));
+    println!("{plant:?}: found after {} seeds: {found:?}", swept.seeds);
+    assert!(broken.contains(&found.broken), "{plant:?}: {found:?}");
+}
+
+macro_rules! finds {
+    ($($name:ident: $plant:expr => $($broken:ident)|+;)+) => {
+        $(#[test]
+        fn $name() {
+            finds($plant, &[$(Broken::$broken),+]);
+        })+
+    };
+}
+
+finds! {
+    finds_a_term_that_is_not_persisted: Plant::Core(Flaw::TermNotPersisted) => TermsIncrease | OneLeader;
+    finds_a_restart_that_forgets_terms: Plant::Core(Flaw::TermForgotten) => TermsIncrease;
+    finds_a_deadline_counted_from_the_reply: Plant::Core(Flaw::DeadlineFromReply) => OneLeader;
+    finds_a_deadline_that_is_ignored: Plant::Core(Flaw::DeadlineIgnored) => OneLeader;
+    finds_a_lease_granted_on_a_stale_session: Plant::Core(Flaw::StaleSessionConfirmed) => OneLeader;
+    finds_a_lease_that_is_not_awaited: Plant::Core(Flaw::LeaseNotAwaited) => OneLeader;
+    finds_a_restart_that_does_not_wait: Plant::Core(Flaw::RestartNotAwaited) => OneLeader;
+    finds_a_grant_for_another_candidacy: Plant::Core(Flaw::CampaignIgnored) => OneLeader;
+    finds_a_fence_compared_the_wrong_way: Plant::FenceReversed => Linearizable | LeaderAfterHealing;
+    finds_a_missing_fence: Plant::FenceMissing => Linearizable;
+}

@@ -11,6 +11,8 @@ use skymesh_plugin_api::{Manifest, PluginKind};
 use tracing::level_filters::LevelFilter;
 
 use crate::cache::Cache;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+use crate::elf;
 use crate::error::PluginLoadError;
 use crate::fingerprint::Fingerprint;
 use crate::folder;
@@ -117,6 +119,7 @@ impl Entry {
         let copy = checks.cache.store(&found.library, fingerprint, &bytes)?;
         self.base.state = PluginState::Copied;
 
+        check_extent(&path, &bytes)?;
         let opened = loader::open(&copy, &path, &found.library)?;
         self.base.api_version = Some(opened.api_version().into());
         self.base.state = PluginState::Opened;
@@ -219,6 +222,26 @@ fn read_once(path: &Path) -> Result<Vec<u8>, PluginLoadError> {
         return refused("larger than any plugin: the limit LIBRARY_BYTES is 256 MiB");
     }
     Ok(bytes)
+}
+
+/// Before the system's loader has a look: it would end the process over a file that is cut short.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn check_extent(path: &Path, bytes: &[u8]) -> Result<(), PluginLoadError> {
+    let path = path.to_owned();
+    elf::check(bytes).map_err(|misfit| match misfit {
+        elf::Misfit::Truncated { needs } => {
+            PluginLoadError::Truncated { path, size: bytes.len() as u64, needs }
+        }
+        elf::Misfit::Foreign(reason) => {
+            PluginLoadError::NotALibrary { path, reason: reason.to_owned() }
+        }
+    })
+}
+
+/// Other systems' loaders compare a library with its file by themselves.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn check_extent(_path: &Path, _bytes: &[u8]) -> Result<(), PluginLoadError> {
+    Ok(())
 }
 
 fn check_pin(path: &Path, found: Fingerprint, checks: &Checks<'_>) -> Result<(), PluginLoadError> {

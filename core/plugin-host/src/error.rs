@@ -163,6 +163,19 @@ pub enum PluginLoadError {
         /// Why.
         reason: String,
     },
+    /// The file was cut short, mostly by a copy that did not end.
+    #[error(
+        "{}: truncated, not a complete library: {size} bytes, needs {needs}; copy it again (deploy by rename)",
+        .path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its size, in bytes.
+        size: u64,
+        /// The least size that its headers speak of, in bytes.
+        needs: u64,
+    },
     /// The system's loader refused the file.
     #[error("{}: not a library that can be loaded: {reason}", .path.display())]
     NotALibrary {

@@ -17,6 +17,8 @@ mod catalogue;
 mod clock;
 mod codec_slot;
 mod config;
+#[cfg(all(unix, not(target_vendor = "apple")))]
+mod elf;
 mod error;
 mod fingerprint;
 mod folder;

@@ -72,6 +72,23 @@ fn what_is_no_plugin_is_refused_by_what_it_is() {
 }
 
 #[test]
+fn a_library_that_was_cut_short_is_refused_and_ends_nobody() {
+    let folder = Folder::new();
+    let name = "skymesh_fixture_orderly";
+    let whole = std::fs::read(built().join(file_name(name))).unwrap();
+    for length in [0, 10, 64, 4096, whole.len() / 4, whole.len() / 2, whole.len() - 1] {
+        let file = folder.put(name, &file_name(name));
+        let cut = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        cut.set_len(length as u64).unwrap();
+        let bytes = format!("truncated, not a complete library: {length} bytes, needs ");
+        refused(&load(&folder, &file).unwrap_err(), &[&bytes, "copy it again (deploy by rename)"]);
+        assert_eq!(inspect(&file, &folder.config()).reports[0].state, PluginState::Copied);
+    }
+    let file = folder.put(name, &file_name(name));
+    assert!(load(&folder, &file).is_ok(), "the whole one");
+}
+
+#[test]
 fn other_apis_and_layouts_are_refused_before_their_code_runs() {
     let folder = Folder::new();
     let two = folder.put("skymesh_fixture_misfits", "libskymesh_fixture_api_two.so");

@@ -166,6 +166,12 @@ impl PluginHost {
         self.entries().iter().flat_map(Entry::report).collect()
     }
 
+    /// `library/id` of every library that the searched folders hold under a conventional name
+    /// (`skymesh_<kind>_<id>`), in order, whether it can be loaded or not. Loads nothing.
+    pub fn conventional(&self) -> Vec<String> {
+        self.search.conventional().into_iter().collect()
+    }
+
     /// What the plugin that `name` (`id` or `library/id`) means says of itself; loads its library
     /// if need be.
     ///

@@ -1,5 +1,6 @@
 //! From a library's name and version requirement to a file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use semver::{Version, VersionReq};
@@ -96,6 +97,21 @@ impl SearchPath {
             searched: self.folders(),
             others,
         })
+    }
+
+    /// `library/id` of every file that lies in a folder under the name of a kind and an id.
+    pub(crate) fn conventional(&self) -> BTreeSet<String> {
+        let named = |kind: PluginKind| {
+            let prefix = conventional_library(kind, "");
+            let all: Vec<PathBuf> =
+                self.folders.iter().flat_map(|(folder, _)| candidates(folder, &prefix)).collect();
+            all.into_iter().filter_map(move |path| {
+                let (library, _) = library_of(&path)?;
+                let id = library.strip_prefix(&prefix)?;
+                Some(format!("{library}/{id}"))
+            })
+        };
+        PluginKind::ALL.into_iter().flat_map(named).collect()
     }
 
     /// The ids of the plugins of a kind that the folders hold by conventional names; for hints.
@@ -213,5 +229,10 @@ mod tests {
         }
         let path = SearchPath { folders: vec![(root.path().into(), Trust::Anyone)] };
         assert_eq!(path.conventional_ids(PluginKind::Selector), ["p2c"]);
+        for name in ["libskymesh_codec_json-0.4.1.so", "libskymesh_agent.so", "libx.so"] {
+            file(root.path(), name);
+        }
+        let named: Vec<String> = path.conventional().into_iter().collect();
+        assert_eq!(named, ["skymesh_codec_json/json", "skymesh_selector_p2c/p2c"]);
     }
 }

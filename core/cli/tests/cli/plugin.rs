@@ -1,7 +1,7 @@
 //! `skymesh plugin`. That the loader refuses what it must is tested with the plugin host; here it is
 //! that the commands say so.
 
-use std::fs::{Permissions, set_permissions, write};
+use std::fs::{OpenOptions, Permissions, copy, create_dir_all, set_permissions, write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,41 @@ async fn list_shows_states_and_reasons() {
     let cycle = rows.iter().find(|row| row["id"] == "cycle").unwrap();
     assert_eq!((&cycle["state"], &cycle["kind"]), (&"active".into(), &"selector".into()));
     assert_eq!(cycle["sha256"].as_str().unwrap().len(), 64);
+}
+
+/// The folders that a `use` is looked for in, of which a freshly built plugin is mostly in `deps`.
+#[tokio::test]
+async fn list_looks_where_a_plugin_would_be_found_and_tells_what_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let places = [root.join("bin/deps"), root.join("deps"), root.join("bin"), root.join("dirs")];
+    for (number, place) in places.iter().enumerate() {
+        create_dir_all(place).unwrap();
+        let broken = place.join(format!("libskymesh_selector_broken{number}.so"));
+        copy(library(), &broken).unwrap();
+        OpenOptions::new().write(true).open(&broken).unwrap().set_len(5000).unwrap();
+        set_permissions(&broken, Permissions::from_mode(0o644)).unwrap();
+        set_permissions(place, Permissions::from_mode(0o755)).unwrap();
+    }
+    copy(library(), places[3].join("libskymesh_codec_Odd.so")).unwrap();
+    let binary = root.join("bin/skymesh");
+    copy(env!("CARGO_BIN_EXE_skymesh"), &binary).unwrap();
+    let output = tokio::process::Command::new(&binary)
+        .args(["plugin", "list"])
+        .env("SKYMESH_PLUGINS__DIRS", format!("[{}]", places[3].display()))
+        .env("SKYMESH_PLUGINS__CACHE_DIR", root.join("cache"))
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    for number in 0..places.len() {
+        let library = format!(" skymesh_selector_broken{number} ");
+        let row = text.lines().find(|line| line.contains(&library));
+        let row = row.unwrap_or_else(|| panic!("no{library}in\n{text}"));
+        assert!(row.contains("truncated, not a complete library: 5000 bytes"), "{row}");
+    }
+    assert!(text.contains("`skymesh_codec_Odd` is no library name"), "{text}");
 }
 
 #[tokio::test]

@@ -1,8 +1,5 @@
 //! `skymesh plugin list`: what the configuration names, and what lies in the searched folders.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
 use skymesh::Config;
 use skymesh::config::StrategyConfig;
 use skymesh_plugin_host::{PluginHost, PluginKind, PluginLoadError, PluginReport, PluginState};
@@ -30,7 +27,6 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     for declared in &mut config.plugins.load {
         declared.required = false;
     }
-    let folders = config.plugins.dirs.clone();
     let host = PluginHost::new(config.plugins).map_err(failed)?;
     // The host notes for its report what becomes of each: refusals are rows, not errors. Slots are
     // kept, for a plugin is active only while somebody uses it.
@@ -39,10 +35,19 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     let selectors: Vec<_> = selectors.map(|one| (one, host.selector(&required(one)))).collect();
     let codecs = services().filter_map(|service| service.codec.as_ref());
     let codecs: Vec<_> = codecs.map(|one| (one, host.codec(&required(one)))).collect();
-    for name in named_by_convention(&folders) {
-        let _ = host.manifest(&name);
+    // One that can't be loaded has its row, too; what is refused for its name alone gets one here.
+    let mut misnamed = Vec::new();
+    for name in host.conventional() {
+        let error = host.manifest(&name).err();
+        misnamed.extend(error.map(|error| (StrategyConfig::new(&name), error)));
     }
     let mut reports = host.report();
+    for (strategy, error) in &misnamed {
+        let told = reports.iter().any(|report| Some(report.library.as_str()) == strategy.library());
+        if !told {
+            reports.push(row(None, strategy, error.to_string()));
+        }
+    }
     for (strategy, made) in &selectors {
         note(&mut reports, PluginKind::Selector, strategy, made.as_ref().err());
     }
@@ -71,17 +76,22 @@ fn note(
     if reports.iter().any(|report| report.reason.as_ref() == Some(&reason)) {
         return;
     }
-    reports.push(PluginReport {
+    reports.push(row(Some(kind), strategy, reason));
+}
+
+/// What is known of a strategy that no library was found for.
+fn row(kind: Option<PluginKind>, strategy: &StrategyConfig, reason: String) -> PluginReport {
+    PluginReport {
         library: strategy.library().unwrap_or_default().to_owned(),
         id: Some(strategy.id().to_owned()),
-        kind: Some(kind),
+        kind,
         version: None,
         path: None,
         sha256: None,
         state: PluginState::Declared,
         reason: Some(reason),
         api_version: None,
-    });
+    }
 }
 
 fn table(reports: &[PluginReport]) -> String {
@@ -104,47 +114,4 @@ fn table(reports: &[PluginReport]) -> String {
         ]);
     }
     table.text()
-}
-
-/// `library/id` of every file that the search would find under the name of a kind and an id: in the
-/// folders of the configuration and beside this executable.
-fn named_by_convention(configured: &[PathBuf]) -> BTreeSet<String> {
-    let executable = std::env::current_exe().ok();
-    let beside = executable.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let folders = beside.iter().chain(configured);
-    let entries = folders.flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
-    entries.filter_map(|entry| conventional(&entry.file_name().to_string_lossy())).collect()
-}
-
-/// `library/id` if a file's name is that of a library of one plugin.
-fn conventional(file: &str) -> Option<String> {
-    let stem = file
-        .strip_prefix(std::env::consts::DLL_PREFIX)?
-        .strip_suffix(std::env::consts::DLL_SUFFIX)?;
-    let library = stem.split_once('-').map_or(stem, |(library, _version)| library);
-    let id = PluginKind::ALL
-        .iter()
-        .find_map(|kind| library.strip_prefix(&format!("skymesh_{kind}_")))?;
-    Some(format!("{library}/{id}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_tell_their_plugin_by_their_name() {
-        let file = |stem: &str| {
-            conventional(&format!(
-                "{}{stem}{}",
-                std::env::consts::DLL_PREFIX,
-                std::env::consts::DLL_SUFFIX
-            ))
-        };
-        assert_eq!(file("skymesh_selector_p2c").as_deref(), Some("skymesh_selector_p2c/p2c"));
-        let versioned = file("skymesh_codec_json-0.4.1");
-        assert_eq!(versioned.as_deref(), Some("skymesh_codec_json/json"));
-        assert_eq!(file("skymesh_agent"), None);
-        assert_eq!(conventional("skymesh_selector_p2c.d"), None);
-    }
 }

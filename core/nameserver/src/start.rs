@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use skymesh_naming::election::Term;
 use skymesh_naming::{PeerProtocol, Registration, Remembered, StoreInput, StoreMemory};
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
@@ -99,6 +101,13 @@ pub(crate) struct Inheritance {
     pub(crate) registrations: Vec<Remembered>,
 }
 
+/// Where terms count on from when none is remembered: milliseconds since 1970, so that they increase
+/// from life to life as long as the system's clock is not set back.
+fn term_floor() -> Term {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Term(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Begins a new life on a store.
 pub(crate) async fn inherit(
     store: &dyn Store,
@@ -108,7 +117,7 @@ pub(crate) async fn inherit(
     // A store that no life has used before can't know what was announced without it.
     let memory = match Life::latest(&store.read(Table::Lives).await?)? {
         Some(_) => StoreMemory::Complete,
-        None => StoreMemory::Unsure,
+        None => StoreMemory::Unsure { floor: term_floor() },
     };
     let records = records(&store.read(Table::Terms).await?)?;
     let durable = StoreInput::Restored { records, memory };

@@ -153,9 +153,7 @@ mod tests {
     #[test]
     fn absurd_headers_do_not_overflow() {
         let mut file = library();
-        for at in 24..HEADER_BYTES as usize {
-            file[at] = 0xff;
-        }
+        file[24..HEADER_BYTES as usize].fill(0xff);
         assert_eq!(check(&file), Err(Misfit::Truncated { needs: u64::MAX }));
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod defects;
 mod delivery;
 mod faults;
 mod hostile;

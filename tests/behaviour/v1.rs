@@ -6,10 +6,11 @@ mod pings;
 use bytes::Bytes;
 use skymesh_agent::config::{AgentConfig, InboxConfig};
 use skymesh_agent::{Agent, Delivery, Event, Instance, Resolve};
+use skymesh_nameserver::NameserverConfig;
 use skymesh_proto::msg::Body;
-use skymesh_proto::{AgentInfo, Heartbeat, Msg, SetAttributes, UnregisterService};
+use skymesh_proto::{AgentInfo, Heartbeat, Msg, Pong, SetAttributes, UnregisterService};
 use skymesh_tests::v1::{V1Agent, V1Socket, captured, info, message};
-use skymesh_tests::{Mesh, SOON, next_event, next_message, within};
+use skymesh_tests::{Mesh, SOON, fast_nameserver, next_event, next_message, within};
 use skymesh_types::Handle;
 use skymesh_wire::encode_msg;
 
@@ -224,6 +225,66 @@ async fn v1_and_v2_see_each_other_come_change_and_go() {
     assert_eq!(next_event(&mut inbox, online).await.handle.get(), THEIRS + 1);
     drop(origin);
     assert_eq!(next_event(&mut inbox, offline).await, THEIRS + 1);
+}
+
+#[tokio::test]
+async fn a_v1_agent_that_beats_no_more_goes_offline_and_one_that_beats_stays() {
+    let lease_v1 = std::time::Duration::from_secs(1);
+    let mesh = Mesh::start_with(NameserverConfig { lease_v1, ..fast_nameserver() }).await;
+    let agent = mesh.agent().await;
+    let (watcher, mut inbox) = agent.register("app.test.watcher/1").await.unwrap();
+    watcher.watch(ORIGIN).unwrap();
+    let silent = origin(&mesh).await;
+    let mut beating = V1Agent::start(&mesh.address().to_string(), "app").await;
+    assert_eq!(beating.register(ORIGIN, 102, THEIRS + 1).await, 0);
+    let mut beat = tokio::time::interval(lease_v1 / 5);
+    let offline = next_event(&mut inbox, |event| match event {
+        Event::Offline { record, .. } => Some(record.handle.get()),
+        _ => None,
+    });
+    tokio::pin!(offline);
+    let gone = loop {
+        tokio::select! {
+            gone = &mut offline => break gone,
+            _ = beat.tick() => beating.nameserver.send(Heartbeat { handle: THEIRS + 1 }).await,
+        }
+    };
+    assert_eq!(gone, THEIRS, "its connection still stands");
+    let known = watcher.router(ORIGIN).unwrap();
+    let one = |resolve: &Resolve| resolve.members().len() == 1;
+    known.wait_until(SOON, one).await.unwrap();
+    drop(silent);
+}
+
+#[tokio::test]
+async fn what_a_v1_peer_has_confirmed_by_a_pong_is_not_counted_as_lost() {
+    let mesh = Mesh::start().await;
+    let origin = origin(&mesh).await;
+    let agent = mesh.agent().await;
+    let (server, _inbox) = agent.register("app.test.server/1").await.unwrap();
+    server.send(ORIGIN, "one").await.unwrap();
+    server.send(ORIGIN, "two").await.unwrap();
+    let mut socket = dialled_by(&agent, &origin).await;
+    // The pings of rounds before the messages confirm nothing, those after them all.
+    let (mut messages, mut back) = (0, V1Socket::dial(agent.address()).await);
+    let mut confirmed = false;
+    while !confirmed {
+        match socket.next().await {
+            Body::Message(_) => messages += 1,
+            Body::Ping(ping) => {
+                confirmed = messages == 2;
+                back.send(Pong { seq: ping.seq, handle: ping.destination }).await;
+            }
+            other => panic!("v1 does not know {other:?}"),
+        }
+    }
+    // The pong was taken when the next ping comes, and nothing more is confirmed after that.
+    socket.next_ping().await;
+    server.send(ORIGIN, "three").await.unwrap();
+    assert_eq!(socket.next_message().await.payload, "three");
+    drop(socket);
+    let _again = dialled_by(&agent, &origin).await;
+    assert_eq!(agent.counters().unconfirmed.get(), 1);
 }
 
 /// Messages and pings that the origin's programs sent each other, with the handles of the mesh that

@@ -2,10 +2,11 @@
 //! *hot* (applies at run time) or needs a restart; unknown keys are errors.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use skymesh_plugin_host::StrategyConfig;
 use skymesh_types::{AppId, ServiceName, ServicePattern, limits};
 
@@ -22,8 +23,10 @@ pub struct AgentConfig {
     /// weight, no draining and no revisions, and tells this agent of the whole app; other agents see
     /// this one as one of protocol 1. Default 2. Restart.
     pub nameserver_protocol: u32,
-    /// Where this agent listens for its peers; port 0 takes any free one. Default `127.0.0.1:0`.
-    /// Restart.
+    /// Where this agent listens for its peers, `ip:port`; port 0 takes any free one. Default
+    /// `127.0.0.1:0`, which is reached from this host only: with a nameserver on another host, or
+    /// with `0.0.0.0`, `advertise` is needed, or an address of this host here. Restart.
+    #[serde(deserialize_with = "ip_and_port")]
     pub listen: SocketAddr,
     /// The address told to peers, if it differs from where the agent listens (several networks,
     /// address translation). Default: the listening address. Restart.
@@ -34,8 +37,8 @@ pub struct AgentConfig {
     /// Restart.
     #[serde(with = "humantime_serde")]
     pub dial_timeout: Duration,
-    /// How long `send` to a service name waits for the first word on that name. Default 5 s.
-    /// Restart.
+    /// How long `send` to a service name waits for the first word on that name. Default 5 s, from
+    /// 1 ms. Restart.
     #[serde(with = "humantime_serde")]
     pub resolve_timeout: Duration,
     /// How often each watched peer is pinged for its round-trip time; 0 s pings nobody. Default
@@ -144,22 +147,55 @@ impl Default for InboxConfig {
 
 /// A value that a key can't take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value} is out of range: {expected}")]
+#[error("{key} = {value} {fault}: {expected}")]
 pub struct RangeError {
     /// The key, with the tables it lies in.
     pub key: String,
     /// The value as given.
     pub value: String,
-    /// What it may be.
+    /// What is wrong with it, as a part of a sentence.
+    pub fault: &'static str,
+    /// What it may be, or the remedy.
     pub expected: &'static str,
+}
+
+impl RangeError {
+    fn range(key: impl Into<String>, value: impl ToString, expected: &'static str) -> Self {
+        let fault = "is out of range";
+        Self { key: key.into(), value: value.to_string(), fault, expected }
+    }
+
+    fn address(key: &str, value: &str) -> Self {
+        let fault = "is no address";
+        let expected = "write host:port, such as \"10.0.0.2:9100\"";
+        Self { key: key.to_owned(), value: format!("{value:?}"), fault, expected }
+    }
+
+    fn listen(value: SocketAddr, fault: &'static str) -> Self {
+        let expected = "set agent.listen to an address of this host that its peers reach, such as \
+                        \"10.0.0.2:0\", or agent.advertise to the host:port where they reach it";
+        Self { key: "agent.listen".to_owned(), value: value.to_string(), fault, expected }
+    }
 }
 
 impl AgentConfig {
     /// Checks what serde can't: ranges and relations between keys.
     ///
     /// # Errors
-    /// [`RangeError`] names the first key that is out of range.
+    /// [`RangeError`] names the first of [`faults`](Self::faults).
     pub fn validate(&self) -> Result<(), RangeError> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that is out of its range, or that can't work together with another key.
+    pub fn faults(&self) -> Vec<RangeError> {
+        let mut faults = self.out_of_range();
+        faults.extend(self.wrong_addresses());
+        faults.extend(self.inbox.faults());
+        faults
+    }
+
+    fn out_of_range(&self) -> Vec<RangeError> {
         let secs = |d: Duration| humantime_serde::re::humantime::format_duration(d).to_string();
         let zero_or_10_ms = self.ping_interval.is_zero() || self.ping_interval.as_millis() >= 10;
         let checks = [
@@ -174,6 +210,12 @@ impl AgentConfig {
                 "agent.dial_timeout",
                 secs(self.dial_timeout),
                 "at least 10ms",
+            ),
+            (
+                self.resolve_timeout.as_millis() >= 1,
+                "agent.resolve_timeout",
+                secs(self.resolve_timeout),
+                "at least 1ms",
             ),
             (
                 zero_or_10_ms,
@@ -200,48 +242,98 @@ impl AgentConfig {
                 "at least 1",
             ),
         ];
-        for (good, key, value, expected) in checks {
-            if !good {
-                return Err(RangeError { key: key.to_owned(), value, expected });
-            }
-        }
-        self.inbox.validate("agent.inbox")
+        let wrong = checks.into_iter().filter(|(good, ..)| !good);
+        wrong.map(|(_, key, value, expected)| RangeError::range(key, value, expected)).collect()
     }
+
+    /// Addresses that are none, and a listening address that peers can't be told.
+    fn wrong_addresses(&self) -> Vec<RangeError> {
+        let nameserver = host_of(&self.nameserver);
+        let advertised = self.advertise.as_deref();
+        let mut faults = Vec::new();
+        if nameserver.is_none() {
+            faults.push(RangeError::address("agent.nameserver", &self.nameserver));
+        }
+        faults.extend(
+            advertised
+                .filter(|address| host_of(address).is_none())
+                .map(|address| RangeError::address("agent.advertise", address)),
+        );
+        if advertised.is_some() {
+            return faults;
+        }
+        let listen = self.listen.ip();
+        let elsewhere = nameserver.is_some_and(|host| !is_this_host(host));
+        if listen.is_unspecified() {
+            let fault = "says all addresses of this host, and tells peers none";
+            faults.push(RangeError::listen(self.listen, fault));
+        } else if listen.is_loopback() && elsewhere {
+            let fault = "is reached from this host only, and agent.nameserver is on another one";
+            faults.push(RangeError::listen(self.listen, fault));
+        }
+        faults
+    }
+}
+
+/// The host of a `host:port` that can be dialled; `None` if it is none.
+fn host_of(address: &str) -> Option<&str> {
+    let (host, port) = address.rsplit_once(':')?;
+    let dialled = port.parse::<u16>().is_ok_and(|port| port > 0);
+    let bare = match host.strip_prefix('[') {
+        Some(host) => host.strip_suffix(']').filter(|host| host.parse::<Ipv6Addr>().is_ok()),
+        None => Some(host).filter(|host| !host.contains([':', '/']) && !host.contains(' ')),
+    };
+    bare.filter(|host| dialled && !host.is_empty())
+}
+
+/// Whether a host's name or address says by itself that it is this one.
+fn is_this_host(host: &str) -> bool {
+    let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(local)
 }
 
 impl ServicesConfig {
     /// Checks every service's limits.
     ///
     /// # Errors
-    /// [`RangeError`] names the first key that is out of range.
+    /// [`RangeError`] names the first of [`faults`](Self::faults).
     pub fn validate(&self, inbox: &InboxConfig) -> Result<(), RangeError> {
-        for (pattern, service) in &self.0 {
-            let limit = service.inbox_limit_bytes.filter(|limit| *limit < inbox.window_bytes);
-            if let Some(limit) = limit {
-                return Err(RangeError {
-                    key: format!("services.\"{pattern}\".inbox_limit_bytes"),
-                    value: limit.to_string(),
-                    expected: "at least agent.inbox.window_bytes",
-                });
-            }
-        }
-        Ok(())
+        self.faults(inbox).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every limit that is out of its range.
+    pub fn faults(&self, inbox: &InboxConfig) -> Vec<RangeError> {
+        let limits = self.0.iter().filter_map(|(pattern, service)| {
+            let limit = service.inbox_limit_bytes?;
+            let key = || format!("services.\"{pattern}\".inbox_limit_bytes");
+            let expected = "at least agent.inbox.window_bytes";
+            (limit < inbox.window_bytes).then(|| RangeError::range(key(), limit, expected))
+        });
+        limits.collect()
     }
 }
 
 impl InboxConfig {
-    fn validate(&self, table: &str) -> Result<(), RangeError> {
-        let refuse = |key: &str, value: u64, expected| {
-            Err(RangeError { key: format!("{table}.{key}"), value: value.to_string(), expected })
-        };
+    fn faults(&self) -> Option<RangeError> {
         if self.window_bytes < MIN_WINDOW_BYTES {
-            return refuse("window_bytes", self.window_bytes, "at least 65536 (64 KiB)");
+            let expected = "at least 65536 (64 KiB)";
+            return Some(RangeError::range(
+                "agent.inbox.window_bytes",
+                self.window_bytes,
+                expected,
+            ));
         }
-        if self.limit_bytes < self.window_bytes {
-            return refuse("limit_bytes", self.limit_bytes, "at least window_bytes");
-        }
-        Ok(())
+        let key = "agent.inbox.limit_bytes";
+        (self.limit_bytes < self.window_bytes)
+            .then(|| RangeError::range(key, self.limit_bytes, "at least window_bytes"))
     }
+}
+
+/// A listening address, with a word on its form if it has another one.
+fn ip_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| D::Error::custom("no listening address; write ip:port, such as 127.0.0.1:0"))
 }
 
 #[cfg(test)]
@@ -261,6 +353,88 @@ mod tests {
         let inbox = InboxConfig { window_bytes: 1 << 20, limit_bytes: 1 };
         let error = AgentConfig { inbox, ..good }.validate().unwrap_err().to_string();
         assert!(error.starts_with("agent.inbox.limit_bytes = 1 is out of range"), "{error}");
+    }
+
+    #[test]
+    fn addresses_are_told_by_their_form() {
+        let good = ["localhost:1", "10.0.0.1:9100", "[::1]:65535", "ns.example:9100"];
+        let bad = [
+            "",
+            "nohost",
+            "zzz:",
+            ":9100",
+            "a:0",
+            "a:65536",
+            "::1:1",
+            "[::1]",
+            "[a]:1",
+            "http://a:1",
+        ];
+        for address in good {
+            assert!(host_of(address).is_some(), "{address}");
+        }
+        for address in bad {
+            let config = AgentConfig {
+                nameserver: address.to_owned(),
+                advertise: Some(address.to_owned()),
+                ..AgentConfig::default()
+            };
+            let keys: Vec<String> = config.faults().into_iter().map(|fault| fault.key).collect();
+            assert_eq!(keys, ["agent.nameserver", "agent.advertise"], "{address}");
+        }
+        let config = AgentConfig { nameserver: "nohost".into(), ..AgentConfig::default() };
+        let error = config.validate().unwrap_err().to_string();
+        let expected = "agent.nameserver = \"nohost\" is no address: write host:port, such as ";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_peers_can_not_reach_is_refused() {
+        // (nameserver, listen, advertise, what is wrong)
+        let cases = [
+            ("127.0.0.1:9100", "127.0.0.1:0", None, None),
+            ("localhost:9100", "[::1]:0", None, None),
+            ("[::1]:9100", "127.0.0.1:0", None, None),
+            ("10.0.0.1:9100", "10.0.0.2:0", None, None),
+            ("10.0.0.1:9100", "127.0.0.1:7000", Some("gate:7000"), None),
+            ("10.0.0.1:9100", "0.0.0.0:7000", Some("10.0.0.2:7000"), None),
+            ("10.0.0.1:9100", "127.0.0.1:0", None, Some("agent.nameserver is on another one")),
+            ("ns.example:9100", "[::1]:0", None, Some("agent.nameserver is on another one")),
+            ("127.0.0.1:9100", "0.0.0.0:7000", None, Some("all addresses of this host")),
+            ("10.0.0.1:9100", "[::]:0", None, Some("all addresses of this host")),
+        ];
+        for (nameserver, listen, advertise, wrong) in cases {
+            let config = AgentConfig {
+                nameserver: nameserver.to_owned(),
+                listen: listen.parse().unwrap(),
+                advertise: advertise.map(str::to_owned),
+                ..AgentConfig::default()
+            };
+            let error = config.validate().map_err(|error| error.to_string());
+            let Some(wrong) = wrong else {
+                assert_eq!(error, Ok(()), "{nameserver} {listen}");
+                continue;
+            };
+            let error = error.unwrap_err();
+            let start = format!("agent.listen = {listen} ");
+            assert!(error.starts_with(&start) && error.contains(wrong), "{error}");
+            assert!(error.contains("set agent.listen to") && error.contains("agent.advertise"));
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told() {
+        let config = AgentConfig {
+            nameserver: "nohost".into(),
+            resolve_timeout: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+            max_connections: 0,
+            inbox: InboxConfig { window_bytes: 1 << 20, limit_bytes: 1 },
+            ..AgentConfig::default()
+        };
+        let keys: Vec<String> = config.faults().into_iter().map(|fault| fault.key).collect();
+        let expected = ["resolve_timeout", "max_connections", "nameserver", "inbox.limit_bytes"];
+        assert_eq!(keys, expected.map(|key| format!("agent.{key}")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod admin;
 mod store;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -205,24 +206,45 @@ fn number<T: PartialOrd + Copy + fmt::Display>(
     within(key, &value, &low, &high, T::to_string)
 }
 
+/// Whether it has the form of an `ip:port` (a host name of this host serves as well).
+fn address(key: &'static str, value: &str) -> Result<(), ConfigError> {
+    let named = value.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains([':', '/', ' ', '[']) && port.parse::<u16>().is_ok()
+    });
+    if named || value.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    let range = "an address, written ip:port, such as 127.0.0.1:9100".to_owned();
+    Err(ConfigError { key, value: format!("{value:?}"), range })
+}
+
 impl NameserverConfig {
     /// Checks every value against its range.
     ///
     /// # Errors
-    /// The first value that is out of its range, with the key and the range.
+    /// The first of [`faults`](Self::faults), with the key and the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        time("lease", self.lease, SECOND, HOUR)?;
-        time("lease_v1", self.lease_v1, SECOND, HOUR)?;
-        time("session_grace", self.session_grace, Duration::ZERO, HOUR)?;
-        time("coalesce", self.coalesce, Duration::ZERO, 50 * MILLISECOND)?;
-        number("history", self.history, 1, 1_000_000)?;
-        time("introduce_within", self.introduce_within, 10 * MILLISECOND, HOUR)?;
-        time("close_within", self.close_within, Duration::ZERO, HOUR)?;
-        if let Some(recovery) = self.recovery.filter(|recovery| !recovery.is_zero()) {
-            time("recovery", recovery, self.lease, 24 * HOUR)?;
-        }
-        self.mass_loss.validate()?;
-        self.limits.validate()
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every value that is out of its range.
+    pub fn faults(&self) -> Vec<ConfigError> {
+        let own = [
+            address("listen", &self.listen),
+            time("lease", self.lease, SECOND, HOUR),
+            time("lease_v1", self.lease_v1, SECOND, HOUR),
+            time("session_grace", self.session_grace, Duration::ZERO, HOUR),
+            time("coalesce", self.coalesce, Duration::ZERO, 50 * MILLISECOND),
+            number("history", self.history, 1, 1_000_000),
+            time("introduce_within", self.introduce_within, 10 * MILLISECOND, HOUR),
+            time("close_within", self.close_within, Duration::ZERO, HOUR),
+            match self.recovery.filter(|recovery| !recovery.is_zero()) {
+                Some(recovery) => time("recovery", recovery, self.lease, 24 * HOUR),
+                None => Ok(()),
+            },
+        ];
+        let checks = own.into_iter().chain(self.mass_loss.checks()).chain(self.limits.checks());
+        checks.filter_map(Result::err).collect()
     }
 
     pub(crate) fn registry(&self) -> RegistryConfig {
@@ -252,16 +274,18 @@ impl NameserverConfig {
 }
 
 impl MassLossConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
-        number("mass_loss.percent", self.percent, 1, 100)?;
-        time("mass_loss.within", self.within, SECOND, HOUR)?;
-        number("mass_loss.min_instances", self.min_instances, 1, usize::MAX)?;
-        time("mass_loss.hold", self.hold, SECOND, 24 * HOUR)
+    fn checks(&self) -> [Result<(), ConfigError>; 4] {
+        [
+            number("mass_loss.percent", self.percent, 1, 100),
+            time("mass_loss.within", self.within, SECOND, HOUR),
+            number("mass_loss.min_instances", self.min_instances, 1, usize::MAX),
+            time("mass_loss.hold", self.hold, SECOND, 24 * HOUR),
+        ]
     }
 }
 
 impl LimitsConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
+    fn checks(&self) -> impl Iterator<Item = Result<(), ConfigError>> {
         let counts = [
             ("limits.connections", self.connections),
             ("limits.sessions", self.sessions),
@@ -271,12 +295,12 @@ impl LimitsConfig {
             ("limits.overrides", self.overrides),
             ("limits.queue", self.queue),
         ];
-        for (key, value) in counts {
-            number(key, value, 1, 100_000_000)?;
-        }
-        number("limits.max_frame_bytes", self.max_frame_bytes, MIB, 1024 * MIB)?;
-        number("limits.outbox_bytes", self.outbox_bytes, 64 * 1024, 1024 * MIB)?;
-        number("limits.reply_bytes", self.reply_bytes, 64 * 1024, 1024 * MIB)
+        let bytes = [
+            number("limits.max_frame_bytes", self.max_frame_bytes, MIB, 1024 * MIB),
+            number("limits.outbox_bytes", self.outbox_bytes, 64 * 1024, 1024 * MIB),
+            number("limits.reply_bytes", self.reply_bytes, 64 * 1024, 1024 * MIB),
+        ];
+        counts.into_iter().map(|(key, value)| number(key, value, 1, 100_000_000)).chain(bytes)
     }
 }
 
@@ -297,6 +321,13 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         let cases = [
+            (
+                "listen = 'nonsense'",
+                "`listen` is \"nonsense\"; it must be an address, written ip:port",
+            ),
+            ("listen = '127.0.0.1'", "`listen` is \"127.0.0.1\"; it must be an address"),
+            ("listen = '::1'", "`listen` is \"::1\"; it must be an address"),
+            ("listen = ':9100'", "`listen` is \":9100\"; it must be an address"),
             ("lease = '500ms'", "`lease` is 500ms; it must be from 1s to 1h"),
             ("coalesce = '1s'", "`coalesce` is 1s; it must be from 0s to 50ms"),
             ("recovery = '2s'", "`recovery` is 2s; it must be from 6s to 1day"),
@@ -309,6 +340,19 @@ mod tests {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn good_addresses_pass_and_all_faults_are_told() {
+        for listen in ["0.0.0.0:0", "[::]:9100", "localhost:9100"] {
+            let config = NameserverConfig { listen: listen.into(), ..Default::default() };
+            assert_eq!(config.validate(), Ok(()));
+        }
+        let text =
+            "listen = 'x'\nlease = '0s'\n[mass_loss]\npercent = 0\n[limits]\nconnections = 0";
+        let config: NameserverConfig = toml::from_str(text).unwrap();
+        let keys: Vec<&str> = config.faults().iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["listen", "lease", "mass_loss.percent", "limits.connections"]);
     }
 
     #[test]

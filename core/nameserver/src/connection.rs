@@ -84,12 +84,15 @@ pub(crate) async fn serve(entrance: Arc<Entrance>, id: ConnectionId, connection:
     let _ = entrance.events.send(Event::Agent(id, AgentInput::Disconnected)).await;
     count(&entrance.counters, &end);
     let refused = !matches!(end, End::Left | End::HungUp);
-    if refused && speaks == Speaks::V2 {
+    // One line at most for each connection, whatever it sends.
+    if refused {
         tracing::warn!(peer = %connection.peer, reason = %end, "connection closed");
-        let refusal = frame(proto::Refusal { reason: end.to_string() });
-        let _ = outbox.push_control(|out| out.extend_from_slice(&refusal));
     } else {
         tracing::debug!(peer = %connection.peer, reason = %end, "connection closed");
+    }
+    if refused && speaks == Speaks::V2 {
+        let refusal = frame(proto::Refusal { reason: end.to_string() });
+        let _ = outbox.push_control(|out| out.extend_from_slice(&refusal));
     }
     // What is queued is written, if the peer reads it in time.
     let closing = async { tokio::join!(outbox.close(), &mut writing) };

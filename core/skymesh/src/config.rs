@@ -105,7 +105,7 @@ impl Config {
     /// does it by itself.
     ///
     /// # Errors
-    /// [`ConfigError::Keys`] with the first fault of each table.
+    /// [`ConfigError::Keys`] with all faults.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let fault = |(key, reason)| KeyError {
             key,
@@ -118,21 +118,18 @@ impl Config {
         }
     }
 
-    /// The first fault of each table.
     fn out_of_range(&self) -> Vec<(KeyPath, String)> {
         let log =
             self.log.validate().map_err(|error| (KeyPath::of("log.level"), error.to_string()));
-        let nameserver = self.nameserver.validate().map_err(|error| {
+        let nameserver = self.nameserver.faults().into_iter().map(|error| {
             let reason = format!("{} is out of range: it must be {}", error.value, error.range);
             (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
         });
-        let out_of_range = |error: RangeError| {
-            let reason = format!("{} is out of range: {}", error.value, error.expected);
-            (KeyPath::of(&error.key), reason)
-        };
-        let agent = self.agent.validate().map_err(out_of_range);
-        let services = self.services.validate(&self.agent.inbox).map_err(out_of_range);
-        [log, nameserver, agent, services].into_iter().filter_map(Result::err).collect()
+        let agent = self.agent.faults().into_iter().chain(self.services.faults(&self.agent.inbox));
+        let agent = agent.map(|RangeError { key, value, fault, expected }| {
+            (KeyPath::of(&key), format!("{value} {fault}: {expected}"))
+        });
+        log.err().into_iter().chain(nameserver).chain(agent).collect()
     }
 
     /// What to start an agent with: this configuration's tables `[agent]`, `[services]` and

@@ -104,8 +104,9 @@ pub use config::{Config, ConfigError};
 pub use skymesh_agent::{
     Agent, AgentBuilder, AttributesError, Broadcast, ConnectError, Counter, Counters,
     DEFAULT_WEIGHT, Delivery, Destination, Event, Inbox, Instance, InstanceRecord, InstanceState,
-    Keyed, Known, Member, Message, OfflineCause, ReadyTimeout, RegisterError, Registration,
-    RequestError, Resolve, Router, SendError, Service, Source, Target, UndeliverableReason,
+    Keyed, Known, Member, Message, OfflineCause, Outgoing, ReadyTimeout, RegisterError,
+    Registration, RequestError, Resolve, Router, SendError, Service, SlotHealth, Source, Target,
+    UndeliverableReason,
 };
 pub use skymesh_nameserver::{
     AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverHandle, OperatorError,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// A guard against a process that hangs; nothing waits for this to pass.
@@ -84,7 +84,20 @@ impl Running {
         let arguments = [&["nameserver"], arguments].concat();
         let environment = [&[("RUST_LOG", "off")], environment].concat();
         let mut command = command(&arguments, &environment);
-        let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
+        Self::spawn(command.stderr(Stdio::inherit())).await
+    }
+
+    /// As `start`, with the default log, which is answered.
+    pub(crate) async fn start_telling() -> (Self, BufReader<ChildStderr>) {
+        let arguments = ["nameserver", "--listen", "127.0.0.1:0"];
+        let environment = [("SKYMESH_NAMESERVER__STORE__KIND", "memory")];
+        let mut running = Self::spawn(&mut command(&arguments, &environment)).await;
+        let log = running.child.stderr.take().unwrap();
+        (running, BufReader::new(log))
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         timeout(HANGS, stdout.read_line(&mut line)).await.expect("no first line").unwrap();

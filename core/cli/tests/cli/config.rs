@@ -104,6 +104,20 @@ async fn check_warns_of_what_is_missing_and_not_required() {
 }
 
 #[tokio::test]
+async fn check_warns_of_folders_that_are_not_there() {
+    let file = File::new("[plugins]\ndirs = ['/no/such/folder', '/dev/null', '/']");
+    let answer = run(&["config", "check", file.name()]).await;
+    assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", file.name())));
+    let warnings: Vec<&str> = answer.stderr.lines().collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for (index, folder) in ["/no/such/folder", "/dev/null"].iter().enumerate() {
+        let expected =
+            format!("warning: {}: plugins.dirs[{index}]: {folder} is no folder", file.name());
+        assert!(warnings[index].starts_with(&expected), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_told() {
     for arguments in
         [&["config", "check", "/no/such.toml"][..], &["config", "print", "/no/such.toml"]]
@@ -134,7 +148,8 @@ async fn the_environment_is_checked_too() {
 
 #[tokio::test]
 async fn print_shows_what_holds_and_reads_back() {
-    let file = File::new("[agent]\napp = 'game'\nnameserver = '10.0.0.1:9100'\n");
+    let file =
+        File::new("[agent]\napp = 'game'\nnameserver = '10.0.0.1:9100'\nlisten = '10.0.0.3:0'\n");
     let environment = [("SKYMESH_AGENT__NAMESERVER", "10.0.0.2:9100")];
     let answer = run_in(&["config", "print", file.name()], &environment).await;
     let printed = answer.good();

@@ -2,6 +2,9 @@
 
 use rustix::process::Signal;
 
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use crate::binary::{Running, run};
 
 #[tokio::test]
@@ -34,7 +37,7 @@ async fn an_address_that_can_not_be_had_is_told_in_one_line() {
     let cases = [
         (first.address.as_str(), in_use.as_str()),
         ("192.0.2.1:0", "192.0.2.1:0 is not an address of this host"),
-        ("nonsense", "can't listen at nonsense"),
+        ("nonsense", "is \"nonsense\"; it must be an address, written ip:port"),
     ];
     for (listen, expected) in cases {
         let answer = run(&["nameserver", "--listen", listen]).await;
@@ -54,4 +57,26 @@ async fn a_wrong_configuration_starts_nothing() {
     let expected = "mesh.toml:3: unknown key `nameserver.lese`; did you mean `lease`?";
     assert!(answer.errors()[0].ends_with(expected), "{}", answer.stderr);
     assert_eq!(answer.stdout, "");
+}
+
+#[tokio::test]
+async fn garbage_is_told_in_the_log_with_its_peer_and_reason() {
+    let (nameserver, log) = Running::start_telling().await;
+    let mut peer = TcpStream::connect(&nameserver.address).await.unwrap();
+    peer.write_all(b"GET / HTTP/1.1\r\nHost: nameserver\r\n\r\n").await.unwrap();
+    let shown = peer.local_addr().unwrap().to_string();
+    let mut lines = log.lines();
+    let told = async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("the log ended");
+            if line.contains(&shown) {
+                return line;
+            }
+        }
+    };
+    let told = tokio::time::timeout(std::time::Duration::from_secs(30), told).await;
+    let told = told.expect("nothing in the log");
+    for part in ["WARN", "connection closed", "reason=", "limit"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }

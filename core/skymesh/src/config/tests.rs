@@ -18,9 +18,10 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn later_layers_win_and_leave_the_rest() {
-    let text = "[agent]\napp = 'game'\nnameserver = 'a:1'\n[agent.inbox]\nwindow_bytes = 70000\n";
+    let text =
+        "[agent]\napp = 'game'\nnameserver = 'localhost:1'\n[agent.inbox]\nwindow_bytes = 70000\n";
     let environment = [
-        ("SKYMESH_AGENT__NAMESERVER", "b:2"),
+        ("SKYMESH_AGENT__NAMESERVER", "localhost:2"),
         ("SKYMESH_AGENT__INBOX__LIMIT_BYTES", "80000"),
         ("SKYMESH_NAMESERVER__LEASE", "9s"),
         ("SKYMESH_PLUGINS__DIRS", "[/a, /b]"),
@@ -29,7 +30,7 @@ fn later_layers_win_and_leave_the_rest() {
     ];
     let config = load(text, &environment).unwrap();
     assert_eq!(config.agent.app, Some("game".parse().unwrap()));
-    assert_eq!(config.agent.nameserver, "b:2");
+    assert_eq!(config.agent.nameserver, "localhost:2");
     assert_eq!((config.agent.inbox.window_bytes, config.agent.inbox.limit_bytes), (70000, 80000));
     assert_eq!(config.nameserver.lease.as_secs(), 9);
     assert_eq!(config.plugins.dirs, ["/a", "/b"].map(std::path::PathBuf::from));
@@ -145,7 +146,42 @@ const CASES: &[Case] = &[
     ),
     // Values of the right type that can't be.
     ("[services.'a.b']", &[], "mesh.toml:1: `services.\"a.b\"`: `a.b` is no service name pattern"),
-    ("[agent]\nlisten = '127.0.0.1'", &[], "mesh.toml:2: `agent.listen`: "),
+    (
+        "[agent]\nlisten = '127.0.0.1'",
+        &[],
+        "mesh.toml:2: `agent.listen`: no listening address; write ip:port, such as 127.0.0.1:0",
+    ),
+    (
+        "[agent]\nnameserver = 'nohost'",
+        &[],
+        "mesh.toml:2: `agent.nameserver`: \"nohost\" is no address: write host:port, such as \"10.",
+    ),
+    (
+        "[agent]\nadvertise = 'zzz'",
+        &[],
+        "mesh.toml:2: `agent.advertise`: \"zzz\" is no address: write host:port",
+    ),
+    (
+        "[agent]\nnameserver = '10.0.0.1:9100'",
+        &[],
+        "mesh.toml: `agent.listen`: 127.0.0.1:0 is reached from this host only, and agent.nameserver \
+         is on another one: set agent.listen to an address of this host",
+    ),
+    (
+        "[agent]\nlisten = '0.0.0.0:0'",
+        &[],
+        "mesh.toml:2: `agent.listen`: 0.0.0.0:0 says all addresses of this host, and tells peers none: ",
+    ),
+    (
+        "[nameserver]\nlisten = 'nonsense'",
+        &[],
+        "mesh.toml:2: `nameserver.listen`: \"nonsense\" is out of range: it must be an address, written ip:port",
+    ),
+    (
+        "[agent]\nresolve_timeout = '0s'",
+        &[],
+        "mesh.toml:2: `agent.resolve_timeout`: 0s is out of range: at least 1ms",
+    ),
     ("[agent]\napp = 'a b'", &[], "mesh.toml:2: `agent.app`: `a b` has the character ' '"),
     (
         "[nameserver]\n\nlease = '1ms'",
@@ -210,6 +246,15 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn all_values_out_of_range_are_told_at_once() {
+    let text = "[nameserver]\nlisten = 'x'\nlease = '0s'\n[agent]\nnameserver = 'x'\n\
+                dial_timeout = '0s'\nmax_connections = 0\n[services.'a.b.c']\ninbox_limit_bytes = 5\n";
+    let lines: Vec<String> = faults(text, &[]).iter().map(|fault| fault[..12].to_owned()).collect();
+    let expected = [2, 3, 5, 6, 7, 9].map(|line| format!("mesh.toml:{line}:"));
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn a_text_of_the_wrong_type_is_not_repeated() {
     let text = "[plugins]\nrequire_pins = 'hunter2'\n[agent]\nmax_connections = 'hunter2'\n";
     let error = load(text, &[("SKYMESH_AGENT__OUTBOX_BYTES", "hunter2")]).unwrap_err();
@@ -234,8 +279,8 @@ fn files_that_are_not_there_or_not_readable_are_named() {
 
 #[test]
 fn code_comes_last_and_is_checked_on_demand() {
-    let mut config = Config::from_toml("[agent]\nnameserver = 'a:1'").unwrap();
-    config.agent.nameserver = "b:2".into();
+    let mut config = Config::from_toml("[agent]\nnameserver = 'localhost:1'").unwrap();
+    config.agent.nameserver = "localhost:2".into();
     config.agent.max_connections = 0;
     let error = config.validate().unwrap_err().to_string();
     assert_eq!(error, "`agent.max_connections`: 0 is out of range: at least 1");

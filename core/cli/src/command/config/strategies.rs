@@ -10,7 +10,7 @@ use skymesh_plugin_host::{PluginHost, PluginLoadError};
 pub(super) struct Findings {
     /// Of what is `required`: an agent would not start.
     pub(super) errors: Vec<String>,
-    /// Of what is not: an agent would start without it.
+    /// Of what is not: an agent would start all the same.
     pub(super) warnings: Vec<String>,
 }
 
@@ -24,6 +24,14 @@ impl Findings {
 /// Loads all libraries and makes all strategies, each by itself, so that every fault is found.
 pub(super) fn check(config: &Config) -> Findings {
     let mut found = Findings::default();
+    for (index, folder) in config.plugins.dirs.iter().enumerate() {
+        if !folder.is_dir() {
+            let shown = folder.display();
+            found.warnings.push(format!(
+                "plugins.dirs[{index}]: {shown} is no folder; no plugin is found there until it is made"
+            ));
+        }
+    }
     for (index, declared) in config.plugins.load.iter().enumerate() {
         if let Err(error) = PluginHost::new(requiring(&config.plugins, Some(index))) {
             found.add(declared.required, &format!("plugins.load[{index}]"), &error);

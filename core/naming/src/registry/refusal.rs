@@ -49,9 +49,9 @@ pub enum Refusal {
     /// No hello on this connection, or its session is over.
     #[error("this connection has no session; introduce the app first, or connect again and replay")]
     NoSession,
-    /// A living agent has the URL.
+    /// A living agent has the URL. The agent that asked says which URL that is.
     #[error(
-        "`{url}` is registered by the living agent at {address}; stop that one or take another instance number"
+        "the living agent at {address} has this URL; stop that one or take another instance number"
     )]
     AlreadyRegistered {
         /// The URL.

@@ -15,7 +15,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use skymesh::{Config, Delivery, Inbox, Instance, Message, Resolve, Service};
+use skymesh::{Config, Delivery, Inbox, Instance, Message, Resolve, Router, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
 use skymesh_examples::stage::{self, Stage, StageError};
 use tokio::time::timeout;
@@ -25,6 +25,7 @@ const SERVER: &str = "testApp.weixin1.greeterServer";
 const SERVER_URL: &str = "testApp.weixin1.greeterServer/101";
 const CLIENT_URL: &str = "testApp.weixin1.greeterClient/101";
 const GREETINGS: usize = 3;
+const START_SERVER: &str = "cargo run -p skymesh-examples --bin helloworld -- server";
 
 /// How long a step may take before something must be wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -84,10 +85,12 @@ async fn client() -> Result<(), RoleError> {
     let (instance, mut inbox) = agent.register(CLIENT_URL).await?;
     println!("registered {}", instance.url());
     let greeter = agent.router(SERVER)?;
-    greeter.wait_until(DEADLINE, |known| matches!(known, Resolve::Ready(_))).await?;
+    find_server(&greeter).await?;
     for _ in 0..GREETINGS {
         instance.send(SERVER_URL, "Nice to meet you.").await?;
-        let reply = timeout(DEADLINE, next_message(&mut inbox)).await?;
+        let reply = timeout(DEADLINE, next_message(&mut inbox)).await.map_err(|_| {
+            format!("no answer from {SERVER} within {DEADLINE:?}; does the server still run?")
+        })?;
         let reply = reply.ok_or("the nameserver took this client off the mesh")?;
         let text = String::from_utf8_lossy(reply.payload());
         println!("{} says: {text}", reply.source().url());
@@ -95,6 +98,18 @@ async fn client() -> Result<(), RoleError> {
     // Nobody reads it any more; else the shutdown would wait for somebody to.
     drop(inbox);
     agent.shutdown().await;
+    Ok(())
+}
+
+/// Waits for a server, and says what is missing if there is none.
+async fn find_server(greeter: &Router) -> Result<(), RoleError> {
+    if let Resolve::Empty = greeter.ready(DEADLINE).await? {
+        println!("no server is there yet; start one: {START_SERVER}");
+    }
+    let found = greeter.wait_until(DEADLINE, |known| matches!(known, Resolve::Ready(_))).await;
+    found.map_err(|_| {
+        format!("no instance of {SERVER} came within {DEADLINE:?}; start one: {START_SERVER}")
+    })?;
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! What the programs print and end with, in good cases and bad ones.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::program;
+
+/// What the README promises of the demo is some 10 seconds; a loaded machine may take longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Arguments, environment, exit code, and what stands in the output.
 struct Case {
@@ -31,6 +35,7 @@ fn check(case: &Case) {
 
 #[test]
 fn demo() {
+    let started = Instant::now();
     check(&Case {
         program: "demo",
         arguments: &[],
@@ -51,6 +56,8 @@ fn demo() {
             "18 claims, all of them checked",
         ],
     });
+    let took = started.elapsed();
+    assert!(took < PATIENCE, "the demo is to be watched to its end, and took {took:?}");
 }
 
 #[test]

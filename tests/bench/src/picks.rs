@@ -16,7 +16,7 @@ const ROUNDS: usize = 11;
 pub(crate) fn compare() -> Result<(), String> {
     println!("\nns per pick of {INSTANCES} instances, medians of {ROUNDS} interleaved rounds");
     let agents = "with its entropy";
-    println!("{:<18}{:>10}{:>14}{:>10}{agents:>16}", "selector", "inlined", "through .so", "over");
+    println!("{:<18}{:>10}{:>14}{:>10}{agents:>18}", "selector", "inlined", "through .so", "over");
     let host = PluginHost::new(PluginsConfig::default()).map_err(|error| error.to_string())?;
     row::<skymesh_selector_round_robin::RoundRobin>(&host)?;
     row::<skymesh_selector_random::Random>(&host)?;
@@ -50,7 +50,7 @@ fn row<S: Selector>(host: &PluginHost) -> Result<(), String> {
     }
     let (direct, through, agents) = (median(direct), median(through), median(agents));
     let over = through - direct;
-    println!("{:<18}{direct:>10.1}{through:>14.1}{over:>10.1}{agents:>16.1}", S::ID);
+    println!("{:<18}{direct:>10.1}{through:>14.1}{over:>10.1}{agents:>18.1}", S::ID);
     Ok(())
 }
 

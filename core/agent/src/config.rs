@@ -160,7 +160,7 @@ pub struct RangeError {
 }
 
 impl RangeError {
-    fn range(key: impl Into<String>, value: impl ToString, expected: &'static str) -> Self {
+    fn range(key: impl Into<String>, value: &impl ToString, expected: &'static str) -> Self {
         let fault = "is out of range";
         Self { key: key.into(), value: value.to_string(), fault, expected }
     }
@@ -243,7 +243,7 @@ impl AgentConfig {
             ),
         ];
         let wrong = checks.into_iter().filter(|(good, ..)| !good);
-        wrong.map(|(_, key, value, expected)| RangeError::range(key, value, expected)).collect()
+        wrong.map(|(_, key, value, expected)| RangeError::range(key, &value, expected)).collect()
     }
 
     /// Addresses that are none, and a listening address that peers can't be told.
@@ -307,7 +307,7 @@ impl ServicesConfig {
             let limit = service.inbox_limit_bytes?;
             let key = || format!("services.\"{pattern}\".inbox_limit_bytes");
             let expected = "at least agent.inbox.window_bytes";
-            (limit < inbox.window_bytes).then(|| RangeError::range(key(), limit, expected))
+            (limit < inbox.window_bytes).then(|| RangeError::range(key(), &limit, expected))
         });
         limits.collect()
     }
@@ -319,13 +319,13 @@ impl InboxConfig {
             let expected = "at least 65536 (64 KiB)";
             return Some(RangeError::range(
                 "agent.inbox.window_bytes",
-                self.window_bytes,
+                &self.window_bytes,
                 expected,
             ));
         }
         let key = "agent.inbox.limit_bytes";
         (self.limit_bytes < self.window_bytes)
-            .then(|| RangeError::range(key, self.limit_bytes, "at least window_bytes"))
+            .then(|| RangeError::range(key, &self.limit_bytes, "at least window_bytes"))
     }
 }
 

@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["skymesh-naming", "skymesh-transport", "skymesh-plugin-host", "skymesh-proto"],
     ),
     ("skymesh-rpc", &["skymesh-agent"]),
+    ("skymesh-grpc", &["skymesh-agent"]),
     ("skymesh", &["skymesh-agent", "skymesh-nameserver"]),
     ("skymesh-cli", &["skymesh"]),
 ];

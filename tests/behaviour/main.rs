@@ -7,6 +7,7 @@ mod crash;
 mod defects;
 mod delivery;
 mod faults;
+mod grpc;
 mod hostile;
 mod nameserver_restart;
 mod naming;

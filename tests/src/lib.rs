@@ -6,6 +6,7 @@
 
 mod mesh;
 mod node;
+pub mod trial;
 pub mod v1;
 
 pub use mesh::{Mesh, fast_nameserver, services};

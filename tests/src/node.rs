@@ -1,6 +1,7 @@
 //! A process of the mesh: `mesh-node` in one of its roles, driven by lines of JSON.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -37,7 +38,15 @@ impl Node {
     /// # Panics
     /// If it says nothing soon, or something that is not JSON.
     pub async fn says(&mut self) -> Value {
-        let line = within(SOON, self.lines.next_line()).await.expect("its output can be read");
+        self.says_within(SOON).await
+    }
+
+    /// As [`says`](Self::says), where it has more to do before.
+    ///
+    /// # Panics
+    /// As [`says`](Self::says).
+    pub async fn says_within(&mut self, deadline: Duration) -> Value {
+        let line = within(deadline, self.lines.next_line()).await.expect("its output can be read");
         let line = line.expect("mesh-node ended without a word");
         serde_json::from_str(&line).expect("mesh-node says JSON")
     }

@@ -104,19 +104,13 @@ async fn metadata_deadlines_and_failures_arrive() {
     assert_eq!(late.code(), Code::DeadlineExceeded, "{late:?}");
 
     // The deadline is that of the whole call, not of its first answer.
-    let mut endless = Request::new(ask("x"));
-    endless.set_timeout(Duration::from_millis(100));
-    let mut answers = within(SOON, client.download(endless)).await.unwrap().into_inner();
-    let ended = within(SOON, async {
-        loop {
-            match answers.message().await {
-                // The deadline is looked at when nothing is ready; an endless stream is.
-                Ok(Some(_)) => tokio::task::yield_now().await,
-                other => return other,
-            }
-        }
-    });
-    assert_eq!(ended.await.unwrap_err().code(), Code::DeadlineExceeded);
+    let asks = stream::once(async { ask("x") }).chain(stream::pending());
+    let mut lasting = Request::new(asks);
+    lasting.set_timeout(Duration::from_secs(1));
+    let mut answers = within(SOON, client.both(lasting)).await.unwrap().into_inner();
+    within(SOON, answers.message()).await.unwrap().unwrap();
+    let ended = within(SOON, answers.message()).await.unwrap_err();
+    assert_eq!(ended.code(), Code::DeadlineExceeded);
 }
 
 #[tokio::test]
@@ -192,7 +186,7 @@ async fn a_killed_process_and_an_unregistered_instance_end_their_streams_with_un
     assert_eq!(status.await.code(), Code::Unavailable);
 }
 
-/// The sizes of one upload in one stream: 1 GiB, between two processes.
+/// Between two processes; each says how much memory it ever had.
 #[tokio::test]
 async fn a_gibibyte_goes_through_one_stream_and_little_memory() {
     const MEBIBYTES: u64 = 1024;
@@ -257,15 +251,16 @@ async fn a_writer_waits_for_its_reader() {
     let mut near = within(SOON, client.connect("app.test.trial/1")).await.unwrap();
     let mut far = within(SOON, incoming.accept()).await.unwrap();
     let chunk = [9; 64 << 10];
-    let mut written = 0usize;
-    // Once the window's bytes have arrived unread, nothing moves: another connection's answer
-    // proves that everything before it was handled.
+    let window = vec![9; 1 << 20];
+    within(SOON, near.write_all(&window)).await.unwrap();
+    let mut written = window.len();
+    // Nothing tells that a write will wait for ever; a slow machine makes this pass too early, and
+    // never fail.
     while let Ok(count) = tokio::time::timeout(Duration::from_millis(300), near.write(&chunk)).await
     {
         written += count.unwrap();
         assert!(written < 4 << 20, "nobody ever has to wait");
     }
-    assert!(written >= 1 << 20, "only {written}");
     let mut received = vec![0; written];
     near.flush().await.unwrap();
     within(SOON, far.read_exact(&mut received)).await.unwrap();
@@ -318,9 +313,10 @@ async fn an_instance_that_leaves_breaks_its_connections() {
     let mut far = within(SOON, incoming.accept()).await.unwrap();
     client.instance().unregister().await.unwrap();
     let mut nothing = [0; 1];
+    // Each side may hear it from the nameserver, from its connection, or from the other side.
     let own = cause(within(SOON, near.read(&mut nothing)).await.unwrap_err());
-    assert_eq!(own, ConnectionError::OffMesh);
+    assert!(matches!(own, ConnectionError::OffMesh | ConnectionError::Reset(_)), "{own}");
     let other = cause(within(SOON, far.read(&mut nothing)).await.unwrap_err());
-    assert_eq!(other, ConnectionError::Offline);
+    assert!(matches!(other, ConnectionError::Offline | ConnectionError::Lost), "{other}");
     drop(server);
 }

@@ -51,10 +51,7 @@ impl generated::trial_server::Trial for Server {
         Ok(response)
     }
 
-    async fn upload(
-        &self,
-        request: Request<Streaming<Ask>>,
-    ) -> Result<Response<Answer>, Status> {
+    async fn upload(&self, request: Request<Streaming<Ask>>) -> Result<Response<Answer>, Status> {
         let mut asks = request.into_inner();
         let (mut bytes, mut count) = (0, 0);
         while let Some(ask) = asks.message().await? {
@@ -78,10 +75,7 @@ impl generated::trial_server::Trial for Server {
 
     type BothStream = Answers;
 
-    async fn both(
-        &self,
-        request: Request<Streaming<Ask>>,
-    ) -> Result<Response<Answers>, Status> {
+    async fn both(&self, request: Request<Streaming<Ask>>) -> Result<Response<Answers>, Status> {
         let server = *self;
         let mut bytes = 0;
         let answers = request.into_inner().map(move |ask| {

@@ -64,16 +64,13 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        // First of all: a stream that is always ready ends at its deadline, too.
+        let late = this.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
         let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
+            _ if late => Some(Err(late_status())),
             Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
             Poll::Ready(frame) => frame.map(|frame| frame.map_err(status_of)),
-            Poll::Pending => {
-                let late = this.deadline.as_mut().map(|at| at.as_mut().poll(cx).is_ready());
-                if late != Some(true) {
-                    return Poll::Pending;
-                }
-                Some(Err(late_status()))
-            }
+            Poll::Pending => return Poll::Pending,
         };
         this.end();
         Poll::Ready(frame)

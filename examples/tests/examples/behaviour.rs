@@ -109,6 +109,22 @@ fn custom_selector() {
 }
 
 #[test]
+fn grpc_helloworld() {
+    check(&Case {
+        program: "grpc_helloworld",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[servers] registered testGrpc.qq1.greeterServer/50051",
+            "[servers] 50052 greets world of testGrpc.qq1.greeterClient",
+            "[client] Hello world, from 50051",
+            "[client] Hello world, from 50052",
+        ],
+    });
+}
+
+#[test]
 fn what_can_not_be_done_is_said_and_fails() {
     let cases = [
         // The library is there, and is not the one that was asked for.

@@ -39,8 +39,9 @@ bodies! {
     Message Ping Pong
     RegisterInstance RegisterInstanceReply UnregisterInstance ChangeAttributes RequestReply Watch
     Unwatch WatchSnapshot WatchDelta KeepAlive KeepAliveReply Goodbye KickOffInstance Refusal
-    WatchRefused DrainInstance
-    PeerWelcome Introduction Credit Refused
+    WatchRefused DrainInstance RunForLeader GiveUpLeader StandDown WatchLeader UnwatchLeader
+    LeaderStanding PreparePlacement PlacementPrepared PlacementRoundEnded
+    PeerWelcome Introduction Credit Refused Bounced
     ListServices ListServicesReply
     AdminHello AdminChallenge AdminRequest AdminReply
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{Delta, InstanceRecord, InstanceState, PeerProtocol, Snapshot};
 use skymesh_proto as proto;
 use skymesh_types::{
@@ -119,6 +120,7 @@ pub(crate) fn snapshot(said: &proto::WatchSnapshot) -> Result<Snapshot, ConvertE
         revision: Revision(said.revision),
         instances: said.instances.iter().map(record).collect::<Result<_, _>>()?,
         recovering: said.recovering,
+        epoch: Epoch(said.epoch),
     })
 }
 
@@ -129,6 +131,7 @@ pub(crate) fn delta(said: &proto::WatchDelta) -> Result<Delta, ConvertError> {
         previous: Revision(said.previous),
         revision: Revision(said.revision),
         changes: said.changes.iter().map(record).collect::<Result<_, _>>()?,
+        epoch: Epoch(said.epoch),
     })
 }
 
@@ -142,7 +145,9 @@ pub(crate) fn undeliverable(said: i32) -> UndeliverableReason {
         Ok(Wire::UnknownSource) => UndeliverableReason::UnknownSource,
         Ok(Wire::Malformed) => UndeliverableReason::Malformed,
         Ok(Wire::Closing) => UndeliverableReason::Closing,
-        Ok(Wire::Unspecified) | Err(_) => UndeliverableReason::Other,
+        Ok(Wire::StaleTerm | Wire::NotLeader | Wire::Unspecified) | Err(_) => {
+            UndeliverableReason::Other
+        }
     }
 }
 

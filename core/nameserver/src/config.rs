@@ -269,6 +269,7 @@ impl NameserverConfig {
                 overrides: self.limits.overrides,
                 ..RegistryLimits::default()
             },
+            ..RegistryConfig::default()
         }
     }
 }

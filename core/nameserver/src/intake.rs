@@ -1,6 +1,9 @@
 //! Messages of agents to inputs of the registry. Everything that an agent sends is parsed and
 //! checked here, once; what can't be is refused by name.
 
+mod agreement;
+
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{AgentInput, Hello, Interest, PeerProtocol, Refusal, Registration, RequestId};
 use skymesh_proto as proto;
 use skymesh_proto::Msg;
@@ -89,7 +92,7 @@ pub(crate) fn read(msg: Msg) -> Intake {
         },
         Body::AdminHello(hello) => Intake::AdminHello(hello),
         Body::AdminRequest(request) => Intake::AdminRequest(request),
-        other => read_v1(other),
+        other => agreement::read(other, read_v1),
     }
 }
 
@@ -166,7 +169,10 @@ fn register(said: proto::RegisterInstance) -> Intake {
     let request = RequestId(said.request);
     let (info, options) = (said.info.as_ref(), said.options.as_ref());
     match registration(info, options, &said.declared, &said.runtime, said.weight) {
-        Ok(registration) => Intake::Input(AgentInput::Register(request, registration)),
+        Ok(registration) => {
+            let registration = Registration { epoch: Epoch(said.epoch), ..registration };
+            Intake::Input(AgentInput::Register(request, registration))
+        }
         Err(refusal) => Intake::Refuse(
             proto::RegisterInstanceReply {
                 request: said.request,
@@ -200,6 +206,7 @@ fn registration(
         runtime: attributes(runtime)?,
         weight: if weight == 0 { DEFAULT_WEIGHT } else { weight },
         hash_key: options.map_or(0, |options| options.consistent_hash_key),
+        epoch: Epoch(0),
         url,
     })
 }

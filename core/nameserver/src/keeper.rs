@@ -1,6 +1,8 @@
 //! The one task that owns the registry: it feeds it what connections and operators bring, ticks it
 //! when it asks for it, and does what it says. Nothing here waits for a connection.
 
+mod agreement;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,6 +198,9 @@ impl Keeper {
 
     fn perform(&mut self, action: Action) {
         match action {
+            Action::Welcome { to, .. } if self.lines.speaks(to) == Some(Speaks::V1) => {
+                self.welcome_v1(to);
+            }
             Action::Welcome { .. }
             | Action::Registered { .. }
             | Action::Answer { .. }
@@ -211,8 +216,10 @@ impl Keeper {
                 self.lines.close(connection, said);
             }
             Action::Persist(record) => self.ledger.keep(record),
-            // Not served yet: no input of the shell asks for them.
-            Action::Campaigned { .. } | Action::Leader { .. } => {}
+            Action::Campaigned { .. }
+            | Action::Leader { .. }
+            | Action::Prepare { .. }
+            | Action::RoundEnded { .. } => self.agree(action),
             Action::Note(note) => {
                 tracing::debug!(?note);
                 self.counters.note(&note);
@@ -225,9 +232,6 @@ impl Keeper {
         let lines = &self.lines;
         let is_v1 = |to| lines.speaks(to) == Some(Speaks::V1);
         match action {
-            Action::Welcome { to, .. } if is_v1(to) => {
-                lines.reply(to, proto::RegisterAppReply::default());
-            }
             Action::Welcome { to, session, resumed, lease } => {
                 lines.reply(to, render::welcome(session, self.registry.id(), lease, resumed));
             }
@@ -248,7 +252,9 @@ impl Keeper {
                 let request = request.0;
                 lines.reply(to, proto::RequestReply { request, result, reason, revision });
             }
-            Action::KeptAlive { to, seq, .. } => lines.reply(to, proto::KeepAliveReply { seq }),
+            Action::KeptAlive { to, seq, leads } => {
+                lines.reply(to, render::kept_alive(seq, &leads))
+            }
             Action::WatchRefused { to, name, refusal } => {
                 lines.reply(to, watch_refused(name.into(), &refusal));
             }

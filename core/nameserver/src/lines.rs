@@ -8,6 +8,7 @@ use std::sync::Arc;
 use skymesh_naming::{ConnectionId, InstanceRecord};
 use skymesh_proto as proto;
 use skymesh_transport::Outbox;
+use skymesh_types::ServiceName;
 use tokio::sync::oneshot;
 
 use crate::intake::Speaks;
@@ -124,6 +125,16 @@ impl Lines {
             line.told.tell(record, &line.address, &mut frames);
         }
         line.send(&frames)
+    }
+
+    /// Notes whom an agent of protocol 1 is told to lead; gives back whom it was told before.
+    pub(crate) fn note_leader(
+        &mut self,
+        to: ConnectionId,
+        name: &ServiceName,
+        leader: Option<proto::Info>,
+    ) -> Option<proto::Info> {
+        self.open.get_mut(&to)?.told.note_leader(name, leader)
     }
 
     /// The connection's queue has room again.

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skymesh_naming::{Delta, InstanceRecord, InstanceState, Listed, Refusal, Snapshot};
+use skymesh_naming::election::{Leader, Standing};
+use skymesh_naming::{Delta, InstanceRecord, InstanceState, Leading, Listed, Refusal, Snapshot};
 use skymesh_proto as proto;
 use skymesh_proto::Msg;
 use skymesh_types::{RegistryId, Revision, SessionId};
@@ -53,7 +54,7 @@ const fn state(state: InstanceState) -> proto::InstanceState {
     }
 }
 
-fn instance(record: &InstanceRecord) -> proto::Instance {
+pub(crate) fn instance(record: &InstanceRecord) -> proto::Instance {
     let said = proto::Instance {
         info: Some(info(record)),
         state: state(record.state).into(),
@@ -110,6 +111,7 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Bytes {
                 instances,
                 recovering: snapshot.recovering,
                 more,
+                epoch: snapshot.epoch.0,
             };
             encode_msg(&part.into(), &mut out);
         },
@@ -133,6 +135,8 @@ pub(crate) fn delta(delta: &Delta) -> Bytes {
                 previous,
                 revision,
                 changes,
+                // What is in the parts before the last is no placement yet.
+                epoch: if more { 0 } else { delta.epoch.0 },
             };
             previous = revision;
             encode_msg(&part.into(), &mut out);
@@ -166,6 +170,37 @@ pub(crate) fn listing<'a>(
     out
 }
 
+/// The answer to a keepalive.
+pub(crate) fn kept_alive(seq: u64, leads: &[Leading]) -> proto::KeepAliveReply {
+    let lead = |lead: &Leading| proto::Lead { handle: lead.handle.get(), term: lead.term.0 };
+    proto::KeepAliveReply { seq, leads: leads.iter().map(lead).collect() }
+}
+
+/// Who leads a service name.
+pub(crate) fn standing(standing: &Standing) -> proto::LeaderStanding {
+    let said = proto::LeaderStanding {
+        service_name: standing.name.to_string(),
+        term: standing.term.0,
+        ..Default::default()
+    };
+    match &standing.leader {
+        Leader::Unknown => said,
+        Leader::Nobody => {
+            proto::LeaderStanding { state: proto::LeaderState::Nobody.into(), ..said }
+        }
+        Leader::Is { url, handle, campaign } => proto::LeaderStanding {
+            state: proto::LeaderState::Leads.into(),
+            leader: Some(proto::Info {
+                service_name: url.name.to_string(),
+                instance: url.instance.get(),
+                handle: handle.get(),
+            }),
+            campaign: campaign.0,
+            ..said
+        },
+    }
+}
+
 pub(crate) fn welcome(
     session: SessionId,
     registry: RegistryId,
@@ -186,6 +221,7 @@ pub(crate) fn welcome(
 mod tests {
     use super::*;
     use skymesh_naming::PeerProtocol;
+    use skymesh_naming::placement::Epoch;
     use skymesh_proto::msg::Body;
     use skymesh_types::{Attributes, Handle};
     use skymesh_wire::{FrameDecoder, decode_msg};
@@ -222,6 +258,7 @@ mod tests {
             revision: Revision(12),
             instances: records.clone(),
             recovering: true,
+            epoch: Epoch(0),
         };
         let parts = bodies(&snapshot(&whole));
         assert_eq!(parts.len(), 3);
@@ -239,6 +276,7 @@ mod tests {
             previous: Revision(0),
             revision: Revision(10),
             changes: records,
+            epoch: Epoch(7),
         };
         let parts = bodies(&delta(&whole));
         let mut at = 0;
@@ -255,7 +293,8 @@ mod tests {
     fn an_empty_delta_is_one_frame() {
         let (name, registry) = ("app.env.room".parse().unwrap(), RegistryId::new(7).unwrap());
         let (previous, revision) = (Revision(5), Revision(5));
-        let confirms = Delta { name, registry, previous, revision, changes: Vec::new() };
+        let epoch = Epoch(0);
+        let confirms = Delta { name, registry, previous, revision, changes: Vec::new(), epoch };
         let [Body::WatchDelta(part)] = &bodies(&delta(&confirms))[..] else { panic!("one part") };
         assert_eq!((part.previous, part.revision), (5, 5));
     }

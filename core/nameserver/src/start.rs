@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use skymesh_naming::election::Term;
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{PeerProtocol, Registration, Remembered, StoreInput, StoreMemory};
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
@@ -101,11 +101,17 @@ pub(crate) struct Inheritance {
     pub(crate) registrations: Vec<Remembered>,
 }
 
-/// Where terms count on from when none is remembered: milliseconds since 1970, so that they increase
-/// from life to life as long as the system's clock is not set back.
-fn term_floor() -> Term {
+/// More numbers than a life of a registry can give out.
+const NUMBERS: u64 = 1 << 40;
+
+/// Where epochs, and terms that are not remembered, count on from: milliseconds since 1970, with room
+/// for a million numbers in each, so that they increase from life to life as long as the system's
+/// clock is not set back; and above the last life that is remembered, also if it is.
+fn floor(latest: Option<&Life>) -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Term(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let by_clock = u64::try_from(since.as_millis()).unwrap_or_default() << 20;
+    let by_memory = latest.map_or(0, |life| life.floor.saturating_add(NUMBERS));
+    by_clock.max(by_memory)
 }
 
 /// Begins a new life on a store.
@@ -115,19 +121,21 @@ pub(crate) async fn inherit(
     life: RegistryId,
 ) -> Result<Inheritance, BindError> {
     // A store that no life has used before can't know what was announced without it.
-    let memory = match Life::latest(&store.read(Table::Lives).await?)? {
+    let latest = Life::latest(&store.read(Table::Lives).await?)?;
+    let memory = match &latest {
         Some(_) => StoreMemory::Complete,
-        None => StoreMemory::Unsure { floor: term_floor() },
+        None => StoreMemory::Unsure,
     };
+    let floor = floor(latest.as_ref());
     let records = records(&store.read(Table::Terms).await?)?;
-    let durable = StoreInput::Restored { records, memory };
+    let durable = StoreInput::Restored { records, memory, floor };
     let mut overrides = Override::all(&store.read(Table::Overrides).await?)?;
     let mut writes = drop_expired(&mut overrides);
     let registrations = match restart {
         Restart::Cold => Vec::new(),
         Restart::Warm => registrations(store).await?,
     };
-    writes.push(Life { registry: life }.write());
+    writes.push(Life { registry: life, floor }.write());
     store.commit(writes).await?;
     Ok(Inheritance { durable, overrides, registrations })
 }
@@ -163,6 +171,8 @@ fn remember(key: &str, handle: Handle, kept: Kept) -> Result<Remembered, StoreEr
             runtime: kept.runtime,
             weight: kept.weight,
             hash_key: kept.hash_key,
+            // What was listed before is listed again, whatever its epoch was.
+            epoch: Epoch(0),
         },
         address: kept.address.into(),
         agent: kept.agent,

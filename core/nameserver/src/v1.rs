@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use skymesh_naming::{InstanceRecord, InstanceState};
 use skymesh_proto as proto;
-use skymesh_types::{Attributes, Handle};
+use skymesh_types::{Attributes, Handle, ServiceName};
 use skymesh_wire::encode_msg;
 
 use crate::render::{info, options};
@@ -15,9 +15,22 @@ use crate::render::{info, options};
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     online: HashMap<Handle, Arc<Attributes>>,
+    leaders: HashMap<ServiceName, proto::Info>,
 }
 
 impl Told {
+    /// Notes whom it is told to lead; gives back whom it was told before.
+    pub(crate) fn note_leader(
+        &mut self,
+        name: &ServiceName,
+        leader: Option<proto::Info>,
+    ) -> Option<proto::Info> {
+        match leader {
+            Some(leader) => self.leaders.insert(name.clone(), leader),
+            None => self.leaders.remove(name),
+        }
+    }
+
     /// Appends the frames that bring the agent from what it was told to `record`. The origin never
     /// tells an agent, known by its `address`, of its own instances.
     pub(crate) fn tell(&mut self, record: &InstanceRecord, address: &str, out: &mut Vec<u8>) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use skymesh_types::{Handle, RegistryId, Revision, ServiceName, ServiceUrl};
 
+use crate::placement::Placement;
 use crate::{Delta, InstanceRecord, Snapshot};
 use entry::Entry;
 pub use event::{Event, OfflineCause};
@@ -136,6 +137,12 @@ impl Cache {
     /// The members of `name`; `None` while nothing is known of it, or it is not watched.
     pub fn known(&self, name: &ServiceName) -> Option<Known> {
         self.entries.get(name)?.known()
+    }
+
+    /// Who owns the keys of `name`, as the registry said it last; `None` while nothing is known, or it
+    /// is not watched. A recovering registry leaves it as it was.
+    pub fn placement(&self, name: &ServiceName) -> Option<Placement> {
+        self.entries.get(name)?.placement().cloned()
     }
 
     /// One instance; `None` if it is not there, or its service not watched.

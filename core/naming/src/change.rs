@@ -5,6 +5,7 @@ use std::sync::Arc;
 use skymesh_types::{RegistryId, Revision, ServiceName};
 
 use crate::InstanceRecord;
+use crate::placement::Epoch;
 
 /// Everything about one service name at a revision.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub instances: Vec<Arc<InstanceRecord>>,
     /// The registry started lately: what is absent here is unknown, not offline.
     pub recovering: bool,
+    /// Of the service's placement; 0 while it is unknown, and where nothing is stateful.
+    pub epoch: Epoch,
 }
 
 /// The changes of one service name between two of its revisions, in the registry's order.
@@ -35,4 +38,6 @@ pub struct Delta {
     /// Each changed instance as it is afterwards; `state` is [`Offline`](crate::InstanceState::Offline)
     /// for one that went away.
     pub changes: Vec<Arc<InstanceRecord>>,
+    /// Of the service's placement afterwards; 0 as in [`Snapshot::epoch`].
+    pub epoch: Epoch,
 }

@@ -17,6 +17,8 @@ pub use change::{Delta, Snapshot};
 
 pub mod election;
 
+pub mod placement;
+
 mod leadership;
 pub use leadership::{
     FenceGate, LeadershipAction, LeadershipInput, LeadershipSaying, Leaderships, Lost, StaleTerm,
@@ -25,9 +27,9 @@ pub use leadership::{
 mod registry;
 pub use registry::{
     Action, AgentInput, Campaigned, Candidacy, CloseReason, ConnectionId, Durable, Hello, Input,
-    Interest, KickTarget, Leading, Listed, MassLoss, Note, OperatorInput, Refusal, Registration,
-    Registry, RegistryConfig, RegistryLimits, Remembered, RequestId, ResultCode, SessionEnd,
-    StoreInput, StoreMemory,
+    Interest, KickTarget, Leading, Listed, MassLoss, Note, OpenRound, OperatorInput, Refusal,
+    Registration, Registry, RegistryConfig, RegistryLimits, Remembered, RequestId, ResultCode,
+    SessionEnd, StoreInput, StoreMemory,
 };
 
 #[doc(hidden)]

@@ -4,7 +4,8 @@
 //!
 //! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes; `guard.rs`
 //! and `history.rs` and `pace.rs` decide for one service; `register.rs` what agents ask for;
-//! `operator.rs` what operators ask for; `offices.rs` elections; `store.rs` what outlives it; `watch.rs` who is told; `recall.rs` what the
+//! `operator.rs` what operators ask for; `offices.rs` elections; `rounds.rs` agreement on
+//! placements; `store.rs` what outlives it; `watch.rs` who is told; `recall.rs` what the
 //! next life is left; `roster.rs` the only place where an
 //! instance changes.
 
@@ -26,6 +27,8 @@ mod recall;
 mod refusal;
 mod register;
 mod roster;
+mod round;
+mod rounds;
 mod seating;
 mod service;
 mod session;
@@ -51,6 +54,7 @@ pub use input::{
 pub use listing::Listed;
 pub use recall::Remembered;
 pub use refusal::{Refusal, ResultCode};
+pub use rounds::OpenRound;
 pub use store::{Durable, StoreInput, StoreMemory};
 
 use kicked::Kicked;
@@ -99,6 +103,13 @@ pub struct Registry {
     kicked: Kicked,
     unsaved: Unsaved,
     offices: Offices,
+    /// Services whose agreement this turn has to look at.
+    agreed_on: BTreeSet<ServiceName>,
+    /// Of those, the ones whose round comes to nothing.
+    void: BTreeSet<ServiceName>,
+    last_round: u64,
+    /// Epochs count from here.
+    floor: u64,
     timers: Timers,
     flaw: Option<Flaw>,
 }
@@ -129,6 +140,10 @@ impl Registry {
             kicked: Kicked::default(),
             unsaved: Unsaved::default(),
             offices,
+            agreed_on: BTreeSet::new(),
+            void: BTreeSet::new(),
+            last_round: 0,
+            floor: 0,
             timers,
             flaw: None,
         }
@@ -163,6 +178,7 @@ impl Registry {
             Input::Store(input) => self.on_store(input, actions),
             Input::Tick => self.tick(actions),
         }
+        self.settle_agreements(actions);
         self.publish_touched(actions);
         self.settle_offices(actions);
     }
@@ -197,8 +213,7 @@ impl Registry {
                 actions.push(Action::Answer { to: connection, request, result });
             }
             AgentInput::Drain(request, handle) => {
-                let result = self.drain(connection, handle);
-                actions.push(Action::Answer { to: connection, request, result });
+                self.on_drain(connection, request, handle, actions);
             }
             AgentInput::ChangeAttributes(request, handle, change) => {
                 let result = self.change_attributes(connection, handle, &change);
@@ -220,6 +235,9 @@ impl Registry {
             AgentInput::StandDown(handle, term) => self.stand_down(connection, handle, term),
             AgentInput::WatchLeader(name) => self.watch_leader(connection, &name, actions),
             AgentInput::UnwatchLeader(name) => self.unwatch_leader(connection, &name),
+            AgentInput::Prepared(name, round) => self.prepared(connection, &name, round),
+            AgentInput::RouteV1(name) => self.route_v1(connection, &name),
+            AgentInput::Unprepared(name) => self.unprepared(connection, &name, actions),
             AgentInput::Goodbye => self.goodbye(connection, actions),
             AgentInput::Heard
             | AgentInput::Hello(_)

@@ -18,6 +18,9 @@ const LATEST: &str = "latest";
 pub struct Life {
     /// Its id; the next life takes another one.
     pub registry: RegistryId,
+    /// Where it counted its epochs from; the next life counts from far above.
+    #[serde(default)]
+    pub floor: u64,
 }
 
 impl Life {
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_went() {
-        let life = Life { registry: RegistryId::new(7).unwrap() };
+        let life = Life { registry: RegistryId::new(7).unwrap(), floor: 9 };
         assert_eq!(Life::latest(&entries([life.write()])).unwrap(), Some(life));
         assert_eq!(Life::latest(&Entries::new()).unwrap(), None);
 

@@ -6,7 +6,7 @@ pub struct Msg {
     pub cmd: i32,
     #[prost(
         oneof = "msg::Body",
-        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10100, 10101, 10102, 10103, 10200, 10201, 10300, 10301, 10302, 10303"
+        tags = "100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 200, 201, 202, 10000, 10001, 10002, 10003, 10004, 10005, 10006, 10007, 10008, 10009, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017, 10018, 10019, 10020, 10021, 10022, 10023, 10024, 10100, 10101, 10102, 10103, 10104, 10200, 10201, 10300, 10301, 10302, 10303"
     )]
     pub body: ::core::option::Option<msg::Body>,
 }
@@ -84,6 +84,24 @@ pub mod msg {
         WatchRefused(super::WatchRefused),
         #[prost(message, tag = "10015")]
         DrainInstance(super::DrainInstance),
+        #[prost(message, tag = "10016")]
+        RunForLeader(super::RunForLeader),
+        #[prost(message, tag = "10017")]
+        GiveUpLeader(super::GiveUpLeader),
+        #[prost(message, tag = "10018")]
+        StandDown(super::StandDown),
+        #[prost(message, tag = "10019")]
+        WatchLeader(super::WatchLeader),
+        #[prost(message, tag = "10020")]
+        UnwatchLeader(super::UnwatchLeader),
+        #[prost(message, tag = "10021")]
+        LeaderStanding(super::LeaderStanding),
+        #[prost(message, tag = "10022")]
+        PreparePlacement(super::PreparePlacement),
+        #[prost(message, tag = "10023")]
+        PlacementPrepared(super::PlacementPrepared),
+        #[prost(message, tag = "10024")]
+        PlacementRoundEnded(super::PlacementRoundEnded),
         #[prost(message, tag = "10100")]
         PeerWelcome(super::PeerWelcome),
         #[prost(message, tag = "10101")]
@@ -92,6 +110,8 @@ pub mod msg {
         Credit(super::Credit),
         #[prost(message, tag = "10103")]
         Refused(super::Refused),
+        #[prost(message, tag = "10104")]
+        Bounced(super::Bounced),
         #[prost(message, tag = "10200")]
         ListServices(super::ListServices),
         #[prost(message, tag = "10201")]
@@ -335,6 +355,9 @@ pub struct RegisterInstance {
     /// Relative share of the traffic for selectors that weigh; 0 means the default of 100.
     #[prost(uint32, tag = "6")]
     pub weight: u32,
+    /// The newest epoch of its service that the agent knows, if this incarnation owned keys before.
+    #[prost(uint64, tag = "7")]
+    pub epoch: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RegisterInstanceReply {
@@ -388,6 +411,61 @@ pub struct DrainInstance {
     pub request: u64,
     #[prost(uint64, tag = "2")]
     pub handle: u64,
+}
+/// An instance stands for the leadership of its service name, or says so again on a new connection.
+/// Answered by a RequestReply.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunForLeader {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(uint64, tag = "2")]
+    pub handle: u64,
+    /// Which of its candidacies, by the agent's count: a grant names it.
+    #[prost(uint64, tag = "3")]
+    pub campaign: u64,
+    /// For algorithms that rank candidates; higher is more willing.
+    #[prost(sint64, tag = "4")]
+    pub priority: i64,
+    /// The term that it still believes to lead in; 0 if none.
+    #[prost(uint64, tag = "5")]
+    pub claim: u64,
+    /// The newest term of the name that the agent knows of.
+    #[prost(uint64, tag = "6")]
+    pub seen: u64,
+}
+/// An instance stands no longer; if it led, it has stopped already. Answered by a RequestReply.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GiveUpLeader {
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    #[prost(uint64, tag = "2")]
+    pub handle: u64,
+}
+/// An instance has stopped leading in that term; it goes on standing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StandDown {
+    #[prost(uint64, tag = "1")]
+    pub handle: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLeader {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnwatchLeader {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+}
+/// The agent's router of that service holds what a round would move.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlacementPrepared {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub round: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Watch {
@@ -458,6 +536,9 @@ pub struct WatchSnapshot {
     /// More parts of this snapshot follow.
     #[prost(bool, tag = "6")]
     pub more: bool,
+    /// Of the service's placement; 0 while it is unknown, and where nothing is stateful.
+    #[prost(uint64, tag = "7")]
+    pub epoch: u64,
 }
 /// One change: the instance as it is after it. `state` offline carries `info` only.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -473,11 +554,67 @@ pub struct WatchDelta {
     pub revision: u64,
     #[prost(message, repeated, tag = "5")]
     pub changes: ::prost::alloc::vec::Vec<Instance>,
+    /// Of the service's placement after the last part; 0 as in WatchSnapshot, and in all parts but the
+    /// last one.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KeepAliveReply {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
+    /// The leaderships of the session: their deadlines count anew from when the keepalive was sent.
+    #[prost(message, repeated, tag = "2")]
+    pub leads: ::prost::alloc::vec::Vec<Lead>,
+}
+/// A leadership that is confirmed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lead {
+    #[prost(uint64, tag = "1")]
+    pub handle: u64,
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+}
+/// Who leads a service name: sent to those who watch its leader and to its candidates.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaderStanding {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+    /// The newest term that was announced.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(enumeration = "LeaderState", tag = "3")]
+    pub state: i32,
+    /// The leader, if there is one.
+    #[prost(message, optional, tag = "4")]
+    pub leader: ::core::option::Option<Info>,
+    /// Its candidacy.
+    #[prost(uint64, tag = "5")]
+    pub campaign: u64,
+}
+/// Asks a router of a stateful service to hold what would move, and to answer PlacementPrepared.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreparePlacement {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub round: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub joining: ::prost::alloc::vec::Vec<Instance>,
+    /// Handles.
+    #[prost(uint64, repeated, tag = "4")]
+    pub leaving: ::prost::alloc::vec::Vec<u64>,
+}
+/// How a round ended; the placement that it made came before this.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlacementRoundEnded {
+    #[prost(string, tag = "1")]
+    pub service_name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub round: u64,
+    /// From which epoch on it is as prepared; 0 if nothing came of it.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KickOffInstance {
@@ -555,6 +692,19 @@ pub struct Refused {
     pub bytes: u64,
     #[prost(uint64, tag = "5")]
     pub messages: u64,
+}
+/// A keyed message that was routed by another placement than the receiver knows: it was not taken, and
+/// is to be routed again. Its cost is credited as well.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Bounced {
+    #[prost(uint64, tag = "1")]
+    pub destination: u64,
+    /// The receiver's epoch.
+    #[prost(uint64, tag = "2")]
+    pub known: u64,
+    /// The whole message as it was sent.
+    #[prost(message, optional, tag = "3")]
+    pub message: ::core::option::Option<Message>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListServices {
@@ -726,10 +876,20 @@ pub enum Cmd {
     Refusal = 10013,
     WatchRefused = 10014,
     DrainInstance = 10015,
+    RunForLeader = 10016,
+    GiveUpLeader = 10017,
+    StandDown = 10018,
+    WatchLeader = 10019,
+    UnwatchLeader = 10020,
+    LeaderStanding = 10021,
+    PreparePlacement = 10022,
+    PlacementPrepared = 10023,
+    PlacementRoundEnded = 10024,
     PeerWelcome = 10100,
     Introduction = 10101,
     Credit = 10102,
     Refused = 10103,
+    Bounced = 10104,
     ListServices = 10200,
     ListServicesReply = 10201,
     AdminHello = 10300,
@@ -780,10 +940,20 @@ impl Cmd {
             Self::Refusal => "CMD_REFUSAL",
             Self::WatchRefused => "CMD_WATCH_REFUSED",
             Self::DrainInstance => "CMD_DRAIN_INSTANCE",
+            Self::RunForLeader => "CMD_RUN_FOR_LEADER",
+            Self::GiveUpLeader => "CMD_GIVE_UP_LEADER",
+            Self::StandDown => "CMD_STAND_DOWN",
+            Self::WatchLeader => "CMD_WATCH_LEADER",
+            Self::UnwatchLeader => "CMD_UNWATCH_LEADER",
+            Self::LeaderStanding => "CMD_LEADER_STANDING",
+            Self::PreparePlacement => "CMD_PREPARE_PLACEMENT",
+            Self::PlacementPrepared => "CMD_PLACEMENT_PREPARED",
+            Self::PlacementRoundEnded => "CMD_PLACEMENT_ROUND_ENDED",
             Self::PeerWelcome => "CMD_PEER_WELCOME",
             Self::Introduction => "CMD_INTRODUCTION",
             Self::Credit => "CMD_CREDIT",
             Self::Refused => "CMD_REFUSED",
+            Self::Bounced => "CMD_BOUNCED",
             Self::ListServices => "CMD_LIST_SERVICES",
             Self::ListServicesReply => "CMD_LIST_SERVICES_REPLY",
             Self::AdminHello => "CMD_ADMIN_HELLO",
@@ -831,10 +1001,20 @@ impl Cmd {
             "CMD_REFUSAL" => Some(Self::Refusal),
             "CMD_WATCH_REFUSED" => Some(Self::WatchRefused),
             "CMD_DRAIN_INSTANCE" => Some(Self::DrainInstance),
+            "CMD_RUN_FOR_LEADER" => Some(Self::RunForLeader),
+            "CMD_GIVE_UP_LEADER" => Some(Self::GiveUpLeader),
+            "CMD_STAND_DOWN" => Some(Self::StandDown),
+            "CMD_WATCH_LEADER" => Some(Self::WatchLeader),
+            "CMD_UNWATCH_LEADER" => Some(Self::UnwatchLeader),
+            "CMD_LEADER_STANDING" => Some(Self::LeaderStanding),
+            "CMD_PREPARE_PLACEMENT" => Some(Self::PreparePlacement),
+            "CMD_PLACEMENT_PREPARED" => Some(Self::PlacementPrepared),
+            "CMD_PLACEMENT_ROUND_ENDED" => Some(Self::PlacementRoundEnded),
             "CMD_PEER_WELCOME" => Some(Self::PeerWelcome),
             "CMD_INTRODUCTION" => Some(Self::Introduction),
             "CMD_CREDIT" => Some(Self::Credit),
             "CMD_REFUSED" => Some(Self::Refused),
+            "CMD_BOUNCED" => Some(Self::Bounced),
             "CMD_LIST_SERVICES" => Some(Self::ListServices),
             "CMD_LIST_SERVICES_REPLY" => Some(Self::ListServicesReply),
             "CMD_ADMIN_HELLO" => Some(Self::AdminHello),
@@ -882,6 +1062,36 @@ impl InstanceState {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum LeaderState {
+    /// The nameserver started lately, and the leader of its past may still lead.
+    Unknown = 0,
+    Nobody = 1,
+    Leads = 2,
+}
+impl LeaderState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unknown => "LEADER_STATE_UNKNOWN",
+            Self::Nobody => "LEADER_STATE_NOBODY",
+            Self::Leads => "LEADER_STATE_LEADS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEADER_STATE_UNKNOWN" => Some(Self::Unknown),
+            "LEADER_STATE_NOBODY" => Some(Self::Nobody),
+            "LEADER_STATE_LEADS" => Some(Self::Leads),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum RefusalReason {
     Unspecified = 0,
     /// No such handle here: the incarnation is gone.
@@ -896,6 +1106,10 @@ pub enum RefusalReason {
     Malformed = 5,
     /// The receiving service is closing.
     Closing = 6,
+    /// Sent by the leader of a term that is over.
+    StaleTerm = 7,
+    /// Sent to a leader that does not lead (any more).
+    NotLeader = 8,
 }
 impl RefusalReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -911,6 +1125,8 @@ impl RefusalReason {
             Self::UnknownSource => "REFUSAL_REASON_UNKNOWN_SOURCE",
             Self::Malformed => "REFUSAL_REASON_MALFORMED",
             Self::Closing => "REFUSAL_REASON_CLOSING",
+            Self::StaleTerm => "REFUSAL_REASON_STALE_TERM",
+            Self::NotLeader => "REFUSAL_REASON_NOT_LEADER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -923,6 +1139,8 @@ impl RefusalReason {
             "REFUSAL_REASON_UNKNOWN_SOURCE" => Some(Self::UnknownSource),
             "REFUSAL_REASON_MALFORMED" => Some(Self::Malformed),
             "REFUSAL_REASON_CLOSING" => Some(Self::Closing),
+            "REFUSAL_REASON_STALE_TERM" => Some(Self::StaleTerm),
+            "REFUSAL_REASON_NOT_LEADER" => Some(Self::NotLeader),
             _ => None,
         }
     }

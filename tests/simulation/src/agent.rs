@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{
     AgentInput, Candidacy, Hello, Interest, LeadershipAction, LeadershipInput, LeadershipSaying,
     Leaderships, PeerProtocol, Registration, RequestId,
@@ -233,6 +234,7 @@ impl Agent {
             runtime: Attributes::new(),
             weight: 100,
             hash_key: 0,
+            epoch: Epoch(0),
         };
         ask(line.connection, AgentInput::Register(REQUEST, registration), cx);
     }

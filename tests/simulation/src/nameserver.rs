@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use skymesh_naming::election::Term;
 use skymesh_naming::flaw::Flaw;
 use skymesh_naming::{
     Action, AgentInput, ConnectionId, Durable, Input, KickTarget, OperatorInput, Registry,
@@ -96,13 +95,13 @@ impl Nameserver {
         self.registry = Registry::new(self.config.clone(), id, cx.now).with_flaw(self.flaw);
         let memory = match self.disk {
             Disk::Keeps => StoreMemory::Complete,
-            Disk::Forgets => StoreMemory::Unsure { floor: Term(cx.wall_clock_ms()) },
+            Disk::Forgets => StoreMemory::Unsure,
         };
         if self.disk == Disk::Forgets {
             self.store.records.clear();
         }
         let records = self.store.records.values().cloned().collect();
-        let restored = StoreInput::Restored { records, memory };
+        let restored = StoreInput::Restored { records, memory, floor: cx.wall_clock_ms() << 20 };
         self.feed(Input::Store(restored), cx);
     }
 

@@ -248,6 +248,7 @@ impl Ledger {
             declared: own.layers.declared.to_json().into(),
             runtime: own.layers.runtime.to_json().into(),
             weight: record.weight,
+            epoch: 0,
         }
     }
 }

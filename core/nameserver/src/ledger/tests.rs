@@ -35,6 +35,7 @@ fn candidate(agent: u64) -> [AgentInput; 3] {
         runtime: Attributes::new(),
         weight: 100,
         hash_key: 0,
+        epoch: skymesh_naming::placement::Epoch(0),
     };
     let candidacy =
         Candidacy { handle, campaign: CampaignId(1), priority: 0, claim: None, seen: Term(0) };

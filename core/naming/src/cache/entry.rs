@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skymesh_types::{Handle, InstanceId, RegistryId, Revision};
 
 use super::{Applied, Event, GoneOffline, Known, Member, OfflineCause, Reach};
+use crate::placement::{Epoch, Placement, is_placed};
 use crate::{Delta, InstanceRecord, InstanceState, Snapshot};
 
 /// How many offline incarnations of one service are remembered, so that a late introduction of one
@@ -30,6 +31,8 @@ pub(super) struct Entry {
     recovering: bool,
     members: BTreeMap<InstanceId, Held>,
     offline: VecDeque<Handle>,
+    /// Who owns keys, as the registry said it last.
+    placement: Option<Placement>,
 }
 
 impl Entry {
@@ -45,6 +48,20 @@ impl Entry {
         let revision = self.heard.map_or(Revision(0), |(_, revision)| revision);
         let members = self.members.values().map(|held| Member::new(&held.record, held.reached));
         Some(Known { revision, members: members.collect() })
+    }
+
+    pub(super) const fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
+    }
+
+    /// The owners of keys in `epoch`: those whom the registry has spoken of. One that was adopted
+    /// ahead of its word belongs to a later epoch.
+    fn place(&mut self, epoch: Epoch) {
+        let Some((registry, revision)) = self.heard else { return };
+        let heard = |held: &&Held| held.registry == registry && held.record.revision <= revision;
+        let records = self.members.values().filter(heard).map(|held| &held.record);
+        let members = records.filter(|record| is_placed(record)).cloned().collect();
+        self.placement = Some(Placement { epoch, members });
     }
 
     pub(super) fn record(&self, instance: InstanceId) -> Option<&Arc<InstanceRecord>> {
@@ -66,6 +83,9 @@ impl Entry {
         }
         self.heard = Some((snapshot.registry, snapshot.revision));
         self.recovering = snapshot.recovering;
+        if !snapshot.recovering {
+            self.place(snapshot.epoch);
+        }
         events
     }
 
@@ -82,6 +102,9 @@ impl Entry {
             }
         }
         self.heard = Some((delta.registry, delta.revision));
+        if delta.epoch != Epoch(0) {
+            self.place(delta.epoch);
+        }
         Applied::Events(events)
     }
 

@@ -1,6 +1,7 @@
 //! The cache's rules, told as short stories: what is heard, and which events follow.
 
 use super::*;
+use crate::placement::Epoch;
 use crate::{InstanceState, PeerProtocol};
 use skymesh_types::{AgentId, Attributes};
 
@@ -38,13 +39,15 @@ fn snapshot(of: u64, revision: u64, records: &[InstanceRecord]) -> Snapshot {
         revision: Revision(revision),
         instances,
         recovering: false,
+        epoch: Epoch(0),
     }
 }
 
 fn delta(previous: u64, revision: u64, records: &[InstanceRecord]) -> Delta {
     let changes = records.iter().cloned().map(Arc::new).collect();
     let (previous, revision) = (Revision(previous), Revision(revision));
-    Delta { name: name(), registry: registry(1), previous, revision, changes }
+    let epoch = Epoch(0);
+    Delta { name: name(), registry: registry(1), previous, revision, changes, epoch }
 }
 
 fn gone(mut record: InstanceRecord) -> InstanceRecord {
@@ -246,4 +249,44 @@ fn who_cannot_be_reached_is_suspect_in_this_agents_view_only() {
     assert!(!cache.note_reachable(&name(), handle, Reach::Lost), "no change, no rebuild");
     let Resolve::Ready(known) = resolve(&cache, NOW) else { panic!("ready") };
     assert!(known.members[0].suspect && known.members[0].record.state == InstanceState::Online);
+}
+
+/// A stateful instance.
+fn placed(instance: u64, revision: u64) -> InstanceRecord {
+    InstanceRecord { hash_key: instance, ..record(instance, 10 + instance, revision) }
+}
+
+fn owners(cache: &Cache) -> Option<(u64, Vec<u64>)> {
+    let placement = cache.placement(&name())?;
+    let members = placement.members.iter().map(|one| one.url.instance.get()).collect();
+    Some((placement.epoch.0, members))
+}
+
+#[test]
+fn a_placement_is_what_the_registry_said_of_one_epoch() {
+    let mut cache = watching();
+    assert_eq!(owners(&cache), None, "not heard yet");
+    let epoch = Epoch(7);
+    cache.apply_snapshot(&Snapshot { epoch, ..snapshot(1, 5, &[placed(2, 4), placed(1, 5)]) });
+    assert_eq!(owners(&cache), Some((7, vec![1, 2])));
+    // Its own agent says that it is there; the placement that it belongs to is not known yet.
+    cache.adopt(&Arc::new(placed(3, 8)), registry(1)).unwrap();
+    let draining = InstanceRecord { state: InstanceState::Draining, ..placed(2, 6) };
+    assert_eq!(applied(&mut cache, &Delta { epoch: Epoch(8), ..delta(5, 6, &[draining]) }), "=12");
+    assert_eq!(owners(&cache), Some((8, vec![1])));
+    assert_eq!(applied(&mut cache, &Delta { epoch: Epoch(9), ..delta(6, 8, &[placed(3, 8)]) }), "");
+    assert_eq!(owners(&cache), Some((9, vec![1, 3])));
+}
+
+#[test]
+fn a_recovering_registry_leaves_the_placement_as_it_was() {
+    let mut cache = watching();
+    let epoch = Epoch(7);
+    cache.apply_snapshot(&Snapshot { epoch, ..snapshot(1, 5, &[placed(1, 5), placed(2, 4)]) });
+    cache.apply_snapshot(&Snapshot { recovering: true, ..snapshot(2, 1, &[placed(3, 1)]) });
+    assert_eq!(owners(&cache), Some((7, vec![1, 2])));
+    cache.apply_snapshot(&Snapshot { epoch: Epoch(99), ..snapshot(2, 2, &[placed(3, 1)]) });
+    assert_eq!(owners(&cache), Some((99, vec![3])));
+    cache.apply_snapshot(&snapshot(3, 1, &[]));
+    assert_eq!(owners(&cache), Some((0, vec![])));
 }

@@ -7,6 +7,7 @@ use skymesh_types::{Handle, Revision, ServiceName, ServiceUrl, SessionId};
 
 use super::store::Durable;
 use crate::election::{Standing, Term};
+use crate::placement::{Preparation, RoundEnd, RoundId};
 use crate::{ConnectionId, Delta, Refusal, RequestId, ResultCode, Snapshot};
 
 /// One thing to do.
@@ -77,6 +78,25 @@ pub enum Action {
         to: Vec<ConnectionId>,
         /// Who leads.
         standing: Arc<Standing>,
+    },
+    /// Asks routers of a stateful service to hold what a round would move, and to answer with
+    /// [`Prepared`](crate::AgentInput::Prepared).
+    Prepare {
+        /// Whom, in order.
+        to: Vec<ConnectionId>,
+        /// For what.
+        round: Arc<Preparation>,
+    },
+    /// Tells routers how a round ended; the placement that it made came before this.
+    RoundEnded {
+        /// Whom, in order.
+        to: Vec<ConnectionId>,
+        /// The service.
+        name: ServiceName,
+        /// Which round.
+        round: RoundId,
+        /// How.
+        end: RoundEnd,
     },
     /// Makes a record durable, and says so with [`StoreInput`](crate::StoreInput). Records of one
     /// name in order.
@@ -207,6 +227,8 @@ pub enum Note {
     LossReleased(ServiceUrl),
     /// A slow watcher's deltas collapsed into "needs a snapshot".
     WatcherLagged(ConnectionId, ServiceName),
+    /// A router did not prepare within a round's time and was told the placement anew.
+    RouterStale(ConnectionId, ServiceName),
     /// Who leads a service name has changed.
     Led(Box<Standing>),
     /// Alarm: the store did not take a record.

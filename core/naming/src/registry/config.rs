@@ -21,6 +21,10 @@ pub struct RegistryConfig {
     /// Longest time that additions and attribute changes wait to share a delta under load. Default
     /// 50 ms; 0 sends each at once. Idle services never wait.
     pub coalesce: Duration,
+    /// How long a stateful service's routers have to prepare for a change of its placement. Default
+    /// 3 s; then the change is made without those that have not, and they are told anew. Shorter
+    /// than routers hold (see [`HoldLimits::time`](crate::placement::HoldLimits)).
+    pub round: Duration,
     /// Changes per service name kept for watchers that resume. Default 1024; who missed more gets
     /// a snapshot.
     pub history: usize,
@@ -71,6 +75,7 @@ impl Default for RegistryConfig {
             session_grace: Duration::from_secs(2),
             recovery: Duration::from_secs(6),
             coalesce: Duration::from_millis(50),
+            round: Duration::from_secs(3),
             history: 1024,
             mass_loss: MassLoss::default(),
             limits: RegistryLimits::default(),

@@ -112,10 +112,20 @@ impl Registry {
         self.arm_session(id, self.now + self.config.session_grace);
         actions.push(Action::Note(Note::SessionSuspect(id)));
         for handle in instances {
-            if self.instance(handle).record.state == InstanceState::Online {
-                self.amend(handle, Urgency::AtOnce, |record| record.state = InstanceState::Suspect);
+            match self.instance(handle).record.state {
+                InstanceState::Online => {
+                    self.amend(handle, Urgency::AtOnce, |record| {
+                        record.state = InstanceState::Suspect;
+                    });
+                }
+                // Nobody waits for who may never come back.
+                InstanceState::Pending => {
+                    self.remove(handle);
+                }
+                _ => {}
             }
         }
+        self.forget_if_bare(id, actions);
     }
 
     pub(super) fn goodbye(&mut self, connection: ConnectionId, actions: &mut Vec<Action>) {

@@ -11,6 +11,7 @@ use skymesh_types::{
 
 use super::store::StoreInput;
 use crate::election::{CampaignId, Term};
+use crate::placement::{Epoch, RoundId};
 use crate::{PeerProtocol, Remembered};
 
 /// One connection of the shell. The shell numbers them and never uses a number twice.
@@ -72,6 +73,12 @@ pub enum AgentInput {
     WatchLeader(ServiceName),
     /// Ends that.
     UnwatchLeader(ServiceName),
+    /// The agent's router of that service holds what a round would move.
+    Prepared(ServiceName, RoundId),
+    /// An agent of protocol 1 routes to that service from now on.
+    RouteV1(ServiceName),
+    /// A router of an agent of protocol 1 can't prepare: the round comes to nothing.
+    Unprepared(ServiceName),
     /// The agent leaves on purpose: its instances are offline at once.
     Goodbye,
     /// The socket closed.
@@ -126,6 +133,9 @@ pub struct Registration {
     pub weight: u32,
     /// Consistent-hash key; 0 for a stateless instance.
     pub hash_key: u64,
+    /// The newest epoch of its service that its agent knows, if this incarnation owned keys before;
+    /// 0 if it never did.
+    pub epoch: Epoch,
 }
 
 /// One instance that stands for the leadership of its service name.

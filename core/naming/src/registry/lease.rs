@@ -11,6 +11,7 @@ use super::session::Link;
 use super::timer::Timer;
 use super::{Action, CloseReason, Note, Registry, SessionEnd};
 use crate::InstanceState;
+use crate::placement::Epoch;
 
 /// A tick this late means that the registry was stalled (a stopped process, a starved machine):
 /// agents may have spoken meanwhile without being heard, so leases and graces begin anew. Half of
@@ -32,6 +33,7 @@ impl Registry {
                 Timer::Release(handle) => self.release(handle, actions),
                 Timer::Override(url) => self.expire_override(&url),
                 Timer::Office(name) => self.office_due(name),
+                Timer::Round(name) => self.round_due(&name, actions),
                 Timer::Recovered => self.recovered(actions),
             }
         }
@@ -197,7 +199,11 @@ impl Registry {
         }
         self.revision = self.revision.next();
         for name in &names {
+            if self.services.get(name).is_some_and(|service| service.epoch != Epoch(0)) {
+                self.raise_epoch(name);
+            }
             self.send_complete(name, actions);
         }
+        self.agreed_on.extend(names);
     }
 }

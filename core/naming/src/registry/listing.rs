@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_types::{RegistryId, Revision, SessionId};
+use skymesh_types::{Handle, RegistryId, Revision, SessionId};
 
 use super::Registry;
 use crate::{AttributeLayers, InstanceRecord};
@@ -45,6 +45,11 @@ impl Registry {
     /// How many instances there are, pending ones included.
     pub fn instance_count(&self) -> usize {
         self.instances.len()
+    }
+
+    /// One incarnation, as watchers see it; pending ones too.
+    pub fn record(&self, handle: Handle) -> Option<&Arc<InstanceRecord>> {
+        self.instances.get(&handle).map(|instance| &instance.record)
     }
 
     /// Every instance, by service name and then by instance, as of `now`.

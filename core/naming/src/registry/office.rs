@@ -72,7 +72,13 @@ pub(super) enum Seat {
     /// Nobody is confirmed, and nobody may be seated before that time.
     Empty { not_before: Duration, past: Past },
     /// The store is making this term durable; nobody was told of it.
-    Filling { handle: Handle, term: Term, past: Past },
+    Filling {
+        handle: Handle,
+        term: Term,
+        past: Past,
+        /// Whoever was to have it gave its word that it does not lead.
+        released: bool,
+    },
     /// Announced.
     Taken(Reign),
 }
@@ -169,13 +175,19 @@ impl Office {
             Seat::Empty { past, .. } => past.holder(),
             Seat::Filling { handle, term, .. } => Some((*handle, *term)),
         };
-        let released = held.is_some_and(|(holder, term)| {
+        let of_holder = held.is_some_and(|(holder, term)| {
             holder == handle && of.is_none_or(|released| released == term)
         });
-        if released {
-            self.seat = Seat::Empty { not_before: now, past: Past::Clear };
+        match &mut self.seat {
+            _ if !of_holder => {}
+            // One record of a name is on its way to the store at a time: its answer is awaited.
+            Seat::Filling { past, released, .. } => {
+                *past = Past::Clear;
+                *released = true;
+            }
+            seat => *seat = Seat::Empty { not_before: now, past: Past::Clear },
         }
-        released
+        of_holder
     }
 
     /// The holder can't be heard: the seat is free when it surely no longer believes in it.

@@ -24,6 +24,8 @@ pub(super) struct Offices {
     pub(super) opens_at: Duration,
     /// Whether names that the store does not know were certainly never led.
     pub(super) memory: StoreMemory,
+    /// Where terms of names that it may have forgotten count on from.
+    pub(super) floor: Term,
     joined: u64,
 }
 
@@ -34,17 +36,18 @@ impl Offices {
             elector: Box::new(FirstCome),
             touched: BTreeSet::new(),
             opens_at,
-            memory: StoreMemory::Unsure { floor: Term(0) },
+            memory: StoreMemory::Unsure,
+            floor: Term(0),
             joined: 0,
         }
     }
 
     pub(super) fn or_new(&mut self, name: &ServiceName) -> &mut Office {
-        let (opens_at, memory) = (self.opens_at, self.memory);
+        let (opens_at, memory, floor) = (self.opens_at, self.memory, self.floor);
         self.by_name.entry(name.clone()).or_insert_with(|| {
             let (not_before, past, newest) = match memory {
                 StoreMemory::Complete => (Duration::ZERO, Past::Clear, Term(0)),
-                StoreMemory::Unsure { floor } => (opens_at, Past::Unknown, floor),
+                StoreMemory::Unsure => (opens_at, Past::Unknown, floor),
             };
             Office { newest, ..Office::new(Seat::Empty { not_before, past }, Term(0)) }
         })
@@ -105,7 +108,7 @@ impl Registry {
             office.seat(handle, claim, now, lease);
             return Ok(Campaigned::AlreadyLeads);
         }
-        if matches!(memory, StoreMemory::Unsure { .. })
+        if memory == StoreMemory::Unsure
             && matches!(office.seat, Seat::Empty { past: Past::Unknown, .. })
         {
             self.learn(&name, said, lease, actions);
@@ -129,7 +132,8 @@ impl Registry {
         if let Some(term) = said.claim.filter(|claim| *claim >= office.announced) {
             office.newest = office.newest.max(term);
             // Until it is announced again, nobody is told that nobody leads.
-            office.seat = Seat::Filling { handle: said.handle, term, past: Past::Unknown };
+            office.seat =
+                Seat::Filling { handle: said.handle, term, past: Past::Unknown, released: false };
             let (name, lease) = (name.clone(), lease.unwrap_or_default());
             let leader = said.handle;
             actions.push(Action::Persist(Durable::Term { name, term, leader, lease }));

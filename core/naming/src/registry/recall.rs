@@ -11,6 +11,7 @@ use skymesh_types::{AgentId, AppId, Handle, Revision, SessionId};
 
 use super::Registry;
 use super::input::Registration;
+use crate::placement::Epoch;
 use crate::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
 
 /// Changed incarnations that are remembered until they are asked for. Only those that are gone can
@@ -83,6 +84,7 @@ impl Registry {
                 runtime: instance.layers.runtime.clone(),
                 weight: record.weight,
                 hash_key: record.hash_key,
+                epoch: self.services.get(&record.url.name).map_or(Epoch(0), |one| one.epoch),
             },
             address: Arc::clone(&record.address),
             agent: record.agent,

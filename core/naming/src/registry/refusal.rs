@@ -24,6 +24,8 @@ impl ResultCode {
     pub const ALREADY_LEADER: Self = Self(-1002);
     /// The answer to a candidate that gave up and did not lead (v1).
     pub const QUIT_CANDIDATE: Self = Self(-1003);
+    /// The routers of a stateful service did not agree (v1).
+    pub const VOTED_DOWN: Self = Self(-1005);
     /// The name belongs to another app.
     pub const FOREIGN_APP: Self = Self(-2000);
     /// The handle names another instance already.
@@ -105,6 +107,9 @@ pub enum Refusal {
     /// Refused at the shell's edge: a field can't be parsed.
     #[error("{0}")]
     Malformed(String),
+    /// A router said no to a change of the placement.
+    #[error("a router of `{0}` can't take part in a change of its placement now; try again")]
+    VotedDown(ServiceName),
     /// An operator kicked the incarnation off.
     #[error("handle {0} was kicked off by an operator; register a new incarnation to return")]
     Kicked(Handle),
@@ -124,6 +129,7 @@ impl Refusal {
             Self::Attributes { .. } => ResultCode::BAD_ATTRIBUTES,
             Self::Limit { .. } => ResultCode::LIMIT,
             Self::Malformed(_) => ResultCode::MALFORMED,
+            Self::VotedDown(_) => ResultCode::VOTED_DOWN,
             Self::Kicked(_) => ResultCode::KICKED,
         }
     }

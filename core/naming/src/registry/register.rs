@@ -5,9 +5,21 @@ use std::sync::Arc;
 use skymesh_types::{AttributeChange, Attributes, Handle, Revision, ServiceUrl, SessionId};
 
 use super::input::{ConnectionId, Registration, RequestId};
+use super::round::Asked;
 use super::service::Urgency;
 use super::{Action, Note, Refusal, Registry};
+use crate::placement::Epoch;
 use crate::{AttributeLayers, InstanceRecord, InstanceState};
+
+/// What became of a registration that was not refused.
+enum Admission {
+    /// It holds, from that revision on.
+    Agreed(Revision),
+    /// Its routers have to agree first.
+    Wished,
+    /// As `Wished`, and it was asked before.
+    WishedBefore,
+}
 
 impl Registry {
     pub(super) fn on_register(
@@ -19,6 +31,13 @@ impl Registry {
     ) {
         let handle = registration.handle;
         let result = self.register(connection, registration, actions);
+        let result = match result {
+            Ok(Admission::Agreed(revision)) => Ok(revision),
+            // It is answered when the routers have agreed.
+            Ok(Admission::Wished) => return self.wish_to_join(handle, connection, request),
+            Ok(Admission::WishedBefore) => return self.wish_again(handle, connection, request),
+            Err(refusal) => Err(refusal),
+        };
         if let Err(refusal) = &result {
             actions.push(Action::Note(Note::RegistrationRefused(refusal.code())));
         }
@@ -30,7 +49,7 @@ impl Registry {
         connection: ConnectionId,
         registration: Registration,
         actions: &mut Vec<Action>,
-    ) -> Result<Revision, Refusal> {
+    ) -> Result<Admission, Refusal> {
         let (url, handle) = (&registration.url, registration.handle);
         let session = self.sessions.on(connection).ok_or(Refusal::NoSession)?;
         if !url.name.is_in(&session.app) {
@@ -51,12 +70,18 @@ impl Registry {
                 return Err(Refusal::HandleTaken { handle, url: url.clone() });
             }
             let (weight, hash_key) = (registration.weight, registration.hash_key);
-            return Ok(self.replay(session, handle, layers, weight, hash_key, actions));
+            let revision = self.replay(session, handle, layers, weight, hash_key, actions);
+            let pending = self.instance(handle).record.state == InstanceState::Pending;
+            return Ok(if pending { Admission::WishedBefore } else { Admission::Agreed(revision) });
         }
         self.check_room(session)?;
         if let Some(old) = self.registered_at(url) {
             self.take_over(url, old, actions)?;
         }
+        // While the registry recovers, those that were agreed on in its past come back as they were.
+        let returns = self.recovering && registration.epoch != Epoch(0);
+        let pending = registration.hash_key != 0 && !returns;
+        let state = if pending { InstanceState::Pending } else { InstanceState::Online };
         let owner = self.sessions.owner(session);
         let record = InstanceRecord {
             url: registration.url,
@@ -64,13 +89,14 @@ impl Registry {
             address: owner.address.clone(),
             agent: owner.agent,
             protocol: owner.protocol.clone(),
-            state: InstanceState::Online,
+            state,
             attributes: Arc::new(layers.merged()),
             weight: registration.weight,
             hash_key: registration.hash_key,
             revision: Revision::default(),
         };
-        Ok(self.admit(record, layers, session))
+        let revision = self.admit(record, layers, session);
+        Ok(if pending { Admission::Wished } else { Admission::Agreed(revision) })
     }
 
     /// Whether `session` may register again what `owner` has: it is the same one, or that of the same
@@ -157,19 +183,29 @@ impl Registry {
         Ok(self.remove(handle))
     }
 
-    pub(super) fn drain(
+    pub(super) fn on_drain(
         &mut self,
-        connection: ConnectionId,
+        to: ConnectionId,
+        request: RequestId,
         handle: Handle,
-    ) -> Result<Revision, Refusal> {
-        self.own_instance(connection, handle)?;
-        Ok(self.start_draining(handle))
+        actions: &mut Vec<Action>,
+    ) {
+        let result = self.own_instance(to, handle);
+        // One that owns keys is answered when its routers have agreed.
+        if result.is_ok() && self.wish_to_leave(handle, Some(Asked { to, request })) {
+            return;
+        }
+        let result = result.map(|()| self.start_draining(handle));
+        actions.push(Action::Answer { to, request, result });
     }
 
     pub(super) fn start_draining(&mut self, handle: Handle) -> Revision {
         let record = &self.instance(handle).record;
-        if record.state == InstanceState::Draining {
+        if matches!(record.state, InstanceState::Draining | InstanceState::Pending) {
             return record.revision;
+        }
+        if self.wish_to_leave(handle, None) {
+            return self.revision;
         }
         self.amend(handle, Urgency::AtOnce, |record| record.state = InstanceState::Draining)
     }

@@ -9,6 +9,7 @@ use skymesh_types::{Attributes, Handle, Revision, ServiceName, ServiceUrl, Sessi
 use super::service::{Service, Urgency};
 use super::timer::Timer;
 use super::{App, Registry};
+use crate::placement::is_placed;
 use crate::{AttributeLayers, InstanceRecord, InstanceState};
 
 /// One instance as the registry keeps it.
@@ -84,7 +85,11 @@ impl Registry {
         self.app_of(session).instances += 1;
         self.sessions.owner_mut(session).instances.insert(handle);
         self.unsaved.note(handle);
+        let (name, placed) = (record.url.name.clone(), is_placed(&record));
         self.instances.insert(handle, Instance { record, layers, session, held_until: None });
+        if placed {
+            self.raise_epoch(&name);
+        }
         revision
     }
 
@@ -103,10 +108,15 @@ impl Registry {
         edit(&mut record);
         record.revision = revision;
         let record = Arc::new(record);
-        instance.record = Arc::clone(&record);
+        let before = std::mem::replace(&mut instance.record, Arc::clone(&record));
         let name = record.url.name.clone();
+        let owned = |one: &InstanceRecord| (is_placed(one), one.hash_key, one.weight);
+        let moves = owned(&before) != owned(&record) && (is_placed(&before) || is_placed(&record));
         if record.state != InstanceState::Pending {
             self.service_mut(&name).note(Some(replaced), record, urgency);
+        }
+        if moves {
+            self.raise_epoch(&name);
         }
         self.touched.insert(name);
         revision
@@ -118,6 +128,7 @@ impl Registry {
         if let Some(instance) = self.instances.get(&handle) {
             let name = instance.record.url.name.clone();
             self.drop_out(handle, &name);
+            self.forget_wish(handle, &name);
         }
         let Some(instance) = self.instances.remove(&handle) else { return self.revision };
         self.unsaved.note(handle);
@@ -133,6 +144,9 @@ impl Registry {
             return self.revision;
         }
         let revision = self.take_revision();
+        if is_placed(&instance.record) {
+            self.raise_epoch(&name);
+        }
         let record = InstanceRecord {
             state: InstanceState::Offline,
             attributes: Arc::new(Attributes::new()),

@@ -71,7 +71,7 @@ impl Registry {
         let office = self.offices.or_new(name);
         let term = office.newest.next();
         office.newest = term;
-        office.seat = Seat::Filling { handle, term, past: Past::Clear };
+        office.seat = Seat::Filling { handle, term, past: Past::Clear, released: false };
         if hasty {
             office.seat(handle, term, now, lease);
         }
@@ -127,13 +127,13 @@ impl Registry {
     pub(super) fn term_stored(&mut self, name: &ServiceName, stored: Term) {
         let now = self.now;
         let Some(office) = self.offices.by_name.get_mut(name) else { return };
-        let Seat::Filling { handle, term, past } = office.seat else { return };
+        let Seat::Filling { handle, term, past, released } = office.seat else { return };
         if term != stored {
             return;
         }
         self.offices.touched.insert(name.clone());
         let here = office.candidates.get(&handle).is_some_and(|candidate| candidate.here);
-        if !here {
+        if !here || released {
             office.seat = Seat::unfilled(past, now, self.offices.opens_at);
             return;
         }

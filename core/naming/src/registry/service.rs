@@ -10,6 +10,8 @@ use super::guard::Losses;
 use super::history::History;
 use super::input::ConnectionId;
 use super::pace::Pace;
+use super::round::Agreement;
+use crate::placement::Epoch;
 use crate::{InstanceRecord, Snapshot};
 
 /// What a watcher says it knows.
@@ -43,6 +45,9 @@ pub(super) struct Service {
     pub(super) joining: BTreeMap<ConnectionId, Position>,
     /// The last snapshot made, while nothing has changed since.
     pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// Of its placement; 0 while it has no stateful instances.
+    pub(super) epoch: Epoch,
+    pub(super) agreement: Agreement,
 }
 
 impl Service {
@@ -60,6 +65,8 @@ impl Service {
             watchers: BTreeSet::new(),
             joining: BTreeMap::new(),
             snapshot: None,
+            epoch: Epoch(0),
+            agreement: Agreement::default(),
         }
     }
 
@@ -87,5 +94,6 @@ impl Service {
             && self.watchers.is_empty()
             && self.joining.is_empty()
             && !self.history.has_unpublished()
+            && self.agreement.is_idle()
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Session {
     pub(super) lagging: VecDeque<ServiceName>,
     /// Names whose leader its connection wants to hear of; empty while there is none.
     pub(super) elections: BTreeSet<ServiceName>,
+    /// Names that its connection of protocol 1 routes to; empty while there is none.
+    pub(super) routes: BTreeSet<ServiceName>,
     /// Its instances that stand for leader.
     pub(super) candidacies: BTreeSet<Handle>,
 }
@@ -161,6 +163,7 @@ impl Sessions {
             watches: BTreeSet::new(),
             lagging: VecDeque::new(),
             elections: BTreeSet::new(),
+            routes: BTreeSet::new(),
             candidacies: BTreeSet::new(),
         };
         self.by_id.insert(id, session);
@@ -193,6 +196,7 @@ impl Sessions {
             watches: BTreeSet::new(),
             lagging: VecDeque::new(),
             elections: BTreeSet::new(),
+            routes: BTreeSet::new(),
             candidacies: BTreeSet::new(),
         };
         self.by_id.insert(id, session);

@@ -15,7 +15,7 @@ impl Registry {
     pub fn standing(&self, name: &ServiceName) -> Standing {
         let Some(office) = self.offices.by_name.get(name) else {
             let leader = match self.offices.memory {
-                StoreMemory::Unsure { .. } if self.now < self.offices.opens_at => Leader::Unknown,
+                StoreMemory::Unsure if self.now < self.offices.opens_at => Leader::Unknown,
                 _ => Leader::Nobody,
             };
             return Standing { name: name.clone(), term: Term(0), leader };
@@ -36,9 +36,10 @@ impl Registry {
         Standing { name: name.clone(), term: office.announced, leader }
     }
 
-    /// Every leader of an app, for the welcome of an agent of protocol 1.
-    pub fn leaders(&self, app: &AppId) -> Vec<Standing> {
-        let names = self.offices.by_name.keys().filter(|name| name.is_in(app));
+    /// Every leader of the app of a connection, for the welcome of an agent of protocol 1.
+    pub fn leaders_for(&self, connection: ConnectionId) -> Vec<Standing> {
+        let Some(session) = self.sessions.on(connection) else { return Vec::new() };
+        let names = self.offices.by_name.keys().filter(|name| name.is_in(&session.app));
         let standings = names.map(|name| self.standing(name));
         standings.filter(|standing| matches!(standing.leader, Leader::Is { .. })).collect()
     }
@@ -53,6 +54,10 @@ impl Registry {
     pub(super) fn tell(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
         let standing = self.standing(name);
         let Some(office) = self.offices.by_name.get_mut(name) else { return };
+        // Who is about to lead is told in a moment.
+        if matches!(office.seat, Seat::Filling { .. }) {
+            return;
+        }
         let now_so = (standing.term, standing.leader.clone());
         if office.told.as_ref() == Some(&now_so) {
             return;

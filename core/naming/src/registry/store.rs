@@ -42,12 +42,7 @@ pub enum StoreMemory {
     Complete,
     /// It may have forgotten: a store in memory, or one that is used for the first time. Nobody is
     /// seated before a lease has passed, and the word of candidates on their terms is taken.
-    Unsure {
-        /// Terms of names that the store does not know count on from here. A number that grows from
-        /// life to life, such as the milliseconds since 1970: then terms increase although they are
-        /// forgotten, as long as the system's clock is not set back.
-        floor: Term,
-    },
+    Unsure,
 }
 
 /// What the store says.
@@ -59,6 +54,10 @@ pub enum StoreInput {
         records: Vec<Durable>,
         /// What they are worth.
         memory: StoreMemory,
+        /// Epochs, and terms that the store may have forgotten, count on from here. Greater than
+        /// every number that earlier lives gave: such as the milliseconds since 1970, shifted left
+        /// by 20 bits, if the system's clock is not set back.
+        floor: u64,
     },
     /// The record of [`Action::Persist`] is durable.
     Stored(Durable),
@@ -69,8 +68,10 @@ pub enum StoreInput {
 impl Registry {
     pub(super) fn on_store(&mut self, input: StoreInput, actions: &mut Vec<Action>) {
         match input {
-            StoreInput::Restored { records, memory } => {
+            StoreInput::Restored { records, memory, floor } => {
+                self.floor = floor;
                 self.offices.memory = memory;
+                self.offices.floor = Term(floor);
                 for record in records {
                     self.restore(&record);
                 }

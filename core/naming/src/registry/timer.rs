@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Release(Handle),
     /// Overrides of a URL may have expired.
     Override(ServiceUrl),
+    /// A round of agreement is over.
+    Round(ServiceName),
     /// A seat may be free.
     Office(ServiceName),
     /// The registry has recovered from its start.

@@ -9,6 +9,7 @@ use super::input::{ConnectionId, Interest};
 use super::service::Position;
 use super::timer::Timer;
 use super::{Action, Note, Refusal, Registry};
+use crate::flaw::Flaw;
 use crate::{Delta, InstanceState, Snapshot};
 
 impl Registry {
@@ -80,9 +81,14 @@ impl Registry {
     }
 
     fn leave(&mut self, connection: ConnectionId, name: &ServiceName) {
+        let counts_on = self.has_flaw(Flaw::VoterDeathIgnored);
         if let Some(service) = self.services.get_mut(name) {
             service.leave(connection);
+            if !counts_on {
+                service.agreement.leave(connection);
+            }
             self.touched.insert(name.clone());
+            self.agreed_on.insert(name.clone());
         }
     }
 
@@ -92,6 +98,7 @@ impl Registry {
         let session = self.sessions.owner_mut(id);
         let Some(connection) = session.connection() else { return };
         session.lagging.clear();
+        let routes = std::mem::take(&mut session.routes);
         let watches = std::mem::take(&mut session.watches);
         if session.interest == Interest::WholeApp {
             self.app_of(id).listeners.remove(&connection);
@@ -99,6 +106,7 @@ impl Registry {
         for name in watches {
             self.leave(connection, &name);
         }
+        self.unroute_v1(connection, routes);
     }
 
     /// Lets a connection hear of every name of its session's app.
@@ -144,9 +152,11 @@ impl Registry {
         watches: impl IntoIterator<Item = (ConnectionId, Position)>,
         actions: &mut Vec<Action>,
     ) {
+        let epoch = self.epoch_of(name);
         let Some(service) = self.services.get(name) else { return };
-        let mut anew = Vec::new();
+        let (mut anew, mut asked) = (Vec::new(), Vec::new());
         for (connection, at) in watches {
+            asked.push(connection);
             let known = at.filter(|(registry, _)| *registry == self.id);
             let missed = known.and_then(|(_, at)| Some((at, service.history.since(at)?)));
             let Some((previous, changes)) = missed else {
@@ -154,15 +164,19 @@ impl Registry {
                 continue;
             };
             let (name, revision) = (service.name.clone(), service.history.published());
-            let delta = Delta { name, registry: self.id, previous, revision, changes };
+            let delta = Delta { name, registry: self.id, previous, revision, changes, epoch };
             actions.push(Action::Delta { to: vec![connection], delta: Arc::new(delta) });
         }
         if !anew.is_empty() {
             actions.push(Action::Snapshot { to: anew, snapshot: self.snapshot(name) });
         }
+        for connection in asked {
+            self.ask_to_prepare(connection, name, actions);
+        }
     }
 
     fn snapshot(&mut self, name: &ServiceName) -> Arc<Snapshot> {
+        let epoch = self.epoch_of(name);
         let service = self.services.get_mut(name).expect("invariant: asked for a known service");
         if let Some(snapshot) = &service.snapshot {
             return Arc::clone(snapshot);
@@ -175,6 +189,7 @@ impl Registry {
             revision: service.history.published(),
             instances: listed.map(|instance| Arc::clone(&instance.record)).collect(),
             recovering: self.recovering,
+            epoch,
         });
         service.snapshot = Some(Arc::clone(&snapshot));
         snapshot
@@ -203,6 +218,7 @@ impl Registry {
 
     /// Tells watchers and listeners what they have not been told yet.
     pub(super) fn flush(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
+        let epoch = self.epoch_of(name);
         let Some(service) = self.services.get_mut(name) else { return };
         if !service.history.has_unpublished() {
             return;
@@ -219,7 +235,7 @@ impl Registry {
         } else {
             service.pace.sent(self.now, self.config.coalesce);
             let (name, revision) = (service.name.clone(), service.history.published());
-            let delta = Delta { name, registry: self.id, previous, revision, changes };
+            let delta = Delta { name, registry: self.id, previous, revision, changes, epoch };
             actions.push(Action::Delta { to, delta: Arc::new(delta) });
         }
         let joining = std::mem::take(&mut service.joining);

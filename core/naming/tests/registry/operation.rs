@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{AgentInput, Input, KickTarget, OperatorInput, Registration, RequestId};
 use skymesh_types::{AttributeChange, Attributes, Handle, ServiceUrl};
 
@@ -88,6 +89,7 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
                 runtime: load(value),
                 weight: 100,
                 hash_key: 0,
+                epoch: Epoch(0),
             };
             world.agent(agent, AgentInput::Register(REQUEST, registration));
         }

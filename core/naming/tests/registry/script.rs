@@ -103,4 +103,4 @@ macro_rules! scripts {
         })+
     };
 }
-scripts! { sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators whole_app limits elections }
+scripts! { sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators whole_app limits elections placement }

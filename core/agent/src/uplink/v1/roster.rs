@@ -47,6 +47,7 @@ impl Roster {
             instances: instances.unwrap_or_default(),
             recovering: !self.complete,
             more: false,
+            epoch: 0,
         }
         .into()
     }
@@ -117,7 +118,7 @@ impl Roster {
         let previous = std::mem::replace(&mut service.revision, revision);
         let changes = vec![Instance { revision, ..instance }];
         let (service_name, registry) = (name.to_owned(), self.registry.get());
-        (WatchDelta { service_name, registry, previous, revision, changes }, service)
+        (WatchDelta { service_name, registry, previous, revision, changes, epoch: 0 }, service)
     }
 }
 

@@ -88,6 +88,7 @@ fn registration(instance: u64, handle: u64) -> Registration {
         runtime: Attributes::new(),
         weight: 7,
         hash_key: 0,
+        epoch: Epoch(0),
     }
 }
 

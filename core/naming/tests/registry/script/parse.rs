@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skymesh_naming::election::{CampaignId, Term};
+use skymesh_naming::placement::{Epoch, RoundId};
 use skymesh_naming::{
     AgentInput, Candidacy, ConnectionId, Durable, Hello, Input, Interest, KickTarget,
     OperatorInput, PeerProtocol, Registration, RegistryConfig, RequestId, StoreInput, StoreMemory,
@@ -88,6 +89,7 @@ pub(super) fn config(settings: &str) -> RegistryConfig {
             "session_grace" => config.session_grace = time,
             "recovery" => config.recovery = time,
             "coalesce" => config.coalesce = time,
+            "round" => config.round = time,
             "history" => config.history = count,
             "hold" => config.mass_loss.hold = time,
             "percent" => config.mass_loss.percent = u8::try_from(number).unwrap(),
@@ -144,6 +146,11 @@ fn agent(words: &mut Words<'_>) -> AgentInput {
         }
         "watchleader" => AgentInput::WatchLeader(words.name()),
         "unwatchleader" => AgentInput::UnwatchLeader(words.name()),
+        "prepared" => {
+            AgentInput::Prepared(words.name(), RoundId(words.number("round").unwrap_or(0)))
+        }
+        "unprepared" => AgentInput::Unprepared(words.name()),
+        "route" => AgentInput::RouteV1(words.name()),
         "goodbye" => AgentInput::Goodbye,
         "disconnected" => AgentInput::Disconnected,
         "overflowed" => AgentInput::Overflowed(words.name()),
@@ -178,6 +185,7 @@ fn registration(words: &mut Words<'_>) -> Registration {
         runtime: words.attributes("runtime"),
         weight: words.number("weight").map_or(100, |weight| u32::try_from(weight).unwrap()),
         hash_key: words.number("key").unwrap_or(0),
+        epoch: Epoch(words.number("epoch").unwrap_or(0)),
     }
 }
 
@@ -196,6 +204,7 @@ fn candidacy(words: &Words<'_>) -> Candidacy {
 fn store(words: &mut Words<'_>) -> StoreInput {
     let mut records = Vec::new();
     let what = words.next();
+    let floor = words.number("floor").unwrap_or(0);
     if let Some(term) = words.number("room") {
         records.push(Durable::Term {
             name: full("room").parse().unwrap(),
@@ -205,11 +214,8 @@ fn store(words: &mut Words<'_>) -> StoreInput {
         });
     }
     match what {
-        "complete" => StoreInput::Restored { records, memory: StoreMemory::Complete },
-        "unsure" => {
-            let floor = Term(words.number("floor").unwrap_or(0));
-            StoreInput::Restored { records, memory: StoreMemory::Unsure { floor } }
-        }
+        "complete" => StoreInput::Restored { records, memory: StoreMemory::Complete, floor },
+        "unsure" => StoreInput::Restored { records, memory: StoreMemory::Unsure, floor },
         "has" => StoreInput::Stored(records.remove(0)),
         "refused" => StoreInput::NotStored(records.remove(0)),
         other => panic!("no such input: {other}"),

@@ -1,6 +1,7 @@
 //! Actions to transcript lines.
 
 use skymesh_naming::election::{Leader, Standing};
+use skymesh_naming::placement::Epoch;
 use skymesh_naming::{Action, ConnectionId, Durable, InstanceRecord, Note, Refusal};
 use skymesh_types::{Revision, ServiceName};
 
@@ -45,6 +46,10 @@ fn list<'a>(records: impl IntoIterator<Item = &'a std::sync::Arc<InstanceRecord>
     format!("[{}]", records.join(", "))
 }
 
+fn epoch(epoch: Epoch) -> String {
+    if epoch == Epoch(0) { String::new() } else { format!(" epoch {epoch}") }
+}
+
 fn leader(standing: &Standing) -> String {
     let who = match &standing.leader {
         Leader::Unknown => "unknown".to_owned(),
@@ -66,6 +71,9 @@ fn note(note: &Note) -> String {
         Note::LossReleased(url) => format!("{}/{} released", short(&url.name), url.instance),
         Note::WatcherLagged(connection, name) => {
             format!("{} lags on {}", who(*connection), short(name))
+        }
+        Note::RouterStale(connection, name) => {
+            format!("{} is stale on {}", who(*connection), short(name))
         }
         Note::Led(standing) => format!("led: {}", leader(standing)),
         Note::NotStored(record) => format!("ALARM not stored: {}", short(record.name())),
@@ -104,6 +112,18 @@ pub(super) fn action(action: &Action) -> String {
             format!("{}: campaigned {} h{handle} {result}", who(*to), request.0)
         }
         Action::Leader { to, standing } => format!("{}: leader of {}", all(to), leader(standing)),
+        Action::Prepare { to, round } => {
+            let (joining, leaving) = (list(&round.joining), &round.leaving);
+            let name = short(&round.name);
+            format!(
+                "{}: prepare {name} round {} {joining} without {leaving:?}",
+                all(to),
+                round.round.0
+            )
+        }
+        Action::RoundEnded { to, name, round, end } => {
+            format!("{}: round {} of {} {end:?}", all(to), round.0, short(name))
+        }
         Action::Persist(Durable::Term { name, term, leader, lease }) => {
             format!("store: term {term} of {} to h{leader}, lease {lease:?}", short(name))
         }
@@ -111,11 +131,13 @@ pub(super) fn action(action: &Action) -> String {
             let recovering = if snapshot.recovering { " recovering" } else { "" };
             let (name, revision) = (short(&snapshot.name), snapshot.revision);
             let instances = list(&snapshot.instances);
-            format!("{}: snapshot {name} @{revision}{recovering} {instances}", all(to))
+            let epoch = epoch(snapshot.epoch);
+            format!("{}: snapshot {name} @{revision}{recovering}{epoch} {instances}", all(to))
         }
         Action::Delta { to, delta } => {
             let (name, changes) = (short(&delta.name), list(&delta.changes));
-            format!("{}: delta {name} @{}..{} {changes}", all(to), delta.previous, delta.revision)
+            let (previous, revision, epoch) = (delta.previous, delta.revision, epoch(delta.epoch));
+            format!("{}: delta {name} @{previous}..{revision}{epoch} {changes}", all(to))
         }
         Action::WatchRefused { to, name, refusal } => {
             format!("{}: watch {} refused {}: {refusal}", who(*to), short(name), refusal.code().0)

@@ -1,0 +1,114 @@
+//! What a [`KeyedRouter`](super::KeyedRouter) is told and what it wants done: plain values.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Epoch, Placement, Preparation, RoundEnd, RoundId};
+use crate::InstanceRecord;
+
+/// One keyed message on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel<M> {
+    /// What decides who gets it.
+    pub key: u64,
+    /// What it counts for while it is held.
+    pub bytes: usize,
+    /// The message.
+    pub message: M,
+    /// When it came back first, by the router's clock.
+    bounced_at: Option<Duration>,
+}
+
+impl<M> Parcel<M> {
+    /// A message that was not sent yet.
+    pub const fn new(key: u64, bytes: usize, message: M) -> Self {
+        Self { key, bytes, message, bounced_at: None }
+    }
+
+    /// When it came back first; `now` if it never did.
+    pub(super) fn bounced(&mut self, now: Duration) -> Duration {
+        *self.bounced_at.get_or_insert(now)
+    }
+
+    pub(super) const fn is_returned(&self) -> bool {
+        self.bounced_at.is_some()
+    }
+}
+
+/// A receiver did not take a parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounced<M> {
+    /// The parcel, back.
+    pub parcel: Parcel<M>,
+    /// The epoch that it was sent in.
+    pub sent: Epoch,
+    /// The receiver's epoch; `None` if that incarnation is no longer there.
+    pub known: Option<Epoch>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlacementInput<M> {
+    /// The agent knows of a placement.
+    Placed(Placement),
+    /// The registry asks to prepare.
+    Prepare(Arc<Preparation>),
+    /// What was sent before [`PlacementAction::Settle`] of that round has arrived, or never will.
+    Settled(RoundId),
+    /// A round has ended.
+    Ended(RoundId, RoundEnd),
+    /// The registry is out of reach: how a round ends is not known.
+    Disconnected,
+    /// A receiver sent a parcel back.
+    Bounced(Bounced<M>),
+    /// Time passed.
+    Tick,
+}
+
+/// One thing to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlacementAction<M> {
+    /// Send a parcel, with its epoch.
+    Send {
+        /// To whom.
+        to: Arc<InstanceRecord>,
+        /// With which epoch.
+        epoch: Epoch,
+        /// What.
+        parcel: Parcel<M>,
+    },
+    /// Wait until what was sent so far has arrived or never will, then say
+    /// [`PlacementInput::Settled`]. Moving keys are held from here on.
+    Settle(RoundId),
+    /// Tell the registry that this router has prepared.
+    Prepared(RoundId),
+    /// A parcel can't be delivered: tell its sender.
+    Undelivered(Parcel<M>, Undelivered),
+}
+
+/// Why a parcel was given back to its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Undelivered {
+    /// The service has no owners.
+    #[error("the service has no instance that owns keys")]
+    NoOwner,
+    /// Nothing was heard of the service in time.
+    #[error("nothing was heard of the service in time")]
+    Unresolved,
+    /// Its receivers were of other epochs until time was up.
+    #[error("router and receiver did not agree on the placement in time")]
+    WrongEpoch,
+}
+
+/// The router holds as much as it may: the sender waits, as for any window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the router holds as much as `{limit}` = {value} allows while keys move; send again later")]
+pub struct Full<M> {
+    /// The parcel, back.
+    pub parcel: Parcel<M>,
+    /// The limit's name.
+    pub limit: &'static str,
+    /// Its value.
+    pub value: usize,
+}

@@ -1,0 +1,268 @@
+//! One router of one stateful service: routes keyed parcels by the placement that the agent knows,
+//! holds those whose keys are about to move, and routes again what came back. Sans-io, and not on
+//! the path of keys that stay: a shell may look keys up in a snapshot while nothing is held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_types::Handle;
+
+use super::hold::{Held, Hold, HoldLimits, Wait};
+use super::{
+    Bounced, Epoch, Full, Parcel, Placement, PlacementAction, PlacementInput, Placing, Preparation,
+    RoundEnd, RoundId, Undelivered,
+};
+use crate::InstanceRecord;
+use crate::flaw::Flaw;
+
+/// A receiver that is behind is tried again after this: a delta takes about as long.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// A round that the registry asked to prepare for.
+#[derive(Debug)]
+struct Round {
+    id: RoundId,
+    preparation: Arc<Preparation>,
+    since: Duration,
+    /// It is committed, and the placement of that epoch is on its way.
+    committed: Option<Epoch>,
+}
+
+/// Routes the keyed parcels of one service.
+///
+/// Parcels of one key leave in the order in which they were offered, unless one of them comes back.
+#[derive(Debug)]
+pub struct KeyedRouter<P, M> {
+    placing: P,
+    placement: Option<Placement>,
+    /// The members that the round would make; empty without a round.
+    future: Vec<Arc<InstanceRecord>>,
+    round: Option<Round>,
+    hold: Hold<M>,
+    flaw: Option<Flaw>,
+}
+
+impl<P: Placing, M> KeyedRouter<P, M> {
+    /// A router that knows no placement yet.
+    pub fn new(placing: P, limits: HoldLimits) -> Self {
+        Self {
+            placing,
+            placement: None,
+            future: Vec::new(),
+            round: None,
+            hold: Hold::new(limits),
+            flaw: None,
+        }
+    }
+
+    /// With a planted bug, for simulations that have to find it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_flaw(mut self, flaw: Option<Flaw>) -> Self {
+        self.flaw = flaw;
+        self
+    }
+
+    /// Routes a parcel, or holds it.
+    ///
+    /// # Errors
+    /// [`Full`] if it would have to be held and there is no room; it is given back then.
+    pub fn offer(
+        &mut self,
+        now: Duration,
+        parcel: Parcel<M>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) -> Result<(), Full<M>> {
+        if self.hold.holds(parcel.key) {
+            return self.hold.push(parcel, now, Wait::Turn);
+        }
+        if self.must_hold(parcel.key) {
+            return self.hold.push(parcel, now, Wait::Moving);
+        }
+        self.send(parcel, actions);
+        Ok(())
+    }
+
+    /// Takes in what happened at `now` and adds what is to be done, in order, to `actions`.
+    pub fn handle(
+        &mut self,
+        now: Duration,
+        input: PlacementInput<M>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) {
+        match input {
+            PlacementInput::Placed(placement) => self.placed(placement),
+            PlacementInput::Prepare(preparation) => self.prepare(now, preparation, actions),
+            PlacementInput::Settled(round) => {
+                if self.round.as_ref().is_some_and(|open| open.id == round) {
+                    actions.push(PlacementAction::Prepared(round));
+                }
+            }
+            PlacementInput::Ended(round, end) => self.ended(round, end),
+            // The registry forgets a voter that it lost; how the round ends is heard of later, or
+            // the round is over when time is up.
+            PlacementInput::Disconnected | PlacementInput::Tick => {}
+            PlacementInput::Bounced(bounced) => self.bounced(now, bounced, actions),
+        }
+        self.give_up_round(now);
+        self.release(now, actions);
+    }
+
+    /// When [`PlacementInput::Tick`] is wanted.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let round = self.round.as_ref().map(|round| round.since + self.hold.patience());
+        round.into_iter().chain(self.hold.next_deadline()).min()
+    }
+
+    /// The epoch that parcels are sent with; 0 while no placement is known.
+    pub fn epoch(&self) -> Epoch {
+        self.placement.as_ref().map_or(Epoch(0), |placement| placement.epoch)
+    }
+
+    /// How many parcels are held.
+    pub fn held(&self) -> usize {
+        self.hold.len()
+    }
+
+    /// Whether keys may be looked up in the placement alone: nothing is held and nothing moves.
+    pub fn is_quiet(&self) -> bool {
+        self.placement.is_some() && self.round.is_none() && self.hold.len() == 0
+    }
+
+    fn must_hold(&self, key: u64) -> bool {
+        let Some(placement) = &self.placement else { return true };
+        if self.round.is_none() || self.flaw == Some(Flaw::RouterDoesNotHold) {
+            return false;
+        }
+        let owner = |members: &[Arc<InstanceRecord>]| {
+            self.placing.owner(members, key).map(|index| members[index].handle)
+        };
+        owner(&placement.members) != owner(&self.future)
+    }
+
+    fn send(&self, parcel: Parcel<M>, actions: &mut Vec<PlacementAction<M>>) {
+        let placement = self.placement.as_ref().map(|one| (one.epoch, &one.members));
+        let routed = placement.and_then(|(epoch, members)| {
+            let to = members.get(self.placing.owner(members, parcel.key)?)?;
+            Some((epoch, Arc::clone(to)))
+        });
+        actions.push(match routed {
+            Some((epoch, to)) => PlacementAction::Send { to, epoch, parcel },
+            None => PlacementAction::Undelivered(parcel, Undelivered::NoOwner),
+        });
+    }
+
+    fn placed(&mut self, placement: Placement) {
+        let committed = self.round.as_ref().and_then(|round| round.committed);
+        if committed.is_some_and(|committed| committed <= placement.epoch) {
+            self.round = None;
+        }
+        self.placement = Some(placement);
+        self.foresee();
+    }
+
+    /// What the members will be if the round is committed.
+    fn foresee(&mut self) {
+        self.future.clear();
+        let (Some(round), Some(placement)) = (&self.round, &self.placement) else { return };
+        let Preparation { joining, leaving, .. } = &*round.preparation;
+        let stays = |one: &&Arc<InstanceRecord>| {
+            let handle: Handle = one.handle;
+            !leaving.contains(&handle) && joining.iter().all(|new| new.url != one.url)
+        };
+        self.future.extend(placement.members.iter().filter(stays).cloned());
+        self.future.extend(joining.iter().cloned());
+        self.future.sort_by_key(|one| one.url.instance);
+    }
+
+    fn prepare(
+        &mut self,
+        now: Duration,
+        preparation: Arc<Preparation>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) {
+        let id = preparation.round;
+        self.round = Some(Round { id, preparation, since: now, committed: None });
+        self.foresee();
+        actions.push(PlacementAction::Settle(id));
+    }
+
+    fn ended(&mut self, id: RoundId, end: RoundEnd) {
+        let here = self.epoch();
+        let Some(round) = self.round.as_mut().filter(|round| round.id == id) else { return };
+        match end {
+            RoundEnd::Committed(epoch) if here < epoch => round.committed = Some(epoch),
+            RoundEnd::Committed(_) => self.round = None,
+            RoundEnd::Aborted => {
+                self.round = None;
+                if self.flaw == Some(Flaw::HeldDroppedOnAbort) {
+                    self.hold.clear();
+                }
+            }
+        }
+        self.foresee();
+    }
+
+    /// The registry ends every round in less time than this, so it is out of reach: the last
+    /// placement goes on serving.
+    fn give_up_round(&mut self, now: Duration) {
+        let over = |round: &Round| round.since + self.hold.patience() <= now;
+        if self.round.as_ref().is_some_and(over) {
+            self.round = None;
+            self.foresee();
+        }
+    }
+
+    /// A receiver sent a parcel back: it goes again once both can agree.
+    fn bounced(
+        &mut self,
+        now: Duration,
+        bounced: Bounced<M>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) {
+        let Bounced { mut parcel, sent, known } = bounced;
+        if parcel.bounced(now) + self.hold.patience() <= now {
+            return actions.push(PlacementAction::Undelivered(parcel, Undelivered::WrongEpoch));
+        }
+        let wait = match known {
+            // This router is behind.
+            Some(known) if known > self.epoch() => Wait::Newer(self.epoch()),
+            // The receiver is behind, or was when it answered.
+            Some(_) => Wait::Until(now + RETRY),
+            None if self.epoch() > sent => Wait::Until(now),
+            None => Wait::Newer(sent),
+        };
+        self.hold.push_returned(Held { parcel, since: now, wait });
+    }
+
+    fn release(&mut self, now: Duration, actions: &mut Vec<PlacementAction<M>>) {
+        if self.hold.len() == 0 {
+            return;
+        }
+        let mut hold = std::mem::replace(&mut self.hold, Hold::new(HoldLimits::default()));
+        let (epoch, resolved) = (self.epoch(), self.placement.is_some());
+        let released = hold.release(|hold, held| {
+            let overdue = hold.is_overdue(held, now);
+            let over = match held.wait {
+                Wait::Moving | Wait::Turn => true,
+                Wait::Newer(than) => epoch > than || overdue,
+                Wait::Until(at) => at <= now,
+            };
+            over && if resolved { !self.must_hold(held.parcel.key) } else { overdue }
+        });
+        self.hold = hold;
+        for held in released {
+            let Held { parcel, wait, .. } = held;
+            if !resolved {
+                actions.push(PlacementAction::Undelivered(parcel, Undelivered::Unresolved));
+            } else if matches!(wait, Wait::Newer(than) if epoch <= than) {
+                actions.push(PlacementAction::Undelivered(parcel, Undelivered::WrongEpoch));
+            } else {
+                self.send(parcel, actions);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

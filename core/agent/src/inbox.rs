@@ -28,6 +28,10 @@ pub(crate) use queue::{Pushed, Queue, Settle};
 
 use crate::runtime::Runtime;
 
+/// How many deliveries one part of tokio's budget (128 in all) pays for. A delivery takes a small
+/// fraction of what the budget is meant for: a read of a socket, a lock.
+const DELIVERIES_PER_BUDGET: u8 = 32;
+
 /// What an inbox gives its service, in order.
 #[derive(Debug)]
 pub enum Delivery {
@@ -51,6 +55,8 @@ pub struct Inbox {
     slots: Vec<Option<Seat>>,
     /// Whether the reader wants to know when a source's connection ends.
     departures: bool,
+    /// Deliveries that the part of tokio's budget paid last still covers.
+    unpaid: u8,
     /// Whom to tell that nobody reads any more; nobody for a mere watch.
     runtime: Option<Arc<Runtime>>,
 }
@@ -75,6 +81,7 @@ impl Inbox {
             chunk: Bytes::new(),
             slots: Vec::new(),
             departures: false,
+            unpaid: 0,
             runtime,
         }
     }
@@ -108,10 +115,17 @@ impl Inbox {
     /// [`recv`](Self::recv) in poll form.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         // A task that is always behind yields now and then, as with tokio's own channels.
-        let budget = ready!(poll_proceed(cx));
+        let budget = match self.unpaid {
+            0 => Some(ready!(poll_proceed(cx))),
+            _ => None,
+        };
         loop {
             if let Some(delivery) = self.next_ready() {
-                budget.made_progress();
+                if let Some(budget) = budget {
+                    budget.made_progress();
+                    self.unpaid = DELIVERIES_PER_BUDGET;
+                }
+                self.unpaid -= 1;
                 return Poll::Ready(Some(delivery));
             }
             match self.queue.poll_swap(&mut self.ready, cx) {

@@ -3,20 +3,24 @@
 //! The agent owns the truth about itself. It is kept in the [`Ledger`]; whenever a connection is
 //! made anew, what the nameserver may not know is said again, with the same handles.
 
+mod command;
 mod connection;
+mod error;
+mod greeting;
+mod heed;
 mod ledger;
+mod line;
 mod v1;
 
 use std::sync::Arc;
 
 use skymesh_naming::AttributeLayers;
-use skymesh_types::{AttributeChange, Attributes, Handle, ServiceName};
+use skymesh_types::Handle;
 use tokio::sync::oneshot;
 
 use crate::inbox::Queue;
-use crate::instance::AttributesError;
-use crate::registration::RegisterError;
 use crate::sender::Sender;
+pub(crate) use command::Command;
 pub(crate) use connection::Uplink;
 
 /// How many commands may wait for the uplink; then `register` and its like wait too.
@@ -48,35 +52,6 @@ pub(crate) struct Own {
     pub(crate) sender: Arc<Sender>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) layers: AttributeLayers,
-}
-
-/// What the agent's API asks of the uplink.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Register {
-        own: Own,
-        reply: Reply<(), RegisterError>,
-    },
-    Unregister {
-        handle: Handle,
-        reply: Reply<(), RequestError>,
-    },
-    /// As `Unregister`, by somebody who does not wait for an answer.
-    Forget(Handle),
-    ChangeAttributes {
-        handle: Handle,
-        change: AttributeChange,
-        reply: Reply<(), AttributesError>,
-    },
-    Attributes {
-        handle: Handle,
-        reply: Reply<Attributes, RequestError>,
-    },
-    Watch(ServiceName),
-    /// Every instance takes nothing new from now on.
-    Drain(oneshot::Sender<()>),
-    /// The agent leaves; the uplink ends after this, and answers when it is said.
-    Goodbye(oneshot::Sender<()>),
 }
 
 /// Where the answer to a command goes.

@@ -1,0 +1,119 @@
+//! What is done with what the nameserver says: one arm for each kind of message.
+
+use std::ops::ControlFlow;
+
+use skymesh_proto::msg::Body;
+use skymesh_proto::{Unwatch, Watch};
+use skymesh_types::{Handle, RegistryId, Revision, ServiceName};
+use skymesh_wire::{Frames, decode_msg};
+
+use super::connection::Uplink;
+use super::error::UplinkError;
+use super::ledger::Outcome;
+use super::line::Line;
+use crate::convert::{self, ConvertError};
+use crate::directory::{Followed, Word};
+
+impl Uplink {
+    /// Takes the frames of one read.
+    pub(super) async fn take(
+        &mut self,
+        line: &mut Line,
+        frames: &Frames,
+        skip: usize,
+    ) -> Result<(), UplinkError> {
+        let mut changed = Vec::new();
+        for frame in frames.iter().skip(skip) {
+            let msg = decode_msg(frame.to_bytes())
+                .map_err(|error| UplinkError::Malformed(error.to_string()))?;
+            if line.v1.is_some() {
+                line.hear(msg.body).await?;
+            } else if let ControlFlow::Break(gap) = self.heed(line, msg.body, &mut changed)? {
+                line.push(Unwatch { service_name: gap.to_string() }.into()).await?;
+                line.push(watch(&gap, None)).await?;
+            }
+        }
+        self.runtime.directory.outdated(changed);
+        self.catch_up(line).await
+    }
+
+    /// Heeds what was said in the place of a nameserver of protocol 1.
+    pub(super) async fn catch_up(&mut self, line: &mut Line) -> Result<(), UplinkError> {
+        let mut changed = Vec::new();
+        while let Some(body) = line.answers.pop_front() {
+            if let ControlFlow::Break(gap) = self.heed(line, Some(body), &mut changed)? {
+                line.push(watch(&gap, None)).await?;
+            }
+        }
+        self.runtime.directory.outdated(changed);
+        Ok(())
+    }
+
+    /// Heeds one message; breaks with a name whose watch has to be asked for anew.
+    fn heed(
+        &mut self,
+        line: &mut Line,
+        body: Option<Body>,
+        changed: &mut Vec<ServiceName>,
+    ) -> Result<ControlFlow<ServiceName>, UplinkError> {
+        let outcome = match body {
+            Some(Body::RegisterInstanceReply(reply)) => {
+                self.ledger.registered(reply, line.registry)
+            }
+            Some(Body::RequestReply(reply)) => {
+                let outcome = self.ledger.replied(reply);
+                self.note_drained();
+                outcome
+            }
+            Some(Body::KickOffInstance(kick)) => match Handle::new(kick.handle) {
+                Ok(handle) => self.ledger.kicked_off(handle, &kick.reason),
+                Err(zero) => return Err(ConvertError::from(zero).into()),
+            },
+            Some(Body::WatchSnapshot(part)) => {
+                if let Some(whole) = line.join(part) {
+                    let snapshot = convert::snapshot(&whole)?;
+                    return Ok(self.apply(Word::Snapshot(&snapshot), changed));
+                }
+                Outcome::Nothing
+            }
+            Some(Body::WatchDelta(delta)) => {
+                let delta = convert::delta(&delta)?;
+                return Ok(self.apply(Word::Delta(&delta), changed));
+            }
+            Some(Body::WatchRefused(refused)) => {
+                let (name, reason) = (refused.service_name, refused.reason);
+                tracing::warn!(%name, %reason, "the nameserver refuses a watch");
+                Outcome::Nothing
+            }
+            Some(Body::Refusal(refusal)) => {
+                return Err(UplinkError::Refused { code: 0, reason: refusal.reason });
+            }
+            Some(Body::KeepAliveReply(_)) => Outcome::Nothing,
+            _ => {
+                self.runtime.counters.unknown_commands.add(1);
+                Outcome::Nothing
+            }
+        };
+        if let Outcome::Left(handle) = outcome {
+            self.runtime.directory.remove_local(handle);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn apply(&self, word: Word<'_>, changed: &mut Vec<ServiceName>) -> ControlFlow<ServiceName> {
+        let (name, followed) = self.runtime.directory.apply(word, &self.runtime.counters);
+        match followed {
+            Followed::Yes => {
+                changed.push(name);
+                ControlFlow::Continue(())
+            }
+            Followed::Gap => ControlFlow::Break(name),
+        }
+    }
+}
+
+/// Asks to hear about a name, from a revision on if one is known.
+pub(super) fn watch(name: &ServiceName, at: Option<(RegistryId, Revision)>) -> Body {
+    let (registry, revision) = at.map_or((0, 0), |(id, revision)| (id.get(), revision.0));
+    Watch { service_name: name.to_string(), registry, revision }.into()
+}

@@ -100,13 +100,10 @@ impl<M> Hold<M> {
         self.bytes += parcel.bytes;
     }
 
-    /// When the oldest has been held for long enough, or a time that one waits for comes.
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
-        let due = |held: &Held<M>| {
-            let limit = held.since + self.limits.time;
-            if let Wait::Until(at) = held.wait { at.min(limit) } else { limit }
-        };
-        self.queue.iter().map(due).min()
+    /// The first of each key: the others wait for it.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Held<M>> {
+        let mut seen = BTreeSet::new();
+        self.queue.iter().filter(move |held| seen.insert(held.parcel.key))
     }
 
     pub(super) const fn patience(&self) -> Duration {

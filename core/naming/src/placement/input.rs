@@ -17,17 +17,20 @@ pub struct Parcel<M> {
     pub message: M,
     /// When it came back first, by the router's clock.
     bounced_at: Option<Duration>,
+    /// How often it came back.
+    bounces: u32,
 }
 
 impl<M> Parcel<M> {
     /// A message that was not sent yet.
     pub const fn new(key: u64, bytes: usize, message: M) -> Self {
-        Self { key, bytes, message, bounced_at: None }
+        Self { key, bytes, message, bounced_at: None, bounces: 0 }
     }
 
-    /// When it came back first; `now` if it never did.
-    pub(super) fn bounced(&mut self, now: Duration) -> Duration {
-        *self.bounced_at.get_or_insert(now)
+    /// It came back once more: when it did so first, and how often by now.
+    pub(super) fn bounced(&mut self, now: Duration) -> (Duration, u32) {
+        self.bounces += 1;
+        (*self.bounced_at.get_or_insert(now), self.bounces)
     }
 
     pub(super) const fn is_returned(&self) -> bool {
@@ -49,7 +52,7 @@ pub struct Bounced<M> {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlacementInput<M> {
-    /// The agent knows of a placement.
+    /// The registry spoke of the service: this is the placement that the agent knows, changed or not.
     Placed(Placement),
     /// The registry asks to prepare.
     Prepare(Arc<Preparation>),
@@ -57,7 +60,8 @@ pub enum PlacementInput<M> {
     Settled(RoundId),
     /// A round has ended.
     Ended(RoundId, RoundEnd),
-    /// The registry is out of reach: how a round ends is not known.
+    /// The registry is out of reach: how a round ends is not known. What was prepared is held until
+    /// it speaks again, or time is up.
     Disconnected,
     /// A receiver sent a parcel back.
     Bounced(Bounced<M>),

@@ -15,8 +15,13 @@ use super::{
 use crate::InstanceRecord;
 use crate::flaw::Flaw;
 
-/// A receiver that is behind is tried again after this: a delta takes about as long.
+/// A receiver that is behind is tried again after this: a delta takes about as long. Each further
+/// time takes twice as long, up to `RETRY_DOUBLINGS` times: one that is cut off from the registry is
+/// behind for long, and would be flooded.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// See [`RETRY`].
+const RETRY_DOUBLINGS: u32 = 6;
 
 /// A round that the registry asked to prepare for.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ struct Round {
     since: Duration,
     /// It is committed, and the placement of that epoch is on its way.
     committed: Option<Epoch>,
+    /// The registry was lost since: it says anew what holds, and asks anew if the round is open.
+    orphaned: bool,
 }
 
 /// Routes the keyed parcels of one service.
@@ -39,6 +46,8 @@ pub struct KeyedRouter<P, M> {
     future: Vec<Arc<InstanceRecord>>,
     round: Option<Round>,
     hold: Hold<M>,
+    /// When time alone lets something go that is held.
+    release_at: Option<Duration>,
     flaw: Option<Flaw>,
 }
 
@@ -51,6 +60,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             future: Vec::new(),
             round: None,
             hold: Hold::new(limits),
+            release_at: None,
             flaw: None,
         }
     }
@@ -77,7 +87,12 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             return self.hold.push(parcel, now, Wait::Turn);
         }
         if self.must_hold(parcel.key) {
-            return self.hold.push(parcel, now, Wait::Moving);
+            self.hold.push(parcel, now, Wait::Moving)?;
+            if self.placement.is_none() {
+                let patience = now + self.hold.patience();
+                self.release_at.get_or_insert(patience);
+            }
+            return Ok(());
         }
         self.send(parcel, actions);
         Ok(())
@@ -99,19 +114,31 @@ impl<P: Placing, M> KeyedRouter<P, M> {
                 }
             }
             PlacementInput::Ended(round, end) => self.ended(round, end),
-            // The registry forgets a voter that it lost; how the round ends is heard of later, or
-            // the round is over when time is up.
-            PlacementInput::Disconnected | PlacementInput::Tick => {}
+            PlacementInput::Disconnected => self.orphan(),
+            PlacementInput::Tick => {}
             PlacementInput::Bounced(bounced) => self.bounced(now, bounced, actions),
         }
         self.give_up_round(now);
         self.release(now, actions);
+        self.release_at = self.hold.heads().filter_map(|held| self.due(held)).min();
+    }
+
+    /// When time alone lets the first parcel of its key go.
+    fn due(&self, held: &Held<M>) -> Option<Duration> {
+        let patience = held.since + self.hold.patience();
+        match held.wait {
+            _ if self.placement.is_none() => Some(patience),
+            _ if self.must_hold(held.parcel.key) => None,
+            Wait::Until(at) => Some(at),
+            Wait::Newer(_) => Some(patience),
+            Wait::Moving | Wait::Turn => None,
+        }
     }
 
     /// When [`PlacementInput::Tick`] is wanted.
     pub fn next_deadline(&self) -> Option<Duration> {
         let round = self.round.as_ref().map(|round| round.since + self.hold.patience());
-        round.into_iter().chain(self.hold.next_deadline()).min()
+        round.into_iter().chain(self.release_at).min()
     }
 
     /// The epoch that parcels are sent with; 0 while no placement is known.
@@ -122,6 +149,11 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     /// How many parcels are held.
     pub fn held(&self) -> usize {
         self.hold.len()
+    }
+
+    /// Whether a round is open, as far as this router knows.
+    pub const fn is_preparing(&self) -> bool {
+        self.round.is_some()
     }
 
     /// Whether keys may be looked up in the placement alone: nothing is held and nothing moves.
@@ -153,8 +185,10 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     }
 
     fn placed(&mut self, placement: Placement) {
-        let committed = self.round.as_ref().and_then(|round| round.committed);
-        if committed.is_some_and(|committed| committed <= placement.epoch) {
+        let over = |round: &Round| {
+            round.orphaned || round.committed.is_some_and(|epoch| epoch <= placement.epoch)
+        };
+        if self.round.as_ref().is_some_and(over) {
             self.round = None;
         }
         self.placement = Some(placement);
@@ -182,7 +216,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         actions: &mut Vec<PlacementAction<M>>,
     ) {
         let id = preparation.round;
-        self.round = Some(Round { id, preparation, since: now, committed: None });
+        self.round = Some(Round { id, preparation, since: now, committed: None, orphaned: false });
         self.foresee();
         actions.push(PlacementAction::Settle(id));
     }
@@ -203,6 +237,13 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         self.foresee();
     }
 
+    /// The registry forgets a voter that it lost.
+    const fn orphan(&mut self) {
+        if let Some(round) = &mut self.round {
+            round.orphaned = true;
+        }
+    }
+
     /// The registry ends every round in less time than this, so it is out of reach: the last
     /// placement goes on serving.
     fn give_up_round(&mut self, now: Duration) {
@@ -221,14 +262,17 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         actions: &mut Vec<PlacementAction<M>>,
     ) {
         let Bounced { mut parcel, sent, known } = bounced;
-        if parcel.bounced(now) + self.hold.patience() <= now {
+        let (first, bounces) = parcel.bounced(now);
+        if first + self.hold.patience() <= now {
             return actions.push(PlacementAction::Undelivered(parcel, Undelivered::WrongEpoch));
         }
         let wait = match known {
             // This router is behind.
             Some(known) if known > self.epoch() => Wait::Newer(self.epoch()),
+            // It was, and has caught up since.
+            Some(known) if known == self.epoch() && sent < known => Wait::Until(now),
             // The receiver is behind, or was when it answered.
-            Some(_) => Wait::Until(now + RETRY),
+            Some(_) => Wait::Until(now + RETRY * (1 << (bounces - 1).min(RETRY_DOUBLINGS))),
             None if self.epoch() > sent => Wait::Until(now),
             None => Wait::Newer(sent),
         };

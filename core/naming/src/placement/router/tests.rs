@@ -170,6 +170,20 @@ fn without_a_registry_the_last_placement_goes_on_after_a_while() {
 }
 
 #[test]
+fn a_registry_that_is_back_says_anew_what_holds() {
+    let mut world = World::placed();
+    world.prepare(10, 7, &[3], &[]);
+    world.offer(20, 3, 101);
+    world.feed(30, PlacementInput::Disconnected);
+    assert_eq!(world.done(), "settle 7");
+    world.place(40, 5, &[1, 2]);
+    assert_eq!(world.done(), "101>1@5");
+    world.prepare(50, 7, &[3], &[]);
+    world.offer(60, 3, 102);
+    assert_eq!(world.done(), "settle 7");
+}
+
+#[test]
 fn holding_is_bounded_and_whoever_does_not_fit_waits() {
     let mut world = World::new(HoldLimits { parcels: 2, bytes: 1000, ..HoldLimits::default() });
     assert!(world.offer(0, 1, 101) && world.offer(0, 2, 102) && !world.offer(0, 3, 103));
@@ -202,6 +216,66 @@ fn a_receiver_that_is_behind_is_tried_again() {
     assert_eq!(world.done(), "");
     world.feed(21, PlacementInput::Tick);
     assert_eq!(world.done(), "101>1@5 102>1@5", "in the order in which they came back");
+}
+
+#[test]
+fn a_receiver_that_stays_behind_is_tried_less_and_less() {
+    let mut world = World::placed();
+    let mut parcel = Parcel::new(3, 10, 101);
+    let tries = [(0, 10), (10, 30), (30, 70), (70, 150), (150, 310), (310, 630), (630, 1270)];
+    for (at, again) in tries.into_iter().chain([(1270, 1910), (1910, 2550)]) {
+        let (sent, known) = (Epoch(5), Some(Epoch(4)));
+        world.feed(at, PlacementInput::Bounced(Bounced { parcel, sent, known }));
+        assert_eq!(world.router.next_deadline(), Some(ms(again)), "after {at} ms");
+        world.feed(again - 1, PlacementInput::Tick);
+        assert!(world.actions.is_empty(), "{:?}", world.actions);
+        world.feed(again, PlacementInput::Tick);
+        let Some(PlacementAction::Send { parcel: back, .. }) = world.actions.pop() else {
+            panic!("it is sent again at {again} ms")
+        };
+        parcel = back;
+    }
+    let (sent, known) = (Epoch(5), Some(Epoch(4)));
+    world.feed(4000, PlacementInput::Bounced(Bounced { parcel, sent, known }));
+    assert_eq!(world.done(), "101 WrongEpoch", "not for ever");
+}
+
+#[test]
+fn a_router_that_has_caught_up_since_sends_again_at_once() {
+    let mut world = World::placed();
+    world.place(5, 6, &[1, 2, 3]);
+    world.bounce(10, 101, 5, Some(6));
+    assert_eq!(world.done(), "101>3@6");
+}
+
+#[test]
+fn ticks_are_wanted_only_when_time_alone_changes_something() {
+    let mut world = World::placed();
+    assert_eq!(world.router.next_deadline(), None);
+    world.bounce(10, 101, 5, Some(6));
+    world.offer(20, 3, 102);
+    // The first one of the key is given up in time; the other one waits for it.
+    assert_eq!(world.router.next_deadline(), Some(ms(4010)));
+    world.prepare(3000, 7, &[3], &[]);
+    // Its key moves: only the end of the round lets it go.
+    assert_eq!(world.router.next_deadline(), Some(ms(7000)));
+    world.feed(5000, PlacementInput::Tick);
+    assert_eq!(world.done(), "settle 7");
+    assert_eq!(world.router.next_deadline(), Some(ms(7000)));
+    world.ended(5500, 7, RoundEnd::Aborted);
+    assert_eq!(world.done(), "101 WrongEpoch 102>1@5");
+    assert_eq!(world.router.next_deadline(), None);
+}
+
+#[test]
+fn what_is_offered_before_anything_is_known_is_given_up_in_time() {
+    let mut world = World::new(HoldLimits::default());
+    world.offer(10, 1, 101);
+    world.offer(20, 2, 102);
+    assert_eq!(world.router.next_deadline(), Some(ms(4010)));
+    world.feed(4010, PlacementInput::Tick);
+    assert_eq!(world.done(), "101 Unresolved");
+    assert_eq!(world.router.next_deadline(), Some(ms(4020)));
 }
 
 #[test]

@@ -113,11 +113,14 @@ pub struct Ballot {
 }
 
 /// Picks leaders: the strategy behind the plugin kind `election`. Called when the candidates of a
-/// name change or a leader is lost, by the one task that owns the registry.
+/// name, or what a ballot says of them, change, or a leader is lost, by the one task that owns the
+/// registry.
 ///
-/// To keep the incumbent, answer its index; any other answer takes the leadership from it at once,
-/// so one that pre-empts must not flap. `None` is "nobody for now". An index outside the ballot is
-/// taken for the built-in rule's answer ([`FirstCome`]). Equal ballots should give equal answers.
+/// To keep the incumbent, answer its index; any other answer takes the leadership from it: it is
+/// told at once, and the seat is free when it said that it stood down, or surely no longer believes in
+/// it. Then the elector is asked again, without an incumbent. So one that pre-empts must not flap.
+/// `None` is "nobody for now". An index outside the ballot is taken for the built-in rule's answer
+/// ([`FirstCome`]). Equal ballots should give equal answers.
 pub trait Elector: fmt::Debug + Send {
     /// The leader of `name`, by index into the ballot's candidates.
     fn elect(&mut self, name: &ServiceName, ballot: &Ballot) -> Option<usize>;

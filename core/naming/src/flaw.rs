@@ -18,6 +18,9 @@ pub enum Flaw {
     StaleSessionConfirmed,
     /// The next leader is seated when the session ends, without waiting for the lease.
     LeaseNotAwaited,
+    /// The next leader is seated when the incumbent is told to go, without waiting for its word or
+    /// its lease.
+    RevocationNotAwaited,
     /// A restarted registry seats a leader at once.
     RestartNotAwaited,
     /// A grant for a candidacy that was given up is taken for one of the next candidacy.

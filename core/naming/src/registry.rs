@@ -151,8 +151,8 @@ impl Registry {
 
     /// With another algorithm than [`FirstCome`](crate::election::FirstCome) to pick leaders.
     #[must_use]
-    pub fn with_elector(mut self, elector: impl Elector + 'static) -> Self {
-        self.offices.elector = Box::new(elector);
+    pub fn with_elector(mut self, elector: Box<dyn Elector>) -> Self {
+        self.offices.elector = elector;
         self
     }
 

@@ -8,6 +8,7 @@ mod agenda;
 mod agent;
 mod clock;
 mod dice;
+mod elector;
 mod faults;
 mod message;
 mod nameserver;
@@ -21,5 +22,5 @@ mod world;
 mod writer;
 
 pub use oracle::{Broken, Counts, Violation};
-pub use scenario::{Clocks, Disk, Plant, Report, Scenario};
+pub use scenario::{Clocks, Disk, Plant, Report, Rule, Scenario};
 pub use sweep::{StopAt, Sweep, sweep};

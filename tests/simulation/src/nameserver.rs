@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use skymesh_naming::flaw::Flaw;
 use skymesh_naming::{
     Action, AgentInput, ConnectionId, Durable, Input, KickTarget, OperatorInput, Registry,
     RegistryConfig, RequestId, StoreInput, StoreMemory,
@@ -64,8 +63,7 @@ impl Store {
 #[derive(Debug)]
 pub(crate) struct Nameserver {
     config: RegistryConfig,
-    flaw: Option<Flaw>,
-    disk: Disk,
+    scenario: Scenario,
     registry: Registry,
     pub(crate) store: Store,
     actions: Vec<Action>,
@@ -73,13 +71,13 @@ pub(crate) struct Nameserver {
 
 impl Nameserver {
     pub(crate) fn new(scenario: &Scenario) -> Self {
+        let scenario = *scenario;
         let config = scenario.registry();
         let id = RegistryId::new(1).expect("invariant: 1 is not 0");
         Self {
             registry: Registry::new(config.clone(), id, Duration::ZERO),
             config,
-            flaw: scenario.flaw(),
-            disk: scenario.disk,
+            scenario,
             store: Store::default(),
             actions: Vec::new(),
         }
@@ -92,12 +90,14 @@ impl Nameserver {
     /// A new life with the old disk.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
         let id = RegistryId::new(u64::from(cx.life)).expect("invariant: lives count from 1");
-        self.registry = Registry::new(self.config.clone(), id, cx.now).with_flaw(self.flaw);
-        let memory = match self.disk {
+        self.registry = Registry::new(self.config.clone(), id, cx.now)
+            .with_elector(self.scenario.elector())
+            .with_flaw(self.scenario.flaw());
+        let memory = match self.scenario.disk {
             Disk::Keeps => StoreMemory::Complete,
             Disk::Forgets => StoreMemory::Unsure,
         };
-        if self.disk == Disk::Forgets {
+        if self.scenario.disk == Disk::Forgets {
             self.store.records.clear();
         }
         let records = self.store.records.values().cloned().collect();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use skymesh_naming::election::{Elector, FirstCome};
 use skymesh_naming::flaw::Flaw;
 use skymesh_naming::{MassLoss, RegistryConfig};
 use skymesh_types::ServiceName;
@@ -10,6 +11,7 @@ use skymesh_types::ServiceName;
 use crate::agenda::{Agenda, Happening};
 use crate::clock::{Clock, TRUE_RATE_PPM};
 use crate::dice::Dice;
+use crate::elector::LowestId;
 use crate::faults::{self, Plan};
 use crate::oracle::{Counts, Violation};
 use crate::world::{NodeId, World};
@@ -56,6 +58,15 @@ pub enum Disk {
     Forgets,
 }
 
+/// How the nameserver picks leaders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The built-in rule: an incumbent stays.
+    FirstCome,
+    /// The lowest instance id, at once: an incumbent is revoked.
+    LowestId,
+}
+
 /// One kind of run.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
@@ -63,6 +74,8 @@ pub struct Scenario {
     pub clocks: Clocks,
     /// The nameserver's store.
     pub disk: Disk,
+    /// The nameserver's election algorithm.
+    pub rule: Rule,
     /// The bug, if there is one.
     pub plant: Option<Plant>,
 }
@@ -80,11 +93,12 @@ pub struct Report {
 
 impl Scenario {
     /// The scenario that a seed is run in: every fourth one beyond the bound of the clocks, every
-    /// eighth with a store that forgets.
+    /// eighth with a store that forgets, every third with an algorithm that pre-empts.
     pub const fn of_seed(seed: u64, plant: Option<Plant>) -> Self {
         let clocks = if seed % 4 == 3 { Clocks::BeyondBound } else { Clocks::WithinBound };
         let disk = if seed % 8 == 6 { Disk::Forgets } else { Disk::Keeps };
-        Self { clocks, disk, plant }
+        let rule = if seed % 3 == 1 { Rule::LowestId } else { Rule::FirstCome };
+        Self { clocks, disk, rule, plant }
     }
 
     /// Plays a seed.
@@ -119,6 +133,13 @@ impl Scenario {
         match self.plant {
             Some(Plant::Core(flaw)) => Some(flaw),
             _ => None,
+        }
+    }
+
+    pub(crate) fn elector(&self) -> Box<dyn Elector> {
+        match self.rule {
+            Rule::FirstCome => Box::new(FirstCome),
+            Rule::LowestId => Box::new(LowestId),
         }
     }
 

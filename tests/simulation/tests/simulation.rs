@@ -53,6 +53,7 @@ finds! {
     finds_a_deadline_that_is_ignored: Plant::Core(Flaw::DeadlineIgnored) => OneLeader;
     finds_a_lease_granted_on_a_stale_session: Plant::Core(Flaw::StaleSessionConfirmed) => OneLeader;
     finds_a_lease_that_is_not_awaited: Plant::Core(Flaw::LeaseNotAwaited) => OneLeader;
+    finds_a_revocation_that_is_not_awaited: Plant::Core(Flaw::RevocationNotAwaited) => OneLeader;
     finds_a_restart_that_does_not_wait: Plant::Core(Flaw::RestartNotAwaited) => OneLeader;
     finds_a_grant_for_another_candidacy: Plant::Core(Flaw::CampaignIgnored) => OneLeader;
     finds_a_fence_compared_the_wrong_way: Plant::FenceReversed => Linearizable | LeaderAfterHealing;

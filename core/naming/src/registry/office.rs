@@ -203,6 +203,8 @@ impl Office {
         if let Seat::Taken(reign) = self.seat {
             let past = Past::Revoked(reign.handle, reign.term);
             self.seat = Seat::Empty { not_before: reign.over_at(), past };
+            // Also one that was seated in this very turn, on its claim, has to hear that it is over.
+            self.told = Some((reign.term, Leader::Unknown));
         }
     }
 

@@ -289,6 +289,14 @@ impl Registry {
         self.offices.touched.insert(name);
     }
 
+    /// What a ballot says of an instance has changed: if it stands, the elector is asked again.
+    pub(super) fn reconsider(&mut self, handle: Handle) {
+        let instance = self.instance(handle);
+        if self.sessions.owner(instance.session).candidacies.contains(&handle) {
+            self.offices.touched.insert(instance.record.url.name.clone());
+        }
+    }
+
     fn leave_race(&mut self, handle: Handle, name: &ServiceName) {
         if let Some(office) = self.offices.by_name.get_mut(name) {
             office.candidates.remove(&handle);

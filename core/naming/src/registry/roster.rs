@@ -119,6 +119,7 @@ impl Registry {
             self.raise_epoch(&name);
         }
         self.touched.insert(name);
+        self.reconsider(handle);
         revision
     }
 

@@ -55,8 +55,14 @@ impl Registry {
                     }
                     self.arm_office(name, reign.over_at());
                 }
-                if self.elect(name) != Some(reign.handle) {
-                    self.offices.or_new(name).revoke();
+                if self.elect(name, Some(reign.handle)) != Some(reign.handle) {
+                    let (now, hasty) = (self.now, self.has_flaw(Flaw::RevocationNotAwaited));
+                    let office = self.offices.or_new(name);
+                    if hasty {
+                        office.released(reign.handle, None, now);
+                    } else {
+                        office.revoke();
+                    }
                     self.settle(name, actions);
                 }
             }
@@ -65,7 +71,7 @@ impl Registry {
 
     /// Asks for a leader and has its term made durable.
     fn fill(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
-        let Some(handle) = self.elect(name) else { return };
+        let Some(handle) = self.elect(name, None) else { return };
         let lease = self.leader_lease(self.instance(handle).session);
         let (now, hasty) = (self.now, self.has_flaw(Flaw::TermNotPersisted));
         let office = self.offices.or_new(name);
@@ -79,9 +85,9 @@ impl Registry {
         actions.push(Action::Persist(Durable::Term { name, term, leader, lease }));
     }
 
-    /// The elector's choice among those who can be told, the incumbent included.
-    fn elect(&mut self, name: &ServiceName) -> Option<Handle> {
-        let ballot = self.ballot(name)?;
+    /// The elector's choice among those who can be told, and the incumbent.
+    fn elect(&mut self, name: &ServiceName, incumbent: Option<Handle>) -> Option<Handle> {
+        let ballot = self.ballot(name, incumbent)?;
         let elector = &mut self.offices.elector;
         let index = elector.elect(name, &ballot)?;
         let chosen = ballot
@@ -91,13 +97,9 @@ impl Registry {
         chosen.map(|entry| entry.handle)
     }
 
-    fn ballot(&self, name: &ServiceName) -> Option<Ballot> {
+    fn ballot(&self, name: &ServiceName, incumbent: Option<Handle>) -> Option<Ballot> {
         let office = self.offices.by_name.get(name)?;
-        let reign = match &office.seat {
-            Seat::Taken(reign) => Some(reign),
-            _ => None,
-        };
-        let leads = |handle: Handle| reign.is_some_and(|reign| reign.handle == handle);
+        let leads = |handle: Handle| incumbent == Some(handle);
         let mut candidates: Vec<BallotEntry> = Vec::new();
         for (handle, candidate) in &office.candidates {
             if !candidate.here && !leads(*handle) {
@@ -119,11 +121,16 @@ impl Registry {
         }
         candidates.sort_by_key(|entry| entry.instance);
         let incumbent = candidates.iter().position(|entry| leads(entry.handle));
-        let led_for = reign.map_or(Duration::ZERO, |reign| self.now.saturating_sub(reign.since));
+        let led_for = match &office.seat {
+            Seat::Taken(reign) => self.now.saturating_sub(reign.since),
+            Seat::Empty { .. } | Seat::Filling { .. } => Duration::ZERO,
+        };
         Some(Ballot { candidates, incumbent, term: office.newest, now: self.now, led_for })
     }
 
-    /// The store has a term: whoever was chosen is announced, if it is still there.
+    /// The store has a term: whoever was chosen is announced, if it is still there and still the
+    /// choice. One that was told and revoked in a breath would never have heard of its term, and the
+    /// seat would wait for the end of a lease that nobody holds.
     pub(super) fn term_stored(&mut self, name: &ServiceName, stored: Term) {
         let now = self.now;
         let Some(office) = self.offices.by_name.get_mut(name) else { return };
@@ -133,8 +140,11 @@ impl Registry {
         }
         self.offices.touched.insert(name.clone());
         let here = office.candidates.get(&handle).is_some_and(|candidate| candidate.here);
-        if !here || released {
-            office.seat = Seat::unfilled(past, now, self.offices.opens_at);
+        // Who claims to lead from before a restart does so already: it is seated, and told to go.
+        let chosen = past != Past::Clear || self.elect(name, Some(handle)) == Some(handle);
+        if !here || released || !chosen {
+            let seat = Seat::unfilled(past, now, self.offices.opens_at);
+            self.offices.or_new(name).seat = seat;
             return;
         }
         let lease = self.leader_lease(self.instance(handle).session);

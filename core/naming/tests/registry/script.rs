@@ -7,6 +7,7 @@
 //! `room/1` means `app.env.room/1`. Lines that begin with `  ` are actions, `#` begins a case, and
 //! `config KEY=VALUE...` changes the registry that the case starts with.
 
+mod elector;
 mod parse;
 mod print;
 
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-use skymesh_naming::{Action, Input, Registry, RegistryConfig};
+use skymesh_naming::{Action, Input, Registry};
 use skymesh_types::RegistryId;
 
 struct Player {
@@ -23,8 +24,13 @@ struct Player {
 }
 
 impl Player {
-    fn new(config: RegistryConfig) -> Self {
+    fn new(settings: &str) -> Self {
+        let (config, elector) = parse::settings(settings);
         let registry = Registry::new(config, RegistryId::new(7).unwrap(), Duration::ZERO);
+        let registry = match elector {
+            Some(elector) => registry.with_elector(elector),
+            None => registry,
+        };
         Self { registry, transcript: String::new() }
     }
 
@@ -58,15 +64,15 @@ impl Player {
 
 /// Plays the inputs of a file and gives the file as it should be.
 fn play(script: &str) -> String {
-    let mut player = Player::new(parse::config(""));
+    let mut player = Player::new("");
     let mut out = String::new();
     for line in script.lines().filter(|line| !line.starts_with("  ")) {
         out.push_str(line);
         out.push('\n');
         if line.starts_with('#') {
-            player = Player::new(parse::config(""));
+            player = Player::new("");
         } else if let Some(settings) = line.strip_prefix("config ") {
-            player = Player::new(parse::config(settings));
+            player = Player::new(settings);
         } else if !line.is_empty() {
             player.play(line);
             out.push_str(&std::mem::take(&mut player.transcript));
@@ -103,4 +109,4 @@ macro_rules! scripts {
         })+
     };
 }
-scripts! { sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators whole_app limits elections placement }
+scripts! { sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators whole_app limits elections preemption placement }

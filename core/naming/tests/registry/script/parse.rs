@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_naming::election::{CampaignId, Term};
+use skymesh_naming::election::{CampaignId, Elector, Term};
 use skymesh_naming::placement::{Epoch, RoundId};
 use skymesh_naming::{
     AgentInput, Candidacy, ConnectionId, Durable, Hello, Input, Interest, KickTarget,
@@ -14,6 +14,8 @@ use skymesh_types::{
     AgentId, AttributeChange, Attributes, Handle, RegistryId, Revision, ServiceName, ServiceUrl,
     SessionId,
 };
+
+use super::elector;
 
 pub(super) enum Step {
     Input(Input),
@@ -76,10 +78,15 @@ fn full(short: &str) -> String {
     if short.contains('.') { short.to_owned() } else { format!("app.env.{short}") }
 }
 
-pub(super) fn config(settings: &str) -> RegistryConfig {
+pub(super) fn settings(settings: &str) -> (RegistryConfig, Option<Box<dyn Elector>>) {
     // Most cases are about a registry that has long recovered.
     let mut config = RegistryConfig { recovery: Duration::ZERO, ..RegistryConfig::default() };
+    let mut elector = None;
     for (key, value) in Words::new(settings).keyed {
+        if key == "elector" {
+            elector = Some(elector::named(value));
+            continue;
+        }
         let number: u64 = value.parse().unwrap();
         let time = Duration::from_millis(number);
         let count = usize::try_from(number).unwrap();
@@ -102,7 +109,7 @@ pub(super) fn config(settings: &str) -> RegistryConfig {
             _ => panic!("no such setting: {key}"),
         }
     }
-    config
+    (config, elector)
 }
 
 pub(super) fn line(line: &str) -> (Duration, Option<Step>) {
@@ -193,7 +200,7 @@ fn candidacy(words: &Words<'_>) -> Candidacy {
     Candidacy {
         handle: words.handle(),
         campaign: CampaignId(words.number("campaign").unwrap_or(1)),
-        priority: 0,
+        priority: words.keyed.get("priority").map_or(0, |value| value.parse().unwrap()),
         claim: words.number("claim").map(Term),
         seen: Term(words.number("seen").unwrap_or(0)),
     }

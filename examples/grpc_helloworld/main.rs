@@ -17,10 +17,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use skymesh::grpc::{Grpc, PeerInstance};
 use skymesh::{Config, Resolve};
 use skymesh_examples::role::{self, Curtain, RoleError};
 use skymesh_examples::stage::{self, Stage, StageError};
-use skymesh_grpc::{Grpc, PeerInstance};
 use tonic::{Request, Response, Status};
 
 /// tonic's output, committed; a test of skymesh-tests proves it fresh.

@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("skymesh-rpc", &["skymesh-agent"]),
     ("skymesh-grpc", &["skymesh-agent"]),
-    ("skymesh", &["skymesh-agent", "skymesh-nameserver"]),
+    ("skymesh", &["skymesh-agent", "skymesh-nameserver", "skymesh-rpc", "skymesh-grpc"]),
     ("skymesh-cli", &["skymesh"]),
 ];
 

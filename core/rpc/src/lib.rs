@@ -21,9 +21,9 @@
 //! ```
 //!
 //! # Layers
-//! The callee is any tower service of [`Request`], the caller's side is one ([`Rpc::client`]), so
-//! tower's and anybody's middleware goes around both. In
-//! [`ServiceBuilder`](tower::ServiceBuilder) the order of a chain is the order of the `.layer()`
+//! The callee is any tower service of [`Request`], the caller's side is one ([`Rpc::client`], and
+//! [`Rpc::notifier`] where no answer is wanted), so tower's and anybody's middleware goes around
+//! both. In [`ServiceBuilder`](tower::ServiceBuilder) the order of a chain is the order of the `.layer()`
 //! calls: the first one sees the request first and the answer last, on either side.
 //!
 //! # How a call ends
@@ -57,7 +57,7 @@ pub mod typed;
 pub mod v1;
 pub mod wire;
 
-pub use client::{Call, Client};
+pub use client::{Call, Client, Notifier};
 pub use config::{RpcConfig, V1Payloads};
 pub use counters::RpcCounters;
 pub use metadata::{

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Service};
 
-use crate::client::{Call, Client};
+use crate::client::{Call, Client, Notifier};
 use crate::config::RpcConfig;
 use crate::counters::RpcCounters;
 use crate::driver::Driver;
@@ -130,6 +130,11 @@ impl Rpc {
     /// Calls to one destination as a tower service, to put layers around.
     pub fn client<D: Destination + Clone>(&self, to: D) -> Client<D> {
         Client::new(self.clone(), to)
+    }
+
+    /// Notifies to one destination as a tower service, to put layers around.
+    pub fn notifier<D: Destination + Clone>(&self, to: D) -> Notifier<D> {
+        Notifier::new(self.clone(), to)
     }
 
     /// Takes no more requests (they are answered with `unavailable`, not processed), and waits

@@ -54,6 +54,51 @@
 //! # }
 //! ```
 //!
+//! # Calls
+//! Messages go one way. A call has an answer, or a status that says why there is none, at its
+//! deadline at the latest; interceptors on either side are tower's layers. It is the module `rpc`,
+//! behind the feature of that name, which is on by default.
+//! ```
+//! # #[cfg(not(feature = "rpc"))]
+//! # fn main() {}
+//! # #[cfg(feature = "rpc")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use skymesh::config::StoreConfig;
+//! # use skymesh::{Agent, Config, Nameserver};
+//! # let mut config = Config::default();
+//! # config.nameserver.listen = "127.0.0.1:0".into();
+//! # config.nameserver.store = StoreConfig::memory();
+//! # let nameserver = Nameserver::bind(config.nameserver).await?;
+//! # let address = nameserver.local_addr().to_string();
+//! # tokio::spawn(nameserver.run());
+//! # let server = Agent::builder().app("game").nameserver(&address).connect().await?;
+//! # let client = Agent::builder().app("game").nameserver(&address).connect().await?;
+//! use skymesh::rpc::{Code, Methods, Request, Response, Rpc, Status};
+//!
+//! // One process: methods by name.
+//! let methods = Methods::new().method("square", |request: Request| async move {
+//!     let text = std::str::from_utf8(request.payload()).unwrap_or_default();
+//!     let side: u32 = text.parse().map_err(|_| Status::invalid_argument("no number"))?;
+//!     Ok(Response::new((side * side).to_string()))
+//! });
+//! let (instance, inbox) = server.register("game.test.geometry/1").await?;
+//! Rpc::builder(instance, inbox).serve(methods).attach();
+//!
+//! // Another process: calls the service by its name; its selector picks the instance.
+//! let (instance, inbox) = client.register("game.test.pupil/1").await?;
+//! let (rpc, _) = Rpc::attach(instance, inbox);
+//! let answer = rpc.call("game.test.geometry", Request::new("square", "12")).await?;
+//! assert_eq!(answer.payload(), "144");
+//! let failed = rpc.call("game.test.geometry", Request::new("square", "a dozen")).await;
+//! assert_eq!(failed.unwrap_err().code(), Code::InvalidArgument);
+//! # client.shutdown().await;
+//! # server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//! gRPC, by tonic's generated code over the mesh, is the module `grpc`, behind the feature `grpc`.
+//!
 //! # Configuration
 //! A program that reads a file, with the environment over it, starts like this:
 //! ```no_run
@@ -92,12 +137,18 @@
 //! * [`Service`]: an inbox driven for you.
 //! * [`Nameserver`]: as a part of your own program. [`AdminClient`]: kick, drain and override from
 //!   another one.
+//! * `rpc` and `grpc`: calls, if the features of these names are on.
 //! * [`PluginHost`]: plugins that are linked into your program instead of loaded.
 //!
 //! Authors of plugins need none of this: they import `skymesh-plugin-api` alone.
 
 pub mod config;
 pub mod log;
+
+#[cfg(feature = "grpc")]
+pub use skymesh_grpc as grpc;
+#[cfg(feature = "rpc")]
+pub use skymesh_rpc as rpc;
 
 pub use config::{Config, ConfigError};
 

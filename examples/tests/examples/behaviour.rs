@@ -125,6 +125,29 @@ fn grpc_helloworld() {
 }
 
 #[test]
+fn inner_service() {
+    check(&Case {
+        program: "inner_service",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[server] registered testApp.weixin1.SMgreeterServer/101",
+            "[client] client interceptor: SayHello begins",
+            "[server] server interceptor: SayHello begins",
+            "[server] SayHello Jerry",
+            "[server] SayHello Bob",
+            "[server] server interceptor: SayHello ends well",
+            "[client] client interceptor: SayHello ends well",
+            "[client] Nice to meet you Bob",
+            "[server] server interceptor: SayHello fails",
+            "[client] nobody: invalid argument: one does not greet nobody",
+            "[client] no ticket: unauthenticated: show a ticket",
+        ],
+    });
+}
+
+#[test]
 fn what_can_not_be_done_is_said_and_fails() {
     let cases = [
         // The library is there, and is not the one that was asked for.

@@ -1,8 +1,9 @@
-//! `skymesh plugin`: which plugins there are, whether a library would be taken, and what a plugin
-//! can be configured with.
+//! `skymesh plugin`: which plugins there are, whether a library would be taken, what a plugin can be
+//! configured with, and the way to one of one's own.
 
 mod check;
 mod list;
+mod new;
 
 use clap::Subcommand;
 use skymesh_plugin_host::{Fingerprint, PluginHost};
@@ -33,6 +34,8 @@ pub(super) enum Plugin {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Make the crate of a new plugin: it builds, passes its conformance test and loads as it is
+    New(new::New),
     /// Print the JSON Schema of a plugin's configuration
     Schema {
         /// The plugin's id, or library/id
@@ -48,6 +51,7 @@ impl Plugin {
         match self {
             Self::List { file, json } => list::run(file.load()?, json.into()),
             Self::Check { library, file } => check::run(&library, file.load()?.plugins),
+            Self::New(new) => new.run(),
             Self::Schema { id, file } => schema(&id, &file),
         }
     }

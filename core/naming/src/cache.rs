@@ -145,6 +145,12 @@ impl Cache {
         self.entries.get(name)?.placement().cloned()
     }
 
+    /// Whether the nameserver started lately and has not said yet who is there: what it says of
+    /// `name` until then is no word on its placement.
+    pub fn is_recovering(&self, name: &ServiceName) -> bool {
+        self.entries.get(name).is_some_and(Entry::is_recovering)
+    }
+
     /// One instance; `None` if it is not there, or its service not watched.
     pub fn record(&self, url: &ServiceUrl) -> Option<&Arc<InstanceRecord>> {
         self.entries.get(&url.name)?.record(url.instance)

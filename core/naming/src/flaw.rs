@@ -39,6 +39,4 @@ pub enum Flaw {
     RouterDoesNotHold,
     /// A router drops what it holds when a round is aborted.
     HeldDroppedOnAbort,
-    /// A receiver takes messages of any epoch.
-    EpochNotChecked,
 }

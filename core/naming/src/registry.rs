@@ -35,7 +35,9 @@ mod session;
 mod standings;
 mod store;
 mod timer;
+mod voters;
 mod watch;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -107,6 +109,8 @@ pub struct Registry {
     agreed_on: BTreeSet<ServiceName>,
     /// Of those, the ones whose round comes to nothing.
     void: BTreeSet<ServiceName>,
+    /// Who waits for an answer to a wish that ended with its instance.
+    withdrawn: Vec<round::Withdrawn>,
     last_round: u64,
     /// Epochs count from here.
     floor: u64,
@@ -142,6 +146,7 @@ impl Registry {
             offices,
             agreed_on: BTreeSet::new(),
             void: BTreeSet::new(),
+            withdrawn: Vec::new(),
             last_round: 0,
             floor: 0,
             timers,
@@ -236,7 +241,7 @@ impl Registry {
             AgentInput::WatchLeader(name) => self.watch_leader(connection, &name, actions),
             AgentInput::UnwatchLeader(name) => self.unwatch_leader(connection, &name),
             AgentInput::Prepared(name, round) => self.prepared(connection, &name, round),
-            AgentInput::RouteV1(name) => self.route_v1(connection, &name),
+            AgentInput::RouteV1(name) => self.route_v1(connection, &name, actions),
             AgentInput::Unprepared(name) => self.unprepared(connection, &name, actions),
             AgentInput::Goodbye => self.goodbye(connection, actions),
             AgentInput::Heard

@@ -50,6 +50,10 @@ impl Entry {
         Some(Known { revision, members: members.collect() })
     }
 
+    pub(super) const fn is_recovering(&self) -> bool {
+        self.recovering
+    }
+
     pub(super) const fn placement(&self) -> Option<&Placement> {
         self.placement.as_ref()
     }

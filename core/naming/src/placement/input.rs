@@ -53,6 +53,8 @@ pub struct Bounced<M> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PlacementInput<M> {
     /// The registry spoke of the service: this is the placement that the agent knows, changed or not.
+    /// Not to be said of what comes while the registry is recovering
+    /// ([`Cache::is_recovering`](crate::Cache::is_recovering)): it knows of no placement then.
     Placed(Placement),
     /// The registry asks to prepare.
     Prepare(Arc<Preparation>),
@@ -82,7 +84,8 @@ pub enum PlacementAction<M> {
         parcel: Parcel<M>,
     },
     /// Wait until what was sent so far has arrived or never will, then say
-    /// [`PlacementInput::Settled`]. Moving keys are held from here on.
+    /// [`PlacementInput::Settled`]. Moving keys are held from here on. It begins anew with each
+    /// action, also if it names a round that was named before: parcels may have left in between.
     Settle(RoundId),
     /// Tell the registry that this router has prepared.
     Prepared(RoundId),

@@ -65,6 +65,7 @@ impl Registry {
             operator: self.overrides.layer(url),
         };
         check(url, &layers)?;
+        self.hear_of_epoch(registration.epoch);
         if let Some(instance) = self.instances.get(&handle) {
             if instance.record.url != *url || !self.may_replay(session, instance.session) {
                 return Err(Refusal::HandleTaken { handle, url: url.clone() });
@@ -201,7 +202,7 @@ impl Registry {
 
     pub(super) fn start_draining(&mut self, handle: Handle) -> Revision {
         let record = &self.instance(handle).record;
-        if matches!(record.state, InstanceState::Draining | InstanceState::Pending) {
+        if record.state == InstanceState::Draining {
             return record.revision;
         }
         if self.wish_to_leave(handle, None) {

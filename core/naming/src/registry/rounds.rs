@@ -1,19 +1,27 @@
-//! Two-phase going online and draining: who is asked to prepare, when a round is committed or comes
-//! to nothing, and how epochs grow. What a router does with it is in `placement/router.rs`.
+//! Two-phase going online and draining: when a round begins, is committed or comes to nothing, and
+//! how epochs grow. Who votes is in `voters.rs`, who wants what in `wishes.rs`, what a router does
+//! with it in `placement/router.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use skymesh_types::{Handle, Revision, ServiceName};
+use skymesh_types::{Revision, ServiceName};
 
-use super::input::{ConnectionId, RequestId};
+use super::input::ConnectionId;
 use super::round::{Asked, Round, Wishes};
 use super::service::Urgency;
 use super::timer::Timer;
-use super::{Action, Note, Refusal, Registry};
+use super::{Action, Note, Registry};
 use crate::InstanceState;
 use crate::flaw::Flaw;
-use crate::placement::{Epoch, Preparation, RoundEnd, RoundId, is_placed};
+use crate::placement::{Epoch, Preparation, RoundEnd, RoundId};
+
+/// Instances that one round is about. More wait for the next one, so that what a router is asked to
+/// prepare for stays a small frame: some 40 kB.
+const ROUND_INSTANCES: usize = 100;
+
+/// Half of all numbers. Nobody has counted so far, so an agent that says so is not believed.
+const EPOCHS: u64 = 1 << 63;
 
 /// An open round as operators and tests see it.
 #[derive(Debug, Clone, Copy)]
@@ -51,120 +59,15 @@ impl Registry {
         floor + revision.0
     }
 
-    /// A pending instance wants to own keys.
-    pub(super) fn wish_to_join(&mut self, handle: Handle, to: ConnectionId, request: RequestId) {
-        let name = self.instance(handle).record.url.name.clone();
-        let asked = Some(Asked { to, request });
-        self.service_or_new(&name).agreement.wishes.joining.insert(handle, asked);
-        self.agreed_on.insert(name);
-    }
-
-    /// An instance that owns keys wants to own none. Answers whether that takes a round.
-    pub(super) fn wish_to_leave(&mut self, handle: Handle, asked: Option<Asked>) -> bool {
-        let record = &self.instance(handle).record;
-        if !is_placed(record) {
-            return false;
-        }
-        let name = record.url.name.clone();
-        self.service_or_new(&name).agreement.wishes.leaving.insert(handle, asked);
-        self.agreed_on.insert(name);
-        true
-    }
-
-    /// Whoever asked again for what is under way is answered instead of who asked first.
-    pub(super) fn wish_again(&mut self, handle: Handle, to: ConnectionId, request: RequestId) {
-        let name = self.instance(handle).record.url.name.clone();
-        let agreement = &mut self.service_or_new(&name).agreement;
-        let round = agreement.round.as_mut().map(|round| &mut round.wishes);
-        for wishes in round.into_iter().chain([&mut agreement.wishes]) {
-            if let Some(asked) = wishes.joining.get_mut(&handle) {
-                *asked = Some(Asked { to, request });
-            }
+    /// An agent knows of an epoch that this life of the registry has not reached: one of an earlier
+    /// life, before the clock of the nameserver was set back. Epochs count on from there.
+    pub(super) fn hear_of_epoch(&mut self, epoch: Epoch) {
+        if epoch.0 < EPOCHS {
+            self.floor = self.floor.max(epoch.0.saturating_sub(self.revision.0));
         }
     }
 
-    /// An instance is gone. A round that counted on it comes to nothing, and the next one begins
-    /// with what is left.
-    pub(super) fn forget_wish(&mut self, handle: Handle, name: &ServiceName) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        let agreement = &mut service.agreement;
-        let waited = agreement.wishes.remove(handle);
-        let counted = agreement.round.as_mut().is_some_and(|round| round.wishes.remove(handle));
-        if counted {
-            self.agreed_on.insert(name.clone());
-            self.void.insert(name.clone());
-        }
-        if waited {
-            self.agreed_on.insert(name.clone());
-        }
-    }
-
-    /// A router has prepared.
-    pub(super) fn prepared(&mut self, connection: ConnectionId, name: &ServiceName, id: RoundId) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        let Some(round) = &mut service.agreement.round else { return };
-        // Protocol 1 knows no numbers.
-        if (round.id == id || id == RoundId(0)) && round.awaited.remove(&connection) {
-            round.prepared.insert(connection);
-            self.agreed_on.insert(name.clone());
-        }
-    }
-
-    /// A router of protocol 1 says that it can't.
-    pub(super) fn unprepared(
-        &mut self,
-        connection: ConnectionId,
-        name: &ServiceName,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        let awaited = service.agreement.round.as_ref().is_some_and(|round| {
-            round.awaited.contains(&connection) || round.prepared.contains(&connection)
-        });
-        if awaited && let Some(round) = self.close_round(name) {
-            self.end_round(name, &round, RoundEnd::Aborted, actions);
-            self.refuse(name, &round.wishes, actions);
-        }
-    }
-
-    /// A connection of protocol 1 routes to the service.
-    pub(super) fn route_v1(&mut self, connection: ConnectionId, name: &ServiceName) {
-        let value = self.config.limits.watches_per_session;
-        let Some(session) = self.sessions.on_mut(connection) else { return };
-        if name.is_in(&session.app) && session.routes.len() < value {
-            session.routes.insert(name.clone());
-            self.service_or_new(name).agreement.routers_v1.insert(connection);
-        }
-    }
-
-    /// Ends what a session's connection of protocol 1 routes to.
-    pub(super) fn unroute_v1(&mut self, connection: ConnectionId, names: BTreeSet<ServiceName>) {
-        for name in names {
-            if let Some(service) = self.services.get_mut(&name) {
-                service.agreement.routers_v1.remove(&connection);
-                service.leave(connection);
-                self.touched.insert(name.clone());
-                self.agreed_on.insert(name);
-            }
-        }
-    }
-
-    /// Who begins to watch while a round is open has a voice in it.
-    pub(super) fn ask_to_prepare(
-        &mut self,
-        connection: ConnectionId,
-        name: &ServiceName,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(service) = self.services.get_mut(name) else { return };
-        let Some(round) = &mut service.agreement.round else { return };
-        round.prepared.remove(&connection);
-        round.awaited.insert(connection);
-        let preparation = self.preparation(name);
-        actions.extend(preparation.map(|round| Action::Prepare { to: vec![connection], round }));
-    }
-
-    fn preparation(&self, name: &ServiceName) -> Option<Arc<Preparation>> {
+    pub(super) fn preparation(&self, name: &ServiceName) -> Option<Arc<Preparation>> {
         let round = self.services.get(name)?.agreement.round.as_ref()?;
         let joining = round.wishes.joining.keys();
         Some(Arc::new(Preparation {
@@ -177,6 +80,7 @@ impl Registry {
 
     /// Looks at every agreement that the turn has touched.
     pub(super) fn settle_agreements(&mut self, actions: &mut Vec<Action>) {
+        self.answer_withdrawn(actions);
         while let Some(name) = self.agreed_on.pop_first() {
             let void = self.void.remove(&name);
             if void && let Some(round) = self.close_round(&name) {
@@ -190,40 +94,48 @@ impl Registry {
     fn settle_agreement(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
         let hasty = self.has_flaw(Flaw::CommitBeforeLastAck);
         loop {
-            let Some(service) = self.services.get_mut(name) else { return };
+            let Some(service) = self.services.get(name) else { return };
             match &service.agreement.round {
-                Some(round) => {
-                    let enough = if hasty { 1 } else { 0 };
-                    if round.awaited.len() > enough {
+                Some(round) if round.awaited.len() > usize::from(hasty) => return,
+                Some(_) => self.commit(name, actions),
+                None => {
+                    let wished = !service.agreement.wishes.is_empty() && !self.recovering;
+                    if !wished || !self.open_round(name, actions) {
+                        self.touched.insert(name.clone());
                         return;
                     }
-                    self.commit(name, actions);
                 }
-                None if service.agreement.wishes.is_empty() || self.recovering => {
-                    self.touched.insert(name.clone());
-                    return;
-                }
-                None => self.open_round(name, actions),
             }
         }
     }
 
-    fn open_round(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
+    /// Begins a round about what is wished for. Answers whether there was anything to be agreed on.
+    fn open_round(&mut self, name: &ServiceName, actions: &mut Vec<Action>) -> bool {
         // Routers have to know the placement that the round is about.
         self.flush(name, actions);
-        self.last_round += 1;
-        let (id, deadline) = (RoundId(self.last_round), self.now + self.config.round);
-        let Some(service) = self.services.get_mut(name) else { return };
-        let mut awaited = service.watchers.clone();
+        let (id, deadline) = (RoundId(self.last_round + 1), self.now + self.config.round);
+        let Some(service) = self.services.get_mut(name) else { return false };
+        // One that is not agreed on yet leaves after it has come.
+        let instances = &self.instances;
+        let has_come = |handle| {
+            let instance = instances.get(&handle);
+            instance.is_some_and(|one| one.record.state != InstanceState::Pending)
+        };
+        let wishes = service.agreement.wishes.take(ROUND_INSTANCES, has_come);
+        if wishes.is_empty() {
+            return false;
+        }
+        let (prepared, mut awaited) = (BTreeSet::new(), service.watchers.clone());
         awaited.extend(&service.agreement.routers_v1);
-        let wishes = std::mem::take(&mut service.agreement.wishes);
         let to: Vec<ConnectionId> = awaited.iter().copied().collect();
-        let prepared = BTreeSet::new();
+        awaited.extend(&service.agreement.lagging);
         service.agreement.round = Some(Round { id, wishes, deadline, awaited, prepared });
+        self.last_round = id.0;
         self.timers.arm(deadline, Timer::Round(name.clone()));
         if let Some(round) = self.preparation(name).filter(|_| !to.is_empty()) {
             actions.push(Action::Prepare { to, round });
         }
+        true
     }
 
     /// The deadline of a round has come: those who have not prepared are stale from here on.
@@ -271,13 +183,13 @@ impl Registry {
         }
     }
 
-    fn close_round(&mut self, name: &ServiceName) -> Option<Round> {
+    pub(super) fn close_round(&mut self, name: &ServiceName) -> Option<Round> {
         let round = self.services.get_mut(name)?.agreement.round.take()?;
         self.timers.disarm(round.deadline, Timer::Round(name.clone()));
         Some(round)
     }
 
-    fn end_round(
+    pub(super) fn end_round(
         &self,
         name: &ServiceName,
         round: &Round,
@@ -289,22 +201,6 @@ impl Registry {
         if !to.is_empty() {
             let (name, round) = (name.clone(), round.id);
             actions.push(Action::RoundEnded { to, name, round, end });
-        }
-    }
-
-    /// What was wished for does not come true: pending instances go, the others stay as they are.
-    fn refuse(&mut self, name: &ServiceName, wishes: &Wishes, actions: &mut Vec<Action>) {
-        for (handle, asked) in &wishes.joining {
-            let refusal = Refusal::VotedDown(name.clone());
-            if let Some(Asked { to, request }) = *asked {
-                let (handle, result) = (*handle, Err(refusal));
-                actions.push(Action::Registered { to, request, handle, result });
-            }
-            self.remove(*handle);
-        }
-        for Asked { to, request } in wishes.leaving.values().copied().flatten() {
-            let result = Err(Refusal::VotedDown(name.clone()));
-            actions.push(Action::Answer { to, request, result });
         }
     }
 

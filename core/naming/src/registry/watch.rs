@@ -9,7 +9,6 @@ use super::input::{ConnectionId, Interest};
 use super::service::Position;
 use super::timer::Timer;
 use super::{Action, Note, Refusal, Registry};
-use crate::flaw::Flaw;
 use crate::{Delta, InstanceState, Snapshot};
 
 impl Registry {
@@ -63,12 +62,14 @@ impl Registry {
         actions: &mut Vec<Action>,
     ) {
         let Some(session) = self.sessions.on_mut(connection) else { return };
-        let Some(service) = self.services.get(name) else { return };
+        let Some(service) = self.services.get_mut(name) else { return };
         if !service.watchers.contains(&connection) && !service.joining.contains_key(&connection) {
             return;
         }
         session.lagging.push_back(name.clone());
-        self.leave(connection, name);
+        service.leave(connection);
+        service.agreement.lagging.insert(connection);
+        self.touched.insert(name.clone());
         actions.push(Action::Note(Note::WatcherLagged(connection, name.clone())));
     }
 
@@ -81,15 +82,10 @@ impl Registry {
     }
 
     fn leave(&mut self, connection: ConnectionId, name: &ServiceName) {
-        let counts_on = self.has_flaw(Flaw::VoterDeathIgnored);
         if let Some(service) = self.services.get_mut(name) {
             service.leave(connection);
-            if !counts_on {
-                service.agreement.leave(connection);
-            }
-            self.touched.insert(name.clone());
-            self.agreed_on.insert(name.clone());
         }
+        self.leave_electorate(connection, name);
     }
 
     /// Ends all watches of a session that has a connection.
@@ -137,6 +133,7 @@ impl Registry {
     ) {
         let service = self.service_or_new(name);
         service.leave(connection);
+        service.agreement.lagging.remove(&connection);
         if service.history.has_unpublished() {
             service.joining.insert(connection, at);
             return;

@@ -109,4 +109,7 @@ macro_rules! scripts {
         })+
     };
 }
-scripts! { sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators whole_app limits elections preemption placement }
+scripts! {
+    sessions registrations attributes watches coalescing slow_watchers mass_loss recovery operators
+    whole_app limits elections preemption placement rounds
+}

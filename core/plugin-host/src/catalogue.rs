@@ -144,6 +144,19 @@ impl Entry {
         self.loaded = Some(Loaded { library, version, linked, plugins: plugins.collect() });
     }
 
+    /// Whether it is part of this executable.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.loaded.as_ref().is_some_and(|loaded| loaded.linked)
+    }
+
+    /// The rows of a library that the configuration does not find any more. One that could never be
+    /// loaded has none.
+    pub(crate) fn report_retired(&self) -> Vec<PluginReport> {
+        let rows = if self.loaded.is_some() { self.report() } else { Vec::new() };
+        let retire = |row| PluginReport { state: PluginState::Retired, reason: None, ..row };
+        rows.into_iter().map(retire).collect()
+    }
+
     /// The rows of this library: one per plugin, or one if there is none to speak of.
     pub(crate) fn report(&self) -> Vec<PluginReport> {
         let Some(loaded) = &self.loaded else { return vec![self.base.clone()] };

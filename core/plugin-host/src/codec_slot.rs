@@ -7,6 +7,8 @@ use skymesh_plugin_api::abi::host::{CodecInstance, DecodeError, Decoded, EncodeE
 use skymesh_types::limits::FRAME_BYTES;
 
 use crate::clock;
+use crate::host::Made;
+use crate::slot::Origin;
 use crate::supervision::{Failure, Supervision};
 
 /// A codec that connections use. Cheap to clone.
@@ -19,11 +21,24 @@ pub struct CodecSlot {
     instance: CodecInstance,
     limit_bytes: usize,
     supervision: Arc<Supervision>,
+    origin: Arc<Origin>,
 }
 
 impl CodecSlot {
-    pub(crate) fn new(id: &str, instance: CodecInstance, supervision: Arc<Supervision>) -> Self {
-        Self { id: id.into(), instance, limit_bytes: FRAME_BYTES, supervision }
+    pub(crate) fn new(made: Made<CodecInstance>) -> Self {
+        let Made { instance, supervision, origin } = made;
+        let (id, origin) = (origin.strategy.id().into(), Arc::new(origin));
+        Self { id, instance, limit_bytes: FRAME_BYTES, supervision, origin }
+    }
+
+    /// Whether a codec of that origin would be this one.
+    pub(crate) fn is_of(&self, origin: &Origin) -> bool {
+        *self.origin == *origin
+    }
+
+    /// As it is named in logs: `library/id` and the library's version.
+    pub fn strategy(&self) -> &str {
+        self.supervision.name()
     }
 
     /// The same codec with another limit for what it may write or unpack to, in bytes. Default:

@@ -229,6 +229,14 @@ pub enum PluginLoadError {
         /// The file.
         path: PathBuf,
     },
+    /// It was made, and failed at its first calls. Only a reload tries this: what serves stays.
+    #[error("{strategy}: {fault} at its self-test; what served before goes on")]
+    SelfTest {
+        /// `library/id` and the library's version.
+        strategy: String,
+        /// What it did.
+        fault: String,
+    },
     /// The constructor refused, mostly the configuration.
     #[error("{kind} `{id}` of library `{library}`: {error}")]
     Refused {

@@ -2,39 +2,52 @@
 //! loaded. Called at start and on changes of the configuration, never per message.
 
 mod resolve;
+mod shelf;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use skymesh_plugin_api::abi::host::{
-    CreateError, ElectionInstance, Library, MetricsInstance, SelectorInstance, TraceInstance,
+    CodecInstance, CreateError, ElectionInstance, Library, MetricsInstance, SelectorInstance,
+    TraceInstance,
 };
 use skymesh_plugin_api::{LinkedPlugin, Manifest, PluginKind};
 use tracing::level_filters::LevelFilter;
 
-use crate::cache::Cache;
 use crate::catalogue::Entry;
 use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
 use crate::log;
 use crate::report::PluginReport;
-use crate::search::SearchPath;
-use crate::slot::SelectorSlot;
+use crate::slot::{Origin, SelectorSlot};
 use crate::supervision::Supervision;
 pub(crate) use resolve::found_at;
+pub(crate) use shelf::Shelf;
 
 /// The `use` that names the selector which needs no plugin.
-const BUILTIN: &str = "builtin";
+pub(crate) const BUILTIN: &str = "builtin";
 
 /// Loads libraries and makes strategies of their plugins. Shared by reference; its lock is never
 /// held while a library's code runs.
 #[derive(Debug)]
 pub struct PluginHost {
-    config: PluginsConfig,
-    search: SearchPath,
-    cache: Cache,
+    /// What strategies are made of now.
+    shelf: ArcSwap<Shelf>,
     /// In the order of loading; libraries are never removed.
     entries: Mutex<Vec<Entry>>,
+    /// What the last renewal found that was not committed: shown until there is another.
+    given_up: Mutex<BTreeSet<usize>>,
+}
+
+/// A strategy's instance, fresh from its plugin.
+#[derive(Debug, Clone)]
+pub(crate) struct Made<I> {
+    pub(crate) instance: I,
+    pub(crate) supervision: Arc<Supervision>,
+    pub(crate) origin: Origin,
 }
 
 impl PluginHost {
@@ -57,21 +70,54 @@ impl PluginHost {
         linked: impl IntoIterator<Item = LinkedPlugin>,
     ) -> Result<Self, PluginLoadError> {
         log::connect();
-        let linked = linked.into_iter().map(|plugin| Entry::linked(plugin.into())).collect();
+        let linked: Vec<Entry> =
+            linked.into_iter().map(|plugin| Entry::linked(plugin.into())).collect();
         let host = Self {
-            search: SearchPath::new(&config.dirs, config.allow_insecure_dirs),
-            cache: Cache::new(config.cache_dir.as_deref()),
+            shelf: ArcSwap::from_pointee(Shelf::new(config, 0..linked.len())),
             entries: Mutex::new(linked),
-            config,
+            given_up: Mutex::default(),
         };
-        for declared in &host.config.load {
-            match host.load_declared(declared) {
+        host.load_all_declared(&host.shelf.load())?;
+        Ok(host)
+    }
+
+    fn load_all_declared(&self, shelf: &Shelf) -> Result<(), PluginLoadError> {
+        for declared in &shelf.config.load {
+            match self.load_declared(shelf, declared) {
                 Err(error) if declared.required => return Err(error),
                 Err(error) => tracing::warn!(%error, "an optional plugin library is not loaded"),
                 Ok(_) => {}
             }
         }
-        Ok(host)
+        Ok(())
+    }
+
+    /// A shelf for another configuration, with all that it declares on it.
+    pub(crate) fn fill_shelf(&self, config: PluginsConfig) -> Result<Shelf, PluginLoadError> {
+        let linked: Vec<usize> = {
+            let entries = self.entries();
+            let all = entries.iter().enumerate();
+            all.filter(|(_, entry)| entry.is_linked()).map(|(index, _)| index).collect()
+        };
+        let shelf = Shelf::new(config, linked);
+        match self.load_all_declared(&shelf) {
+            Ok(()) => Ok(shelf),
+            Err(error) => {
+                self.give_up(&shelf);
+                Err(error)
+            }
+        }
+    }
+
+    /// From now on strategies are made of what is on `shelf`.
+    pub(crate) fn take_shelf(&self, shelf: Shelf) {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shelf.store(Arc::new(shelf));
+    }
+
+    /// A shelf that was not taken: the report tells what was wrong with it.
+    pub(crate) fn give_up(&self, shelf: &Shelf) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = shelf.entries();
     }
 
     /// Makes the selector that the configuration names.
@@ -83,12 +129,12 @@ impl PluginHost {
         if strategy.plugin == BUILTIN {
             return Ok(SelectorSlot::builtin());
         }
-        match self.make_selector(strategy) {
-            Ok((instance, supervision)) => Ok(SelectorSlot::plugin(instance, supervision)),
+        match self.make_selector(&self.shelf.load(), strategy) {
+            Ok(made) => Ok(SelectorSlot::plugin(made)),
             Err(error) if strategy.required => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the built-in selector serves instead of an optional one");
-                Ok(SelectorSlot::missing(error.to_string()))
+                Ok(SelectorSlot::missing(strategy, error.to_string()))
             }
         }
     }
@@ -107,8 +153,7 @@ impl PluginHost {
             slot.use_builtin();
             return Ok(());
         }
-        let (instance, supervision) = self.make_selector(strategy)?;
-        slot.exchange(&instance, &supervision);
+        slot.exchange(&self.make_selector(&self.shelf.load(), strategy)?);
         Ok(())
     }
 
@@ -118,9 +163,7 @@ impl PluginHost {
     /// # Errors
     /// [`PluginLoadError`] if it is `required`.
     pub fn codec(&self, strategy: &StrategyConfig) -> Result<Option<CodecSlot>, PluginLoadError> {
-        let made = self.make(PluginKind::Codec, strategy, Supervision::counting, Library::codec);
-        let made = made.map(|(made, supervision)| CodecSlot::new(strategy.id(), made, supervision));
-        optional(strategy, made)
+        optional(strategy, self.make_codec(&self.shelf.load(), strategy).map(CodecSlot::new))
     }
 
     /// Makes the election algorithm that the configuration names; else as [`codec`](Self::codec).
@@ -163,13 +206,38 @@ impl PluginHost {
 
     /// What is loaded, in use, failed or quarantined, and why.
     pub fn report(&self) -> Vec<PluginReport> {
-        self.entries().iter().flat_map(Entry::report).collect()
+        let shown = self.shelf.load().entries();
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let entries = self.entries();
+        let rows = entries.iter().enumerate().flat_map(|(index, entry)| {
+            if shown.contains(&index) || given_up.contains(&index) {
+                entry.report()
+            } else {
+                entry.report_retired()
+            }
+        });
+        rows.collect()
+    }
+
+    /// The files that decide what is loaded: every file that could be one of the libraries in use.
+    /// Where none of them changes, a reload finds no other plugins.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let shelf = self.shelf.load();
+        let shown = shelf.entries();
+        let libraries: BTreeSet<String> = {
+            let entries = self.entries();
+            shown.iter().map(|index| entries[*index].base.library.clone()).collect()
+        };
+        let mut files: BTreeSet<PathBuf> =
+            libraries.iter().flat_map(|library| shelf.search.files_of(library)).collect();
+        files.extend(shelf.config.load.iter().filter_map(|declared| declared.path.clone()));
+        files.into_iter().collect()
     }
 
     /// `library/id` of every library that the searched folders hold under a conventional name
     /// (`skymesh_<kind>_<id>`), in order, whether it can be loaded or not. Loads nothing.
     pub fn conventional(&self) -> Vec<String> {
-        self.search.conventional().into_iter().collect()
+        self.shelf.load().search.conventional().into_iter().collect()
     }
 
     /// What the plugin that `name` (`id` or `library/id`) means says of itself; loads its library
@@ -181,7 +249,7 @@ impl PluginHost {
         let strategy = StrategyConfig::new(name);
         let mut first = None;
         for kind in PluginKind::ALL {
-            match self.choose(kind, &strategy) {
+            match self.choose(&self.shelf.load(), kind, &strategy) {
                 Ok(choice) => {
                     let manifests = choice.library.plugins().into_iter();
                     let found = manifests
@@ -205,16 +273,25 @@ impl PluginHost {
         libraries.iter().for_each(|library| library.set_max_level(level));
     }
 
-    fn make_selector(
+    pub(crate) fn make_selector(
         &self,
+        shelf: &Shelf,
         strategy: &StrategyConfig,
-    ) -> Result<(SelectorInstance, Arc<Supervision>), PluginLoadError> {
-        let limits = self.config.quarantine;
+    ) -> Result<Made<SelectorInstance>, PluginLoadError> {
+        let limits = shelf.config.quarantine;
         let supervision = |name| Supervision::of_selector(name, limits);
-        self.make(PluginKind::Selector, strategy, supervision, Library::selector)
+        self.make_on(shelf, PluginKind::Selector, strategy, supervision, Library::selector)
     }
 
-    /// Finds the plugin, makes an instance, and notes the outcome for the report.
+    pub(crate) fn make_codec(
+        &self,
+        shelf: &Shelf,
+        strategy: &StrategyConfig,
+    ) -> Result<Made<CodecInstance>, PluginLoadError> {
+        self.make_on(shelf, PluginKind::Codec, strategy, Supervision::counting, Library::codec)
+    }
+
+    /// As [`make_on`](Self::make_on), of what there is now.
     fn make<I>(
         &self,
         kind: PluginKind,
@@ -222,13 +299,27 @@ impl PluginHost {
         supervision: impl Fn(String) -> Supervision,
         create: impl Fn(&Library, &str, &str) -> Result<I, CreateError>,
     ) -> Result<(I, Arc<Supervision>), PluginLoadError> {
-        let choice = self.choose(kind, strategy)?;
+        let made = self.make_on(&self.shelf.load(), kind, strategy, supervision, create)?;
+        Ok((made.instance, made.supervision))
+    }
+
+    /// Finds the plugin, makes an instance, and notes the outcome for the report.
+    pub(crate) fn make_on<I>(
+        &self,
+        shelf: &Shelf,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+        supervision: impl Fn(String) -> Supervision,
+        create: impl Fn(&Library, &str, &str) -> Result<I, CreateError>,
+    ) -> Result<Made<I>, PluginLoadError> {
+        let choice = self.choose(shelf, kind, strategy)?;
         let id = strategy.id();
         let supervision = Arc::new(supervision(choice.name));
         match create(&choice.library, id, &strategy.json()) {
             Ok(instance) => {
                 self.entries()[choice.entry].note_made(kind, id, &supervision);
-                Ok((instance, supervision))
+                let origin = Origin { strategy: strategy.clone(), entry: Some(choice.entry) };
+                Ok(Made { instance, supervision, origin })
             }
             Err(CreateError::Refused(error)) => {
                 let library = choice.library_name;

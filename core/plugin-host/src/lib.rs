@@ -27,8 +27,10 @@ mod inspect;
 mod loader;
 mod log;
 mod prepared;
+mod renewal;
 mod report;
 mod search;
+mod self_test;
 mod slot;
 mod supervision;
 mod thread;
@@ -41,6 +43,7 @@ pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::PluginHost;
 pub use inspect::{Inspection, inspect};
 pub use prepared::Prepared;
+pub use renewal::{FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
 pub use slot::{SelectorSlot, SlotHealth};
 

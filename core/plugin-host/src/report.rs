@@ -30,6 +30,9 @@ pub enum PluginState {
     Active,
     /// A strategy made of it failed too often; the built-in serves until a reload or restart.
     Quarantined,
+    /// A reload found another file in its place, or none. What was prepared by it may still serve
+    /// its last messages; its code stays mapped, for nothing is ever unloaded.
+    Retired,
 }
 
 impl PluginState {
@@ -45,6 +48,7 @@ impl PluginState {
             Self::Created => "created",
             Self::Active => "active",
             Self::Quarantined => "quarantined",
+            Self::Retired => "retired",
         }
     }
 }

@@ -99,6 +99,12 @@ impl SearchPath {
         })
     }
 
+    /// All files, of any folder, that may be a version of the library.
+    pub(crate) fn files_of(&self, library: &str) -> Vec<PathBuf> {
+        let all = self.folders.iter().flat_map(|(folder, _)| candidates(folder, library));
+        all.filter(|path| split_name(path, library).is_some()).collect()
+    }
+
     /// `library/id` of every file that lies in a folder under the name of a kind and an id.
     pub(crate) fn conventional(&self) -> BTreeSet<String> {
         let named = |kind: PluginKind| {

@@ -7,7 +7,8 @@ use skymesh_plugin_api::abi::host::SelectorInstance;
 use skymesh_plugin_api::{Member, Roster};
 
 use crate::clock;
-use crate::config::QuarantineConfig;
+use crate::config::{QuarantineConfig, StrategyConfig};
+use crate::host::{BUILTIN, Made};
 use crate::prepared::Prepared;
 use crate::supervision::{Failure, Supervision};
 
@@ -17,9 +18,18 @@ pub struct SelectorSlot {
     current: Arc<ArcSwap<Strategy>>,
 }
 
+/// What a strategy was made of: where both are equal, another one would be the same.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Origin {
+    pub(crate) strategy: StrategyConfig,
+    /// The library's place in the host's list; `None` for what needs no plugin, or found none.
+    pub(crate) entry: Option<usize>,
+}
+
 /// What is in a slot.
 #[derive(Debug)]
 struct Strategy {
+    origin: Origin,
     /// `None` for the built-in one.
     instance: Option<SelectorInstance>,
     /// Why the built-in one serves though a plugin was configured.
@@ -69,12 +79,13 @@ impl SelectorSlot {
     }
 
     /// The built-in one in place of an optional plugin that can't be had.
-    pub(crate) fn missing(reason: String) -> Self {
-        Self::holding(Strategy::builtin(Some(reason)))
+    pub(crate) fn missing(strategy: &StrategyConfig, reason: String) -> Self {
+        let origin = Origin { strategy: strategy.clone(), entry: None };
+        Self::holding(Strategy { origin, ..Strategy::builtin(Some(reason)) })
     }
 
-    pub(crate) fn plugin(instance: SelectorInstance, supervision: Arc<Supervision>) -> Self {
-        Self::holding(Strategy::plugin(instance, supervision))
+    pub(crate) fn plugin(made: Made<SelectorInstance>) -> Self {
+        Self::holding(Strategy::plugin(made))
     }
 
     fn holding(strategy: Strategy) -> Self {
@@ -82,11 +93,22 @@ impl SelectorSlot {
     }
 
     /// Puts another strategy in place. What was prepared before goes on with the old one.
-    pub(crate) fn exchange(&self, instance: &SelectorInstance, supervision: &Arc<Supervision>) {
-        self.current.rcu(|old| Strategy {
-            version: old.version + 1,
-            ..Strategy::plugin(instance.clone(), supervision.clone())
-        });
+    pub(crate) fn exchange(&self, made: &Made<SelectorInstance>) {
+        self.current
+            .rcu(|old| Strategy { version: old.version + 1, ..Strategy::plugin(made.clone()) });
+    }
+
+    /// Whether a strategy of that origin would be the one that serves here already. One that is
+    /// quarantined does not serve: making it anew is what ends that.
+    pub(crate) fn serves(&self, origin: &Origin) -> bool {
+        let strategy = self.current.load();
+        strategy.origin == *origin && !strategy.supervision.is_quarantined()
+    }
+
+    /// What serves here, as it is named in logs: `library/id` and the library's version, or
+    /// `builtin`.
+    pub fn strategy(&self) -> String {
+        self.current.load().supervision.name().to_owned()
     }
 
     /// Puts the built-in selector in place, as [`builtin`](Self::builtin).
@@ -141,12 +163,14 @@ impl SelectorSlot {
 
 impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
-        let supervision = Supervision::of_selector("builtin".into(), QuarantineConfig::default());
-        Self { instance: None, instead, supervision: Arc::new(supervision), version: 0 }
+        let supervision = Supervision::of_selector(BUILTIN.into(), QuarantineConfig::default());
+        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None };
+        Self { origin, instance: None, instead, supervision: Arc::new(supervision), version: 0 }
     }
 
-    fn plugin(instance: SelectorInstance, supervision: Arc<Supervision>) -> Self {
-        Self { instance: Some(instance), instead: None, supervision, version: 0 }
+    fn plugin(made: Made<SelectorInstance>) -> Self {
+        let Made { instance, supervision, origin } = made;
+        Self { origin, instance: Some(instance), instead: None, supervision, version: 0 }
     }
 }
 

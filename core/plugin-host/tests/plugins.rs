@@ -18,3 +18,5 @@ mod linking;
 mod loading;
 #[path = "plugins/refusal.rs"]
 mod refusal;
+#[path = "plugins/renewal.rs"]
+mod renewal;

@@ -6,17 +6,17 @@ use semver::VersionReq;
 use skymesh_plugin_api::abi::host::Library;
 use skymesh_plugin_api::{Manifest, PluginKind};
 
-use super::PluginHost;
+use super::{PluginHost, Shelf};
 use crate::catalogue::{Checks, Entry};
-use crate::config::{LoadConfig, StrategyConfig};
+use crate::config::{LoadConfig, PluginsConfig, StrategyConfig};
 use crate::error::{PluginLoadError, nearest};
 use crate::fingerprint::Fingerprint;
 use crate::folder::Trust;
 use crate::search::{Found, check_name, conventional_library, library_of};
 
 /// A checked library, and the one plugin of it that a configuration means.
-pub(super) struct Choice {
-    pub(super) entry: usize,
+pub(crate) struct Choice {
+    pub(crate) entry: usize,
     pub(super) library: Library,
     /// `library/id version`, for logs and health.
     pub(super) name: String,
@@ -26,21 +26,22 @@ pub(super) struct Choice {
 impl PluginHost {
     /// The library that has the plugin: one that is loaded, one that is found by its name, or one
     /// that is linked, in this order.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         &self,
+        shelf: &Shelf,
         kind: PluginKind,
         strategy: &StrategyConfig,
     ) -> Result<Choice, PluginLoadError> {
         let (id, version) = (strategy.id(), strategy.version.as_ref());
         let named = strategy.library();
-        if let Some(choice) = self.among_loaded(kind, id, named, version, false)? {
+        if let Some(choice) = self.among_loaded(shelf, kind, id, named, version, false)? {
             return Ok(choice);
         }
         let library = named.map_or_else(|| conventional_library(kind, id), str::to_owned);
         check_name(&library)?;
-        let missing = match self.search.find(&library, version) {
+        let missing = match shelf.search.find(&library, version) {
             Ok(found) => {
-                let entry = self.load_found(&found, version)?;
+                let entry = self.load_found(shelf, &found, version)?;
                 return match self.choice(entry, kind, id) {
                     Some(choice) => Ok(choice),
                     None => Err(self.not_in_library(kind, id, entry)),
@@ -48,11 +49,11 @@ impl PluginHost {
             }
             Err(missing) => missing,
         };
-        if let Some(choice) = self.among_loaded(kind, id, named, version, true)? {
+        if let Some(choice) = self.among_loaded(shelf, kind, id, named, version, true)? {
             return Ok(choice);
         }
         match named {
-            Some(named) => match self.loaded_entry(named) {
+            Some(named) => match self.loaded_entry(shelf, named) {
                 // It is there, at a fitting version or not, and has no such plugin.
                 Some(entry) if version.is_none() => Err(self.not_in_library(kind, id, entry)),
                 _ => Err(missing),
@@ -61,15 +62,17 @@ impl PluginHost {
                 kind,
                 id: id.into(),
                 version: version.cloned(),
-                searched: self.search.folders(),
-                nearest: self.nearest_id(kind, id),
+                searched: shelf.search.folders(),
+                nearest: self.nearest_id(shelf, kind, id),
             }),
         }
     }
 
     /// The highest version of the one loaded library that offers the plugin.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of the question")]
     fn among_loaded(
         &self,
+        shelf: &Shelf,
         kind: PluginKind,
         id: &str,
         named: Option<&str>,
@@ -77,10 +80,11 @@ impl PluginHost {
         linked: bool,
     ) -> Result<Option<Choice>, PluginLoadError> {
         let best: Vec<(usize, String)> = {
+            let shown = shelf.entries();
             let entries = self.entries();
-            let mut fitting: Vec<_> = entries
-                .iter()
-                .enumerate()
+            let mut fitting: Vec<_> = shown
+                .into_iter()
+                .map(|index| (index, &entries[index]))
                 .filter_map(|(index, entry)| Some((index, entry, entry.loaded.as_ref()?)))
                 .filter(|(_, entry, loaded)| {
                     loaded.linked == linked
@@ -117,25 +121,31 @@ impl PluginHost {
         Some(Choice { entry, library: loaded.library, name, library_name })
     }
 
-    fn loaded_entry(&self, library: &str) -> Option<usize> {
+    fn loaded_entry(&self, shelf: &Shelf, library: &str) -> Option<usize> {
+        let shown = shelf.entries();
         let entries = self.entries();
-        entries.iter().position(|entry| entry.base.library == library && entry.loaded.is_some())
+        let is_it = |entry: &Entry| entry.base.library == library && entry.loaded.is_some();
+        shown.into_iter().find(|index| is_it(&entries[*index]))
     }
 
     /// Loads a `[[plugins.load]]` entry.
-    pub(super) fn load_declared(&self, declared: &LoadConfig) -> Result<usize, PluginLoadError> {
+    pub(super) fn load_declared(
+        &self,
+        shelf: &Shelf,
+        declared: &LoadConfig,
+    ) -> Result<usize, PluginLoadError> {
         let version = declared.version.as_ref();
         let found = match (&declared.library, &declared.path) {
-            (Some(library), None) => self.search.find(library, version),
-            (None, Some(path)) => found_at(path, self.config.allow_insecure_dirs),
+            (Some(library), None) => shelf.search.find(library, version),
+            (None, Some(path)) => found_at(path, shelf.config.allow_insecure_dirs),
             _ => return Err(PluginLoadError::Entry),
         };
         match found {
-            Ok(found) => self.load_found(&found, version),
+            Ok(found) => self.load_found(shelf, &found, version),
             Err(error) => {
                 let mut entry = Entry::declared(&declared.shown());
                 entry.base.reason = Some(error.to_string());
-                self.entries().push(entry);
+                self.enter(shelf, entry);
                 Err(error)
             }
         }
@@ -144,18 +154,25 @@ impl PluginHost {
     /// Loads a file, unless its very content is loaded already.
     fn load_found(
         &self,
+        shelf: &Shelf,
         found: &Found,
         version: Option<&VersionReq>,
     ) -> Result<usize, PluginLoadError> {
-        let pins = self.pins(&found.library)?;
+        let pins = pins(&shelf.config, &found.library)?;
         let mut entry = Entry::declared(&found.library);
         let checks = Checks {
-            cache: &self.cache,
+            cache: &shelf.cache,
             pins: &pins,
-            require_pins: self.config.require_pins,
+            require_pins: shelf.config.require_pins,
             version,
         };
         let result = entry.load(found, &checks);
+        let index = self.enter(shelf, entry);
+        result.map(|()| index)
+    }
+
+    /// Puts an entry into the list, unless there is one like it, and on the shelf.
+    fn enter(&self, shelf: &Shelf, entry: Entry) -> usize {
         let mut entries = self.entries();
         let same = entries.iter().position(|known| {
             known.base.library == entry.base.library
@@ -167,19 +184,8 @@ impl PluginHost {
         if same.is_none() {
             entries.push(entry);
         }
-        result.map(|()| index)
-    }
-
-    /// The contents that the configuration allows for a library, however it is found.
-    fn pins(&self, library: &str) -> Result<Vec<Fingerprint>, PluginLoadError> {
-        let of_library = self.config.load.iter().filter(|one| one.names(library));
-        let pinned = of_library.filter_map(|one| one.sha256.as_deref());
-        pinned
-            .map(|text| {
-                text.parse()
-                    .map_err(|error| PluginLoadError::Pin { library: library.into(), error })
-            })
-            .collect()
+        shelf.put(index);
+        index
     }
 
     pub(super) fn not_in_library(
@@ -202,14 +208,24 @@ impl PluginHost {
         }
     }
 
-    fn nearest_id(&self, kind: PluginKind, id: &str) -> Option<String> {
-        let mut known = self.search.conventional_ids(kind);
+    fn nearest_id(&self, shelf: &Shelf, kind: PluginKind, id: &str) -> Option<String> {
+        let mut known = shelf.search.conventional_ids(kind);
         let entries = self.entries();
         let loaded = entries.iter().filter_map(|entry| entry.loaded.as_ref());
         let manifests = loaded.flat_map(|loaded| loaded.manifests());
         known.extend(manifests.filter(|one| one.kind == kind).map(|one| one.id.clone()));
         nearest(id, known.iter().map(String::as_str))
     }
+}
+
+/// The contents that the configuration allows for a library, however it is found.
+fn pins(config: &PluginsConfig, library: &str) -> Result<Vec<Fingerprint>, PluginLoadError> {
+    let of_library = config.load.iter().filter(|one| one.names(library));
+    let pinned = of_library.filter_map(|one| one.sha256.as_deref());
+    let read = |text: &str| {
+        text.parse().map_err(|error| PluginLoadError::Pin { library: library.into(), error })
+    };
+    pinned.map(read).collect()
 }
 
 impl LoadConfig {

@@ -1,0 +1,41 @@
+//! What one configuration of plugins has found so far: which of the loaded libraries it may use.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::cache::Cache;
+use crate::config::PluginsConfig;
+use crate::search::SearchPath;
+
+/// One per configuration. A reload begins with a shelf that holds nothing but what is linked, so
+/// every file is looked for and read anew; where a file has not changed, its library is found to be
+/// loaded already. Libraries themselves are the host's, and never go.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) config: PluginsConfig,
+    pub(crate) search: SearchPath,
+    pub(crate) cache: Cache,
+    /// Places in the host's list.
+    entries: Mutex<BTreeSet<usize>>,
+}
+
+impl Shelf {
+    pub(crate) fn new(config: PluginsConfig, linked: impl IntoIterator<Item = usize>) -> Self {
+        Self {
+            search: SearchPath::new(&config.dirs, config.allow_insecure_dirs),
+            cache: Cache::new(config.cache_dir.as_deref()),
+            entries: Mutex::new(linked.into_iter().collect()),
+            config,
+        }
+    }
+
+    /// Notes that an entry is what the configuration finds.
+    pub(super) fn put(&self, entry: usize) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);
+    }
+
+    /// What is on it now.
+    pub(super) fn entries(&self) -> BTreeSet<usize> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

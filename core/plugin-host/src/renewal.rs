@@ -1,0 +1,144 @@
+//! One attempt to make everything anew, from the files as they are now: for reloads. Nothing of it
+//! shows outside before it is committed, and giving it up costs nothing but what was mapped.
+
+use skymesh_plugin_api::PluginKind;
+use skymesh_plugin_api::abi::host::SelectorInstance;
+
+use crate::codec_slot::CodecSlot;
+use crate::config::{PluginsConfig, StrategyConfig};
+use crate::error::PluginLoadError;
+use crate::host::{BUILTIN, Made, PluginHost, Shelf};
+use crate::self_test;
+use crate::slot::{Origin, SelectorSlot};
+
+impl PluginHost {
+    /// Begins to renew: looks for the files of `config` and loads what it declares, while all that
+    /// runs goes on. A file whose content is loaded already is not loaded again; a changed one under
+    /// its old name is another library beside the old one, which stays mapped. Blocks for files.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`] of the first required library that can't be loaded; nothing has changed.
+    pub fn renew(&self, config: PluginsConfig) -> Result<Renewal<'_>, PluginLoadError> {
+        Ok(Renewal { host: self, shelf: Some(self.fill_shelf(config)?) })
+    }
+}
+
+/// See the module. Dropped without [`commit`](Self::commit), it has changed nothing.
+#[derive(Debug)]
+pub struct Renewal<'a> {
+    host: &'a PluginHost,
+    /// `None` once it is committed.
+    shelf: Option<Shelf>,
+}
+
+/// A selector that is ready to serve, and has passed its self-test.
+#[derive(Debug, Clone)]
+pub struct FreshSelector {
+    /// `None` for the built-in one.
+    made: Option<Made<SelectorInstance>>,
+}
+
+impl Renewal<'_> {
+    /// Makes the selector that the configuration names, and tries it on a sample view.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`], whether it is `required` or not.
+    pub fn selector(&self, strategy: &StrategyConfig) -> Result<FreshSelector, PluginLoadError> {
+        if strategy.plugin == BUILTIN {
+            return Ok(FreshSelector { made: None });
+        }
+        let made = self.host.make_selector(self.shelf(), strategy)?;
+        tested(made.supervision.name(), self_test::selector(&made.instance))?;
+        Ok(FreshSelector { made: Some(made) })
+    }
+
+    /// As [`selector`](Self::selector), for a slot: `None` where the slot's selector would be made of
+    /// the same configuration and library again and is not quarantined, so that it may keep its state.
+    ///
+    /// # Errors
+    /// As [`selector`](Self::selector).
+    pub fn selector_for(
+        &self,
+        slot: &SelectorSlot,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<FreshSelector>, PluginLoadError> {
+        let origin = self.origin(PluginKind::Selector, strategy)?;
+        if slot.serves(&origin) {
+            return Ok(None);
+        }
+        self.selector(strategy).map(Some)
+    }
+
+    /// Makes the codec that the configuration names, and sends an envelope through it; or answers
+    /// `known`, where it would be the same.
+    ///
+    /// # Errors
+    /// As [`selector`](Self::selector).
+    pub fn codec(
+        &self,
+        known: Option<&CodecSlot>,
+        strategy: &StrategyConfig,
+    ) -> Result<CodecSlot, PluginLoadError> {
+        let origin = self.origin(PluginKind::Codec, strategy)?;
+        if let Some(known) = known.filter(|known| known.is_of(&origin)) {
+            return Ok(known.clone());
+        }
+        let made = self.host.make_codec(self.shelf(), strategy)?;
+        tested(made.supervision.name(), self_test::codec(&made.instance))?;
+        Ok(CodecSlot::new(made))
+    }
+
+    /// From now on the host makes strategies of what was found here.
+    pub fn commit(mut self) {
+        if let Some(shelf) = self.shelf.take() {
+            self.host.take_shelf(shelf);
+        }
+    }
+
+    /// What a strategy of that configuration would be made of.
+    fn origin(
+        &self,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+    ) -> Result<Origin, PluginLoadError> {
+        let entry = match strategy.plugin.as_str() {
+            BUILTIN => None,
+            _ => Some(self.host.choose(self.shelf(), kind, strategy)?.entry),
+        };
+        Ok(Origin { strategy: strategy.clone(), entry })
+    }
+
+    fn shelf(&self) -> &Shelf {
+        self.shelf.as_ref().expect("invariant: only `commit` takes it, and the renewal with it")
+    }
+}
+
+impl Drop for Renewal<'_> {
+    fn drop(&mut self) {
+        if let Some(shelf) = &self.shelf {
+            self.host.give_up(shelf);
+        }
+    }
+}
+
+impl SelectorSlot {
+    /// Puts a selector in place that was made by a [`Renewal`]. What was prepared before goes on
+    /// with the old one, which ends with the last of that.
+    pub fn renew(&self, fresh: &FreshSelector) {
+        match &fresh.made {
+            None => self.use_builtin(),
+            Some(made) => self.exchange(made),
+        }
+    }
+}
+
+impl FreshSelector {
+    /// As [`SelectorSlot::strategy`].
+    pub fn strategy(&self) -> &str {
+        self.made.as_ref().map_or(BUILTIN, |made| made.supervision.name())
+    }
+}
+
+fn tested(strategy: &str, outcome: Result<(), String>) -> Result<(), PluginLoadError> {
+    outcome.map_err(|fault| PluginLoadError::SelfTest { strategy: strategy.to_owned(), fault })
+}

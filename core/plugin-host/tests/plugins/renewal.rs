@@ -1,0 +1,144 @@
+//! Files change under a running host: what is found anew, what is kept, and what is refused.
+
+use serde_json::json;
+use skymesh_plugin_host::{
+    PluginHost, PluginReport, PluginState, SelectorSlot, SlotHealth, StrategyConfig,
+};
+
+use crate::fixture::{Folder, by_path, file_name, members, set_mode, strategy};
+
+const EDITION: &str = "skymesh_fixture_edition";
+const ONE: &str = "skymesh_fixture_edition_one";
+const TWO: &str = "skymesh_fixture_edition_two";
+
+/// Puts an edition under the library's name by rename, as libraries are deployed.
+fn deploy(folder: &Folder, edition: &str) {
+    let new = folder.put(edition, "new");
+    std::fs::rename(new, folder.path().join(file_name(EDITION))).unwrap();
+}
+
+fn edition() -> StrategyConfig {
+    StrategyConfig::new("skymesh_fixture_edition/edition")
+}
+
+/// Renews everything for one slot; answers whether it got another selector.
+fn renew(host: &PluginHost, folder: &Folder, slot: &SelectorSlot) -> Result<bool, String> {
+    let renewal = host.renew(folder.config()).map_err(|error| error.to_string())?;
+    let fresh = renewal.selector_for(slot, &edition()).map_err(|error| error.to_string())?;
+    if let Some(fresh) = &fresh {
+        slot.renew(fresh);
+    }
+    renewal.commit();
+    Ok(fresh.is_some())
+}
+
+fn states(host: &PluginHost) -> Vec<(Option<String>, PluginState)> {
+    let row = |row: PluginReport| (row.version, row.state);
+    host.report().into_iter().filter(|row| row.library == EDITION).map(row).collect()
+}
+
+#[test]
+fn a_changed_file_of_the_same_name_is_another_library() {
+    let folder = Folder::new();
+    deploy(&folder, ONE);
+    let host = PluginHost::new(folder.config()).unwrap();
+    let slot = host.selector(&edition()).unwrap();
+    assert_eq!(slot.strategy(), "skymesh_fixture_edition/edition 1.0.0");
+    assert_eq!(renew(&host, &folder, &slot), Ok(false), "nothing has changed");
+    assert_eq!(slot.version(), 0, "so the slot was left alone");
+
+    let before = slot.prepare(members(4));
+    deploy(&folder, TWO);
+    assert_eq!(renew(&host, &folder, &slot), Ok(true));
+    assert_eq!(slot.strategy(), "skymesh_fixture_edition/edition 2.0.0");
+    let after = slot.prepare(members(4));
+    assert_eq!((before.pick(Some(2)), after.pick(Some(2))), (Some(2), Some(3)), "both live");
+    let (one, two) = (Some("1.0.0".to_owned()), Some("2.0.0".to_owned()));
+    let expected = [(one.clone(), PluginState::Retired), (two.clone(), PluginState::Active)];
+    assert_eq!(states(&host), expected);
+
+    // Back again: the first library is mapped still, and found by its content.
+    deploy(&folder, ONE);
+    assert_eq!(renew(&host, &folder, &slot), Ok(true));
+    assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(2));
+    assert_eq!(states(&host), [(one, PluginState::Active), (two, PluginState::Retired)]);
+}
+
+#[test]
+fn what_is_refused_changes_nothing_and_says_why() {
+    let folder = Folder::new();
+    deploy(&folder, ONE);
+    let host = PluginHost::new(folder.config()).unwrap();
+    let slot = host.selector(&edition()).unwrap();
+    let file = folder.path().join(file_name(EDITION));
+
+    // Overwritten in place while it is mapped, by something that is no library.
+    std::fs::write(&file, "no library").unwrap();
+    let error = renew(&host, &folder, &slot).unwrap_err();
+    assert!(error.contains("not a library"), "{error}");
+    assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(2), "the old one serves");
+    let reason = |host: &PluginHost| host.report().into_iter().find_map(|row| row.reason);
+    assert_eq!(reason(&host), Some(error));
+
+    // Cut short, as by a copy that did not end.
+    let whole = std::fs::read(folder.put(TWO, "whole")).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    set_mode(&file, 0o755);
+    assert!(renew(&host, &folder, &slot).unwrap_err().contains("truncated"));
+
+    // A required library that is missing.
+    std::fs::remove_file(&file).unwrap();
+    let mut config = folder.config();
+    config.load.push(by_path(&file));
+    assert!(host.renew(config).is_err());
+
+    deploy(&folder, TWO);
+    assert_eq!(renew(&host, &folder, &slot), Ok(true), "the repaired file serves");
+    assert_eq!(reason(&host), None, "and what was refused is forgotten");
+}
+
+#[test]
+fn what_fails_its_self_test_does_not_take_the_place_of_what_works() {
+    let folder = Folder::new();
+    let host = crate::fixture::host(&folder);
+    let unruly =
+        |mischief: &str| strategy("skymesh_fixture_unruly/unruly", json!({ "mischief": mischief }));
+    let config = || skymesh_plugin_host::PluginsConfig { dirs: Vec::new(), ..folder.config() };
+    let cases = [
+        ("panic_in_prepare", "panicked while it prepared a view of 0"),
+        ("panic_in_call", "panicked on a view of 0"),
+        ("out_of_view", "picked outside a view of 0"),
+        ("largest_index", "picked outside a view of 0"),
+    ];
+    for (mischief, fault) in cases {
+        let renewal = host.renew(config()).unwrap();
+        let error = renewal.selector(&unruly(mischief)).unwrap_err().to_string();
+        assert!(error.contains(fault) && error.contains("unruly 0.1.0"), "{error}");
+    }
+    for mischief in ["panic_in_call", "insatiable", "foreign_bytes"] {
+        let renewal = host.renew(config()).unwrap();
+        let error = renewal.codec(None, &unruly(mischief)).unwrap_err().to_string();
+        assert!(error.contains("self-test"), "{error}");
+    }
+}
+
+#[test]
+fn a_renewal_ends_a_quarantine() {
+    let folder = Folder::new();
+    let host = crate::fixture::host(&folder);
+    // It behaves for as long as a self-test takes, and not for ever.
+    let late = strategy(
+        "skymesh_fixture_unruly/unruly",
+        json!({ "mischief": "panic_in_call", "every": 100 }),
+    );
+    let slot = host.selector(&late).unwrap();
+    let prepared = slot.prepare(members(3));
+    (0..1000).for_each(|_| assert!(prepared.pick(None).is_some()));
+    assert!(matches!(slot.health(), SlotHealth::Quarantined { .. }));
+    let config = skymesh_plugin_host::PluginsConfig { dirs: Vec::new(), ..folder.config() };
+    let renewal = host.renew(config).unwrap();
+    let fresh = renewal.selector_for(&slot, &late).unwrap().expect("it does not serve");
+    slot.renew(&fresh);
+    renewal.commit();
+    assert!(!slot.health().is_degraded());
+}

@@ -82,6 +82,7 @@ pub use manifest::{LibraryManifest, Manifest, PluginKind};
 pub use metrics::{Bucket, Histogram, Label, Metrics, MetricsBatch, Sample, SampleValue};
 pub use selector::Selector;
 pub use shard::ShardedCounter;
+pub use stats::LATENCY_MEMORY_NS;
 pub use trace::{
     Attribute, AttributeValue, Span, SpanEvent, SpanKind, SpanStatus, Trace, TraceBatch,
 };

@@ -8,7 +8,7 @@ use skymesh_wire::{decode_msg, encode_msg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn hello(app: &str, data_codecs: &[&str]) -> Vec<u8> {
+pub(crate) fn hello(app: &str, data_codecs: &[&str]) -> Vec<u8> {
     let data_codecs = data_codecs.iter().map(|&id| id.to_owned()).collect();
     let app = app.to_owned();
     let info = AgentInfo {
@@ -24,7 +24,7 @@ fn hello(app: &str, data_codecs: &[&str]) -> Vec<u8> {
 }
 
 /// Sends `bytes` to the agent and reads until it closes; answers the reasons that it gave.
-async fn provoke(agent: &Agent, bytes: &[u8]) -> Vec<String> {
+pub(crate) async fn provoke(agent: &Agent, bytes: &[u8]) -> Vec<String> {
     let mut stream = TcpStream::connect(agent.address()).await.unwrap();
     // It may close before all is written.
     let _ = stream.write_all(bytes).await;
@@ -43,7 +43,7 @@ async fn provoke(agent: &Agent, bytes: &[u8]) -> Vec<String> {
     reasons
 }
 
-fn frame(body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 

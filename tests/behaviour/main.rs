@@ -3,6 +3,7 @@
 // A test's own helpers may fail it, as the tests themselves may.
 #![allow(clippy::unwrap_used)]
 
+mod codecs;
 mod crash;
 mod defects;
 mod delivery;

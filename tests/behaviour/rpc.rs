@@ -4,6 +4,7 @@
 mod layers;
 mod limits;
 mod loss;
+mod selecting;
 mod v1;
 
 use std::time::Duration;

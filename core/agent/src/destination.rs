@@ -1,6 +1,7 @@
 //! Where a message may go, and how that comes down to a route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use skymesh_plugin_api::InstanceStats;
 use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
@@ -90,6 +91,12 @@ impl Resolved {
             protocol: route.protocol(),
             stats: Arc::clone(&route.stats),
         }
+    }
+
+    /// Lets the selectors know that a request to it was answered now, so long after it was sent.
+    pub fn note_latency(&self, took: Duration) {
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.stats.note_latency(took_ns, skymesh_plugin_host::coarse_now_ns());
     }
 }
 

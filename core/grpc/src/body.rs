@@ -14,18 +14,27 @@ use tonic::{Code, Status, TimeoutExpired};
 
 /// A call that runs, as selectors count it.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<Resolved>);
+pub(crate) struct Running {
+    resolved: Arc<Resolved>,
+    began: Instant,
+}
 
 impl Running {
     pub(crate) fn begin(resolved: Resolved) -> Self {
         resolved.stats.began();
-        Self(Arc::new(resolved))
+        Self { resolved: Arc::new(resolved), began: Instant::now() }
+    }
+
+    /// The head of the answer is there: what a unary call waits for. How long a stream then takes
+    /// says nothing of the server's speed.
+    fn note_answer(&self) {
+        self.resolved.note_latency(self.began.elapsed());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.stats.ended();
+        self.resolved.stats.ended();
     }
 }
 
@@ -43,6 +52,7 @@ impl AnswerBody {
         deadline: Option<Instant>,
         running: Running,
     ) -> Self {
+        running.note_answer();
         let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
         Self { inner, deadline, running: Some(running) }
     }

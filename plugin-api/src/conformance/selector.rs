@@ -148,6 +148,7 @@ fn shake(members: &[Member], dice: &mut Dice) {
         stats.set_ping_lost_streak(extreme(dice) as u32);
         stats.set_server_load_ppm(extreme(dice) as u32);
         stats.set_last_sample_ns(extreme(dice));
+        stats.note_latency(extreme(dice), extreme(dice));
         stats.began();
     }
 }

@@ -24,6 +24,8 @@ pub(crate) fn compare() -> Result<(), String> {
     row::<skymesh_selector_mod_hash::ModHash>(&host)?;
     row::<skymesh_selector_consistent_hash::ConsistentHash>(&host)?;
     row::<skymesh_selector_quality::Quality>(&host)?;
+    row::<skymesh_selector_p2c::P2c>(&host)?;
+    row::<skymesh_selector_least_request::LeastRequest>(&host)?;
     Ok(())
 }
 

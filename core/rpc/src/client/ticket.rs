@@ -27,6 +27,7 @@ pub(crate) struct Ticket {
     resolved: Resolved,
     correlation: u64,
     deadline: Instant,
+    began: Instant,
     /// Whether anything of it may be on its way.
     sent: bool,
 }
@@ -41,7 +42,8 @@ impl Ticket {
         resolved.stats.began();
         let correlation = opened.correlation;
         let shared = Arc::clone(shared);
-        let ticket = Self { shared, resolved, correlation, deadline, sent: false };
+        let began = Instant::now();
+        let ticket = Self { shared, resolved, correlation, deadline, began, sent: false };
         if !opened.watched {
             ticket.shared.watch(&ticket.resolved);
         }
@@ -74,13 +76,17 @@ impl Ticket {
         self.sent = false;
     }
 
-    /// Lets the selectors know how it went.
-    fn note_outcome(&self, failed: Option<Code>) {
-        let failed = failed.is_some_and(|code| {
+    /// Lets the selectors know how it went, and how long it took. A call that fails on the way says
+    /// nothing of how fast the instance answers; one that runs into its deadline does.
+    fn note_outcome(&self, code: Option<Code>) {
+        let failed = code.is_some_and(|code| {
             use Code::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
             matches!(code, DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
         });
         let stats = &self.resolved.stats;
+        if !failed || code == Some(Code::DeadlineExceeded) {
+            self.resolved.note_latency(self.began.elapsed());
+        }
         let share = stats.error_ppm();
         // Most instances never fail: nothing to write then.
         if failed || share > 0 {

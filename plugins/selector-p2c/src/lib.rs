@@ -1,0 +1,105 @@
+//! `p2c`: the cheaper of two random instances, by how long their answers take and how many requests
+//! are under way. Made for RPC: it knows the time that a service takes, not only that of its network.
+//!
+//! # How it picks
+//! Two different eligible instances are drawn at random, and the cheaper one serves:
+//!
+//! ```text
+//! cost = latency * (requests in flight + 1) * (1 + error_penalty * e / (1 - e)) * 2^lost pings / weight
+//! ```
+//!
+//! where e is the share of failed requests. This is the power of two choices (Mitzenmacher 1996:
+//! drawing two instead of one takes the longest queue from log n to log log n) on the cost of
+//! Finagle's Peak-EWMA balancer (Twitter; `PeakEwma.scala`). The latency is sensitive to peaks: one
+//! slow answer counts at once, and is forgotten over seconds. Before slow answers come in, the
+//! requests that pile up tell.
+//!
+//! An instance that is asked nothing answers nothing: so its latency halves with each
+//! `half_life_ms` without an answer, and it will be tried again. A latency that is unknown is not
+//! compared: then round trips of pings are, and if those are not known either, the two differ by the
+//! rest of the cost only. So a new instance gets its share from the start, and no flood.
+//!
+//! Eligible is the first of these groups that is not empty: healthy instances of weight above 0,
+//! suspect ones of weight above 0, healthy ones (all drained), all. Keys are ignored.
+//!
+//! # No herd
+//! Whatever the clients believe, no client sends more than 2 in n messages to one of n instances,
+//! for that is how often it is drawn. But of two idle ones the slightly faster one always wins, so
+//! with little load the shares are uneven; `quality` lets the cheaper one win by odds instead.
+//!
+//! # Cost
+//! * A pick: two cache lines of statistics read at random, some 20 floating-point operations with
+//!   three divisions.
+//! * A change of the membership: one pass over it, 4 bytes per eligible instance.
+//!
+//! # When not to use it
+//! With keys. For one-way messages: nobody answers them, so only pings tell instances apart.
+//!
+//! # Configuration
+//! See [`P2cConfig`].
+
+mod config;
+mod cost;
+mod eligible;
+
+use std::hint::select_unpredictable;
+
+use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
+
+pub use crate::config::P2cConfig;
+use crate::cost::Judge;
+
+/// The selector; see the crate's documentation.
+#[derive(Debug)]
+pub struct P2c {
+    judge: Judge,
+}
+
+impl Selector for P2c {
+    const ID: &'static str = "p2c";
+    const DESCRIPTION: &'static str =
+        "the cheaper of two random instances, by peak-sensitive latency and requests in flight";
+    const CONFIG_SCHEMA: &'static str = config::SCHEMA;
+    type Config = P2cConfig;
+    /// Who takes part.
+    type Table = Box<[u32]>;
+
+    fn new(config: P2cConfig) -> Result<Self, PluginError> {
+        Ok(Self { judge: Judge::new(&config) })
+    }
+
+    fn prepare(&self, view: &View<'_>) -> Box<[u32]> {
+        eligible::eligible(view)
+    }
+
+    #[inline]
+    fn pick(&self, view: &View<'_>, eligible: &Box<[u32]>, request: &Request) -> Option<usize> {
+        if eligible.len() < 2 {
+            return eligible.first().map(|&index| index as usize);
+        }
+        let [one, other] = two_of(eligible, request.entropy());
+        let known = |index| (view.stats(index), view.weight(index));
+        let [of_one, of_other] = self.judge.costs([known(one), known(other)], request.now_ns());
+        // Nobody can predict who is cheaper, so not by a branch: a wrong guess costs 5 ns. Equal
+        // ones are in random order already.
+        Some(select_unpredictable(of_one <= of_other, one, other))
+    }
+}
+
+/// Two different indices out of at least two, by the upper and the lower half of the entropy.
+#[inline]
+fn two_of(eligible: &[u32], entropy: u64) -> [usize; 2] {
+    let below = |half: u64, len: usize| ((half * len as u64) >> 32) as usize;
+    let one = below(entropy >> 32, eligible.len());
+    let step = 1 + below(entropy & 0xFFFF_FFFF, eligible.len() - 1);
+    let sum = one + step;
+    let other = select_unpredictable(sum >= eligible.len(), sum.wrapping_sub(eligible.len()), sum);
+    [eligible[one] as usize, eligible[other] as usize]
+}
+
+export_plugin! { selectors: [P2c] }
+
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! tonic's own generated clients and servers over the mesh: all kinds of calls, what travels beside
 //! them, who is picked, and what happens when an instance goes.
 
+mod v1;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

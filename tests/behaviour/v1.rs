@@ -1,7 +1,10 @@
 //! Agents of the origin and ours, side by side: messages, pings and naming in both directions.
 
+mod elections;
 mod nameserver;
 mod pings;
+mod registrations;
+mod rounds;
 
 use bytes::Bytes;
 use skymesh_agent::config::{AgentConfig, InboxConfig};

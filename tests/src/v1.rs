@@ -1,14 +1,19 @@
 //! The origin's side of the wire, frame by frame: a small v1 agent, and the pieces of a v1
 //! nameserver. It says only what a test has it say, and hears all that is said to it.
 
-use std::path::Path;
+mod agreement;
+mod captured;
+mod lines;
+mod nameserver;
+
+pub use captured::{Captured, captured};
+pub use lines::V1Lines;
+pub use nameserver::V1Nameserver;
 
 use bytes::{Bytes, BytesMut};
-use serde_json::Value;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{
     AgentInfo, Info, Message, Msg, Options, Ping, RegisterApp, RegisterAppReply, RegisterService,
-    RegisterServiceReply,
 };
 use skymesh_types::Handle;
 use skymesh_wire::{FrameDecoder, decode_msg, encode_msg};
@@ -151,6 +156,16 @@ impl V1Agent {
     /// # Panics
     /// If that fails.
     pub async fn start(nameserver: &str, app: &str) -> Self {
+        let (agent, reply) = Self::welcomed(nameserver, app).await;
+        assert_eq!(reply, RegisterAppReply::default(), "nothing but v1");
+        agent
+    }
+
+    /// As [`start`](Self::start), with what the nameserver says to it.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn welcomed(nameserver: &str, app: &str) -> (Self, RegisterAppReply) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it listens").to_string();
         let mut nameserver = V1Socket::dial(nameserver).await;
@@ -163,8 +178,8 @@ impl V1Agent {
         nameserver.send(info).await;
         nameserver.send(RegisterApp { server_address, app, ..RegisterApp::default() }).await;
         let reply = nameserver.next().await;
-        assert_eq!(reply, RegisterAppReply::default().into(), "nothing but v1");
-        Self { address, nameserver, listener }
+        let Body::RegisterAppReply(reply) = reply else { panic!("{reply:?} is no welcome") };
+        (Self { address, nameserver, listener }, reply)
     }
 
     /// Registers an instance, and waits for the reply; answers its result.
@@ -172,18 +187,28 @@ impl V1Agent {
     /// # Panics
     /// If none comes.
     pub async fn register(&mut self, name: &str, instance: u64, handle: u64) -> i32 {
-        let info = Some(info(name, instance, handle));
-        let options = Some(Options::default());
-        self.nameserver.send(RegisterService { info, options }).await;
-        self.nameserver
-            .hears(|body| match body {
-                Body::RegisterServiceReply(reply) => {
-                    assert_eq!(reply.handle, handle);
-                    Some(reply.result)
-                }
-                _ => None,
-            })
-            .await
+        self.ask_to_register(info(name, instance, handle), 0).await;
+        let (of, result) = self.registered().await;
+        assert_eq!(of, handle);
+        result
+    }
+
+    /// Registers an instance with a consistent-hash key, and does not wait.
+    pub async fn ask_to_register(&mut self, info: Info, consistent_hash_key: u64) {
+        let options = Some(Options { consistent_hash_key });
+        self.nameserver.send(RegisterService { info: Some(info), options }).await;
+    }
+
+    /// The next reply to a registration: the handle and the result.
+    ///
+    /// # Panics
+    /// If none comes soon.
+    pub async fn registered(&mut self) -> (u64, i32) {
+        let reply = self.nameserver.hears(|body| match body {
+            Body::RegisterServiceReply(reply) => Some((reply.handle, reply.result)),
+            _ => None,
+        });
+        reply.await
     }
 
     /// The next connection that a peer dials.
@@ -200,70 +225,6 @@ impl V1Agent {
     }
 }
 
-/// A nameserver of the origin, as far as a test plays it.
-#[derive(Debug)]
-pub struct V1Nameserver {
-    /// Where it listens.
-    pub address: String,
-    listener: TcpListener,
-}
-
-impl V1Nameserver {
-    /// Listens.
-    ///
-    /// # Panics
-    /// If there is no free port.
-    pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it listens").to_string();
-        Self { address, listener }
-    }
-
-    /// The next agent, before a word was said.
-    ///
-    /// # Panics
-    /// If none comes soon.
-    pub async fn accept_any(&self) -> V1Socket {
-        V1Socket::new(within(SOON, self.listener.accept()).await.expect("it listens").0)
-    }
-
-    /// The next agent, its introduction heard and answered.
-    ///
-    /// # Panics
-    /// If none comes soon, or it does not speak as the origin's do.
-    pub async fn accept(&self) -> V1Socket {
-        let mut agent = self.accept_any().await;
-        let (hello, app) = (agent.next().await, agent.next().await);
-        let Body::AgentInfo(said) = &hello else { panic!("{hello:?} is no introduction") };
-        let (server_address, name) = (said.server_address.clone(), said.app.clone());
-        let plain = AgentInfo { server_address, app: name, ..AgentInfo::default() };
-        assert_eq!(*said, plain, "nothing but v1");
-        let (server_address, name) = (plain.server_address, plain.app);
-        let expected = RegisterApp { server_address, app: name, ..RegisterApp::default() };
-        assert_eq!(app, expected.into(), "nothing but v1");
-        agent.send(RegisterAppReply::default()).await;
-        agent
-    }
-}
-
-impl V1Socket {
-    /// As a nameserver: takes the next registration and answers it.
-    ///
-    /// # Panics
-    /// If none comes soon.
-    pub async fn take_registration(&mut self, result: i32) -> RegisterService {
-        let said = self
-            .hears(|body| match body {
-                Body::RegisterService(said) => Some(said),
-                _ => None,
-            })
-            .await;
-        let handle = said.info.as_ref().map_or(0, |info| info.handle);
-        self.send(RegisterServiceReply { handle, result }).await;
-        said
-    }
-}
-
 /// One incarnation, in the words of the wire.
 pub fn info(name: &str, instance: u64, handle: u64) -> Info {
     Info { service_name: name.to_owned(), instance, handle }
@@ -273,37 +234,4 @@ pub fn info(name: &str, instance: u64, handle: u64) -> Info {
 pub fn message(source: Info, to: Handle, payload: impl Into<Bytes>) -> Message {
     let payload = payload.into();
     Message { source: Some(source), destination: to.get(), payload, ..Message::default() }
-}
-
-/// A captured frame.
-#[derive(Debug)]
-pub struct Captured {
-    /// From whom to whom, e.g. `agent->agent`.
-    pub direction: String,
-    /// The whole frame.
-    pub frame: Vec<u8>,
-    /// What it says.
-    pub body: Body,
-}
-
-/// What the origin's own programs said to each other.
-///
-/// # Panics
-/// If there is no such file.
-pub fn captured(name: &str) -> Vec<Captured> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/wire/tests/vectors/v1");
-    let text = std::fs::read_to_string(folder.join(name)).expect("captured frames");
-    let line = |line: &str| {
-        let said: Value = serde_json::from_str(line).expect("a line of JSON");
-        let frame = unhex(said["frame"].as_str().expect("a frame"));
-        let body = decode_msg(frame[4..].to_vec()).expect("a message").body.expect("a body");
-        let direction = said["direction"].as_str().expect("a direction").to_owned();
-        Captured { direction, frame, body }
-    };
-    text.lines().map(line).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
-    (0..text.len()).step_by(2).map(digit).collect()
 }

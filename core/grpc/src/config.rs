@@ -10,7 +10,8 @@ pub const INITIAL_WINDOW_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrpcConfig {
     /// Most bytes that wait unread on one connection; who sends more than that breaks it. Larger
-    /// ones carry more on long lines; memory is at most this times `max_connections`. Default
+    /// ones carry more on long lines; memory is at most this times `max_connections` (a v1
+    /// peer knows no window: 16 MiB is the limit there, far above what HTTP/2 has under way). Default
     /// 1 MiB; less than [`INITIAL_WINDOW_BYTES`] counts as that.
     pub window_bytes: u64,
     /// A connection on which nothing is sent or received for so long is closed. Both sides do it,

@@ -110,6 +110,9 @@ impl Counters {
                 tracing::warn!(%name, count, "lost too many at once: held as suspect");
                 self.losses_held.add(*count);
             }
+            Note::HeartbeatsLost(url) => {
+                tracing::info!(%url, "an instance of protocol 1 sent no heartbeats: offline");
+            }
             Note::LossReleased(url) => {
                 tracing::warn!(%url, "did not come back while it was held as suspect: offline");
                 self.losses_released.increment();

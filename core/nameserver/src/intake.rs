@@ -122,7 +122,9 @@ fn read_v1(body: Body) -> Intake {
                 _ => AgentInput::Heard,
             }
         }
-        Body::Heartbeat(_) => AgentInput::Heard,
+        Body::Heartbeat(said) => {
+            Handle::new(said.handle).map_or(AgentInput::Heard, AgentInput::Heartbeat)
+        }
         _ => return Intake::Unserved,
     };
     Intake::Input(input)

@@ -2,7 +2,8 @@
 //! their attributes, watches with snapshots and deltas. Sans-io: [`Registry::handle`] takes what
 //! happened and says what to do; the same inputs at the same times give the same actions.
 //!
-//! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes; `guard.rs`
+//! Where to look: `hello.rs` sessions begin, are resumed and lost; `lease.rs` time passes (`beats.rs`
+//! for agents of protocol 1); `guard.rs`
 //! and `history.rs` and `pace.rs` decide for one service; `register.rs` what agents ask for;
 //! `operator.rs` what operators ask for; `offices.rs` elections; `rounds.rs` agreement on
 //! placements; `store.rs` what outlives it; `watch.rs` who is told; `recall.rs` what the
@@ -10,6 +11,7 @@
 //! instance changes.
 
 mod action;
+mod beats;
 mod config;
 mod guard;
 mod hello;
@@ -205,6 +207,7 @@ impl Registry {
         if let Some(session) = self.sessions.on_mut(connection) {
             session.heard = self.now;
         }
+        self.beat(connection, &input);
         match input {
             AgentInput::KeepAlive(seq) => {
                 let leads = self.confirm_leads(connection);
@@ -245,6 +248,7 @@ impl Registry {
             AgentInput::Unprepared(name) => self.unprepared(connection, &name, actions),
             AgentInput::Goodbye => self.goodbye(connection, actions),
             AgentInput::Heard
+            | AgentInput::Heartbeat(_)
             | AgentInput::Hello(_)
             | AgentInput::Disconnected
             | AgentInput::Overflowed(_)

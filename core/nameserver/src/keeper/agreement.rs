@@ -2,7 +2,7 @@
 
 use skymesh_naming::election::{Leader, Standing};
 use skymesh_naming::placement::{Preparation, RoundEnd};
-use skymesh_naming::{Action, Campaigned, ConnectionId, InstanceRecord, Refusal};
+use skymesh_naming::{Action, Campaigned, ConnectionId, InstanceRecord, Refusal, ResultCode};
 use skymesh_proto as proto;
 use skymesh_types::Handle;
 
@@ -106,7 +106,8 @@ impl Keeper {
             Ok(Campaigned::Stands | Campaigned::SteppedDown) => return,
             Ok(quit @ Campaigned::Quit) => (GIVE_UP, quit.code_v1().0),
             Ok(stands) => (RUN, stands.code_v1().0),
-            Err(refusal) => (RUN, refusal.code().0),
+            // It knows no other failure.
+            Err(_) => (RUN, ResultCode::RUN_FAILED.0),
         };
         let record = self.registry.record(handle).map(|record| InstanceRecord::clone(record));
         let candidate = record.map_or_else(

@@ -225,6 +225,8 @@ pub enum Note {
     LossHeld(ServiceName, usize),
     /// The guard's time cap passed: the instance went offline after all.
     LossReleased(ServiceUrl),
+    /// An instance of an agent of protocol 1 went offline, as no heartbeat of it came.
+    HeartbeatsLost(ServiceUrl),
     /// A slow watcher's deltas collapsed into "needs a snapshot".
     WatcherLagged(ConnectionId, ServiceName),
     /// A router did not prepare within a round's time and was told the placement anew.

@@ -9,8 +9,8 @@ pub struct RegistryConfig {
     /// Silence after which a session is over. Default 6 s. Agents keep alive every third of it, so
     /// a shorter one finds silent deaths sooner and costs more frames.
     pub lease: Duration,
-    /// As `lease`, for agents of protocol 1, which are silent while they have no instance: they
-    /// are judged only while they have one. Default 60 s, as in the origin.
+    /// As `lease`, for agents of protocol 1: so long an instance stays without a heartbeat of its
+    /// own, and an agent that has instances without a word. Default 60 s, as in the origin.
     pub lease_v1: Duration,
     /// How long the instances of a closed connection stay suspect before they go offline.
     /// Default 2 s: enough for an agent to connect again.

@@ -46,6 +46,8 @@ pub enum AgentInput {
     Hello(Hello),
     /// A frame that asks nothing of the registry.
     Heard,
+    /// An instance of an agent of protocol 1 lives.
+    Heartbeat(Handle),
     /// As `Heard`, answered with the same number.
     KeepAlive(u64),
     /// Registers an instance, or replays its registration.

@@ -28,7 +28,7 @@ impl Registry {
         let mut ended = Vec::new();
         while let Some(timer) = self.timers.pop_due(self.now) {
             match timer {
-                Timer::Session(id) => ended.extend(self.judge(id).map(|end| (id, end))),
+                Timer::Session(id) => ended.extend(self.judge(id, actions).map(|end| (id, end))),
                 Timer::Flush(name) => self.flush(&name, actions),
                 Timer::Release(handle) => self.release(handle, actions),
                 Timer::Override(url) => self.expire_override(&url),
@@ -62,7 +62,7 @@ impl Registry {
     }
 
     /// Whether a session is over now; if not, its timer is armed again.
-    fn judge(&mut self, id: SessionId) -> Option<SessionEnd> {
+    fn judge(&mut self, id: SessionId, actions: &mut Vec<Action>) -> Option<SessionEnd> {
         let session = self.sessions.get(id)?;
         let lease = self.lease_of(id);
         let (deadline, end) = match session.link {
@@ -75,10 +75,7 @@ impl Registry {
                 let since = since.max(self.awake_since);
                 (since + self.config.session_grace, SessionEnd::GraceEnded)
             }
-            // Heartbeats of protocol 1 are per instance: without one there are none to miss.
-            Link::Up(_) if session.is_v1() && session.instances.is_empty() => {
-                (self.now + lease, SessionEnd::LeaseEnded)
-            }
+            Link::Up(_) if session.is_v1() => return self.judge_beats(id, actions),
             Link::Up(_) => (session.heard.max(self.awake_since) + lease, SessionEnd::LeaseEnded),
         };
         if deadline <= self.now {

@@ -25,7 +25,7 @@ impl ResultCode {
     /// The answer to a candidate that gave up and did not lead (v1).
     pub const QUIT_CANDIDATE: Self = Self(-1003);
     /// The routers of a stateful service did not agree (v1).
-    pub const VOTED_DOWN: Self = Self(-1005);
+    pub const VOTED_DOWN: Self = Self(-1003);
     /// The name belongs to another app.
     pub const FOREIGN_APP: Self = Self(-2000);
     /// The handle names another instance already.

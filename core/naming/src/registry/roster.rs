@@ -20,6 +20,8 @@ pub(super) struct Instance {
     pub(super) session: SessionId,
     /// Until when the mass-loss guard holds it; `None` if it does not.
     pub(super) held_until: Option<Duration>,
+    /// When its agent spoke of it last. Kept for agents of protocol 1 alone.
+    pub(super) beat: Duration,
 }
 
 impl Registry {
@@ -86,7 +88,8 @@ impl Registry {
         self.sessions.owner_mut(session).instances.insert(handle);
         self.unsaved.note(handle);
         let (name, placed) = (record.url.name.clone(), is_placed(&record));
-        self.instances.insert(handle, Instance { record, layers, session, held_until: None });
+        let instance = Instance { record, layers, session, held_until: None, beat: self.now };
+        self.instances.insert(handle, instance);
         if placed {
             self.raise_epoch(&name);
         }
@@ -196,7 +199,10 @@ impl Registry {
 
     /// Moves an instance to another session.
     pub(super) fn move_to(&mut self, handle: Handle, session: SessionId) {
-        let old = std::mem::replace(&mut self.instance_mut(handle).session, session);
+        let now = self.now;
+        let instance = self.instance_mut(handle);
+        instance.beat = now;
+        let old = std::mem::replace(&mut instance.session, session);
         let from = self.sessions.owner_mut(old);
         from.instances.remove(&handle);
         let stands = from.candidacies.remove(&handle);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skymesh_types::{Revision, ServiceName};
 
@@ -23,6 +24,10 @@ const ROUND_INSTANCES: usize = 100;
 /// Half of all numbers. Nobody has counted so far, so an agent that says so is not believed.
 const EPOCHS: u64 = 1 << 63;
 
+/// Longest round that an instance of protocol 1 waits for: the origin's agents give a registration up
+/// after 3 s.
+const ROUND_V1: Duration = Duration::from_secs(2);
+
 /// An open round as operators and tests see it.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenRound<'a> {
@@ -31,7 +36,7 @@ pub struct OpenRound<'a> {
     /// Its number.
     pub id: RoundId,
     /// When it ends at the latest.
-    pub deadline: std::time::Duration,
+    pub deadline: Duration,
     /// Whose word is awaited.
     pub awaited: &'a BTreeSet<ConnectionId>,
 }
@@ -113,7 +118,7 @@ impl Registry {
     fn open_round(&mut self, name: &ServiceName, actions: &mut Vec<Action>) -> bool {
         // Routers have to know the placement that the round is about.
         self.flush(name, actions);
-        let (id, deadline) = (RoundId(self.last_round + 1), self.now + self.config.round);
+        let id = RoundId(self.last_round + 1);
         let Some(service) = self.services.get_mut(name) else { return false };
         // One that is not agreed on yet leaves after it has come.
         let instances = &self.instances;
@@ -125,6 +130,10 @@ impl Registry {
         if wishes.is_empty() {
             return false;
         }
+        let mut joining = wishes.joining.keys().filter_map(|handle| instances.get(handle));
+        let hasty = joining.any(|instance| instance.record.protocol.version < 2);
+        let time = if hasty { self.config.round.min(ROUND_V1) } else { self.config.round };
+        let deadline = self.now + time;
         let (prepared, mut awaited) = (BTreeSet::new(), service.watchers.clone());
         awaited.extend(&service.agreement.routers_v1);
         let to: Vec<ConnectionId> = awaited.iter().copied().collect();

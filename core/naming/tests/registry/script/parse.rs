@@ -136,6 +136,7 @@ fn agent(words: &mut Words<'_>) -> AgentInput {
     match words.next() {
         "hello" => AgentInput::Hello(hello(words)),
         "heard" => AgentInput::Heard,
+        "heartbeat" => AgentInput::Heartbeat(words.handle()),
         "keepalive" => AgentInput::KeepAlive(words.number("seq").unwrap_or(0)),
         "register" => AgentInput::Register(words.request(), registration(words)),
         "unregister" => AgentInput::Unregister(words.request(), words.handle()),

@@ -68,6 +68,7 @@ fn note(note: &Note) -> String {
         Note::RegistrationRefused(code) => format!("registration refused {}", code.0),
         Note::TakenOver(url) => format!("{}/{} taken over", short(&url.name), url.instance),
         Note::LossHeld(name, count) => format!("ALARM {count} of {} held", short(name)),
+        Note::HeartbeatsLost(url) => format!("{}/{} lost its beat", short(&url.name), url.instance),
         Note::LossReleased(url) => format!("{}/{} released", short(&url.name), url.instance),
         Note::WatcherLagged(connection, name) => {
             format!("{} lags on {}", who(*connection), short(name))

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skymesh-transport", &["skymesh-wire", "skymesh-types"]),
     ("skymesh-store", &["skymesh-naming", "skymesh-types"]),
     ("skymesh-plugin-host", &["skymesh-plugin-api", "skymesh-types"]),
+    ("skymesh-telemetry", &["skymesh-plugin-host"]),
     (
         "skymesh-nameserver",
         &[

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use skymesh_plugin_api::abi::host::{
-    CodecInstance, CreateError, ElectionInstance, Library, MetricsInstance, SelectorInstance,
-    TraceInstance,
+    CodecInstance, CreateError, ElectionInstance, Library, SelectorInstance,
 };
 use skymesh_plugin_api::{LinkedPlugin, Manifest, PluginKind};
 use tracing::level_filters::LevelFilter;
@@ -22,6 +21,7 @@ use crate::config::{PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
 use crate::log;
 use crate::report::PluginReport;
+use crate::sink_slot::{MetricsSlot, TraceSlot};
 use crate::slot::{Origin, SelectorSlot};
 use crate::supervision::Supervision;
 pub(crate) use resolve::found_at;
@@ -186,22 +186,24 @@ impl PluginHost {
     pub fn metrics(
         &self,
         strategy: &StrategyConfig,
-    ) -> Result<Option<MetricsInstance>, PluginLoadError> {
-        let made =
-            self.make(PluginKind::Metrics, strategy, Supervision::counting, Library::metrics);
-        optional(strategy, made.map(|(made, _)| made))
+    ) -> Result<Option<MetricsSlot>, PluginLoadError> {
+        let kind = PluginKind::Metrics;
+        let made = self.make(kind, strategy, self.of_sink(), Library::metrics);
+        optional(strategy, made.map(|(made, supervision)| MetricsSlot::new(made, supervision)))
     }
 
     /// Makes the trace exporter that the configuration names; else as [`codec`](Self::codec).
     ///
     /// # Errors
     /// As [`codec`](Self::codec).
-    pub fn trace(
-        &self,
-        strategy: &StrategyConfig,
-    ) -> Result<Option<TraceInstance>, PluginLoadError> {
-        let made = self.make(PluginKind::Trace, strategy, Supervision::counting, Library::trace);
-        optional(strategy, made.map(|(made, _)| made))
+    pub fn trace(&self, strategy: &StrategyConfig) -> Result<Option<TraceSlot>, PluginLoadError> {
+        let made = self.make(PluginKind::Trace, strategy, self.of_sink(), Library::trace);
+        optional(strategy, made.map(|(made, supervision)| TraceSlot::new(made, supervision)))
+    }
+
+    fn of_sink(&self) -> impl Fn(String) -> Supervision + use<> {
+        let limits = self.shelf.load().config.quarantine;
+        move |name| Supervision::of_sink(name, limits)
     }
 
     /// What is loaded, in use, failed or quarantined, and why.

@@ -31,6 +31,7 @@ mod renewal;
 mod report;
 mod search;
 mod self_test;
+mod sink_slot;
 mod slot;
 mod supervision;
 mod thread;
@@ -45,6 +46,7 @@ pub use inspect::{Inspection, inspect};
 pub use prepared::Prepared;
 pub use renewal::{FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
+pub use sink_slot::{MetricsSlot, TraceSlot};
 pub use slot::{SelectorSlot, SlotHealth};
 
 pub use skymesh_plugin_api::abi::host::{

@@ -31,6 +31,8 @@ pub(crate) struct Supervision {
     name: String,
     /// What a failure means to those who called, for the log.
     consequence: &'static str,
+    /// What quarantine means, for the log.
+    quarantine: &'static str,
     /// `None`: failures are counted and nothing more.
     limits: Option<QuarantineConfig>,
     quarantined: AtomicBool,
@@ -42,19 +44,33 @@ pub(crate) struct Supervision {
 impl Supervision {
     /// Of a selector: the built-in pick serves in its place, for a while or for good.
     pub(crate) fn of_selector(name: String, limits: QuarantineConfig) -> Self {
-        Self::new(name, "the built-in pick serves instead, whenever this happens", Some(limits))
+        let consequence = "the built-in pick serves instead, whenever this happens";
+        let quarantine = "the built-in selector serves until a reload";
+        Self::new(name, consequence, quarantine, Some(limits))
+    }
+
+    /// Of a metrics sink or trace exporter: nothing depends on it, so nothing serves in its place.
+    pub(crate) fn of_sink(name: String, limits: QuarantineConfig) -> Self {
+        let quarantine = "it gets nothing more until a restart";
+        Self::new(name, "that batch is lost", quarantine, Some(limits))
     }
 
     /// Of anything else. A codec's input comes from peers, and nothing could serve in its place:
     /// quarantine would let one bad peer cut off the good ones.
     pub(crate) fn counting(name: String) -> Self {
-        Self::new(name, "that one call failed, as will any other that meets this", None)
+        Self::new(name, "that one call failed, as will any other that meets this", "", None)
     }
 
-    fn new(name: String, consequence: &'static str, limits: Option<QuarantineConfig>) -> Self {
+    fn new(
+        name: String,
+        consequence: &'static str,
+        quarantine: &'static str,
+        limits: Option<QuarantineConfig>,
+    ) -> Self {
         Self {
             name,
             consequence,
+            quarantine,
             limits,
             quarantined: AtomicBool::new(false),
             failures: AtomicU64::new(0),
@@ -97,7 +113,8 @@ impl Supervision {
             tracing::error!(
                 strategy = self.name,
                 failures = self.failures(),
-                "quarantined after {most} failures: the built-in selector serves until a reload"
+                "quarantined after {most} failures: {}",
+                self.quarantine
             );
         }
     }

@@ -101,12 +101,17 @@ fn sinks(host: &PluginHost, lines: &Lines) {
     let samples =
         [SampleValue::Counter(40), SampleValue::Gauge(7.0), SampleValue::Counter(2)].map(sample);
     let batch = MetricsBatch { samples: &samples, resource: &[], unix_ns: 2, started_unix_ns: 1 };
-    metrics.flush(&batch).unwrap();
+    assert!(metrics.flush(&batch));
     let text = lines.take();
     assert!(text.contains("metrics tally"), "{text}");
     assert!(text.contains(r#"{\"label\":\"a.b.c\",\"name\":\"sent\",\"sum\":42}"#), "{text}");
-    let error = metrics.flush(&MetricsBatch { samples: &[], ..batch }).unwrap_err();
-    assert_eq!(error.message(), "a batch without samples");
+    let empty = MetricsBatch { samples: &[], ..batch };
+    assert!(!metrics.flush(&empty) && !metrics.flush(&empty));
+    let text = lines.take();
+    assert_eq!(text.matches("a batch without samples").count(), 1, "said once: {text}");
+    assert!(metrics.flush(&batch));
+    assert!(lines.take().contains("takes batches again"));
+    assert_eq!((metrics.failures(), metrics.is_quarantined()), (0, false));
 
     let trace = host.trace(&tally).unwrap().unwrap();
     let attributes = [Attribute { key: "n", value: AttributeValue::Integer(-3) }];
@@ -127,11 +132,18 @@ fn sinks(host: &PluginHost, lines: &Lines) {
     };
     let spans = [span(SpanStatus::Ok), span(SpanStatus::Error("lost"))];
     let batch = TraceBatch { spans: &spans, resource: &attributes, dropped: 0 };
-    trace.export(&batch).unwrap();
+    assert!(trace.export(&batch));
     let text = lines.take();
     assert!(text.contains(r#"{\"failed\":1,\"name\":\"call\",\"retries\":3}"#), "{text}");
 
     let unruly = strategy("skymesh_fixture_unruly/unruly", json!({"mischief": "panic_in_call"}));
-    let error = host.trace(&unruly).unwrap().unwrap().export(&batch).unwrap_err();
-    assert_eq!(error.kind(), skymesh_plugin_api::ErrorKind::Panicked);
+    let trace = host.trace(&unruly).unwrap().unwrap();
+    for panics in 1..=5 {
+        assert!(!trace.is_quarantined() && !trace.export(&batch));
+        assert_eq!(trace.failures(), panics);
+    }
+    assert!(trace.is_quarantined() && !trace.export(&batch));
+    assert_eq!(trace.failures(), 5, "it is not called any more");
+    let text = lines.take();
+    assert!(text.contains("quarantined after 5 failures: it gets nothing more"), "{text}");
 }

@@ -1,0 +1,101 @@
+//! The places of a metrics sink and of a trace exporter in the core. Whatever a sink does costs its
+//! own batch, and no message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use skymesh_plugin_api::abi::host::{MetricsInstance, TraceInstance};
+use skymesh_plugin_api::{ErrorKind, MetricsBatch, PluginError, TraceBatch};
+
+use crate::clock;
+use crate::supervision::{Failure, Supervision};
+
+/// What both kinds have in common.
+#[derive(Debug)]
+struct Sink<I> {
+    instance: I,
+    supervision: Arc<Supervision>,
+    /// The last batch was refused, which was said.
+    failing: AtomicBool,
+}
+
+impl<I> Sink<I> {
+    /// Hands a batch over, unless the sink is quarantined. Answers whether it was taken.
+    fn hand_over(&self, batch: impl FnOnce(&I) -> Result<(), PluginError>) -> bool {
+        if self.supervision.is_quarantined() {
+            return false;
+        }
+        match batch(&self.instance) {
+            Ok(()) => {
+                if self.failing.swap(false, Relaxed) {
+                    tracing::info!(strategy = self.supervision.name(), "takes batches again");
+                }
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::Panicked => {
+                self.supervision.failed(Failure::Panic, clock::now_ns());
+                false
+            }
+            Err(error) => {
+                if !self.failing.swap(true, Relaxed) {
+                    tracing::warn!(strategy = self.supervision.name(), %error, "a batch is lost");
+                }
+                false
+            }
+        }
+    }
+}
+
+macro_rules! slot {
+    ($(#[$doc:meta])* $name:ident, $instance:ident, $(#[$call_doc:meta])* $call:ident, $batch:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name {
+            sink: Sink<$instance>,
+        }
+
+        impl $name {
+            pub(crate) fn new(instance: $instance, supervision: Arc<Supervision>) -> Self {
+                Self { sink: Sink { instance, supervision, failing: AtomicBool::new(false) } }
+            }
+
+            $(#[$call_doc])*
+            pub fn $call(&self, batch: &$batch<'_>) -> bool {
+                self.sink.hand_over(|instance| instance.$call(batch))
+            }
+
+            /// As it is named in logs: `library/id` and the library's version.
+            pub fn strategy(&self) -> &str {
+                self.sink.supervision.name()
+            }
+
+            /// Panics so far.
+            pub fn failures(&self) -> u64 {
+                self.sink.supervision.failures()
+            }
+
+            /// Whether it panicked too often and gets nothing more until a restart.
+            pub fn is_quarantined(&self) -> bool {
+                self.sink.supervision.is_quarantined()
+            }
+        }
+    };
+}
+
+slot! {
+    /// The metrics sink that a configuration names.
+    MetricsSlot, MetricsInstance,
+    /// Hands all values over, and waits as long as the plugin does: never on the message path.
+    /// Answers whether they were taken. A refusal is logged when it begins and when it ends; panics
+    /// count towards quarantine.
+    flush, MetricsBatch
+}
+
+slot! {
+    /// The trace exporter that a configuration names.
+    TraceSlot, TraceInstance,
+    /// Hands finished spans over, and waits as long as the plugin does: never on the message path.
+    /// Answers whether they were taken; else they are lost. A refusal is logged when it begins and
+    /// when it ends; panics count towards quarantine.
+    export, TraceBatch
+}

@@ -1,0 +1,132 @@
+//! Every metric that skymesh has of itself: names, meanings, labels. Names and labels are kept from
+//! release to release; new ones may come.
+//!
+//! Counters count from the start of their process, durations are in seconds. What is per instance or
+//! service goes with the last instance or service that it is about; a new incarnation begins at 0.
+
+/// What kind of series a metric has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Counts up.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, the same for every sink.
+    pub name: &'static str,
+    /// What it means, in one line.
+    pub help: &'static str,
+    /// `bytes`, `seconds`, or empty.
+    pub unit: &'static str,
+    /// What kind of series it has.
+    pub kind: MetricKind,
+    /// The labels that tell its series apart.
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! catalogue {
+    ($($constant:ident = $kind:ident $name:literal $unit:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help, ".")]
+            pub static $constant: Metric = Metric {
+                name: $name,
+                help: $help,
+                unit: $unit,
+                kind: MetricKind::$kind,
+                labels: &[$($label),*],
+            };
+        )*
+
+        /// All of them.
+        pub static ALL: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+catalogue! {
+    MESSAGES = Counter "skymesh_messages_total" "" ["service", "direction"]
+        "Messages of this process: sent to instances of the service, or received by its instances here";
+    MESSAGE_BYTES = Counter "skymesh_message_bytes_total" "bytes" ["service", "direction"]
+        "Payload bytes of these messages";
+    PICKS = Counter "skymesh_picks_total" "" ["service", "instance"]
+        "Messages and calls for which the service's selector picked the instance";
+    REFUSED = Counter "skymesh_messages_refused_total" "" ["reason"]
+        "Messages that this process refused to their senders";
+    UNDELIVERABLE = Counter "skymesh_messages_undeliverable_total" "" []
+        "Messages of this process that a receiver refused";
+    UNCONFIRMED = Counter "skymesh_messages_unconfirmed_total" "" []
+        "Messages of this process that a lost connection may have taken with it; an upper bound";
+    INBOX_BYTES = Gauge "skymesh_inbox_bytes" "bytes" ["service", "instance"]
+        "What waits in the inbox of an instance of this process, 64 bytes a message included";
+    OUTBOX_BYTES = Gauge "skymesh_outbox_bytes" "bytes" ["peer"]
+        "What waits to be written to a peer";
+    IN_FLIGHT = Gauge "skymesh_calls_in_flight" "" ["service", "instance"]
+        "Calls of this process that wait for their answer";
+    RTT = Histogram "skymesh_rtt_seconds" "seconds" ["service"]
+        "Round trips of pings to the processes of the service's instances";
+    CALL_DURATION = Histogram "skymesh_call_duration_seconds" "seconds" ["service"]
+        "From a call to its answer or deadline, RPC and gRPC, at the caller";
+    INSTANCES = Gauge "skymesh_instances" "" ["service", "state"]
+        "Instances of a service that this process routes to, by their state";
+    ROUTER_DEGRADED = Gauge "skymesh_router_degraded" "" ["service"]
+        "1 while the built-in selector serves in place of the configured one";
+    PLUGIN_STATE = Gauge "skymesh_plugin_state" "" ["library", "id", "kind", "version", "state"]
+        "1 for each plugin, its state in the label";
+    EVENTS_LAGGED = Counter "skymesh_events_lagged_total" "" []
+        "Events that an inbox at its limit did not take";
+    UPLINKS_LOST = Counter "skymesh_uplinks_lost_total" "" []
+        "Times that this process lost the nameserver";
+    PINGS_LOST = Counter "skymesh_pings_lost_total" "" []
+        "Pings that got no answer in time";
+    CONNECTIONS_REFUSED = Counter "skymesh_connections_refused_total" "" []
+        "Connections that were closed because of what the other side sent, or for want of room";
+    UNKNOWN_COMMANDS = Counter "skymesh_unknown_commands_total" "" []
+        "Frames with a command that is not known; skipped";
+    FLUSHES_FAILED = Counter "skymesh_telemetry_flushes_failed_total" "" []
+        "Flushes that the metrics plugin refused, or in which it panicked";
+    FLUSHES_SKIPPED = Counter "skymesh_telemetry_flushes_skipped_total" "" []
+        "Flushes that were left out because the one before was still going on";
+    SERIES_LEFT_OUT = Gauge "skymesh_telemetry_series_left_out" "" []
+        "Series that the last flush had no room for";
+    SPANS_DROPPED = Counter "skymesh_telemetry_spans_dropped_total" "" []
+        "Finished spans that were dropped because the queue to the trace plugin was full";
+    REGISTRY_INSTANCES = Gauge "skymesh_registry_instances" "" []
+        "Instances that the nameserver knows, in all states";
+    REGISTRY_REVISION = Gauge "skymesh_registry_revision" "" []
+        "The newest revision of the nameserver's registry";
+    REGISTRY_SESSIONS = Gauge "skymesh_registry_sessions" "" []
+        "Sessions of agents, connected or within their grace";
+    NAMESERVER_EVENTS = Counter "skymesh_nameserver_events_total" "" ["event"]
+        "What the nameserver counts, by its name: connections, sessions, refusals, snapshots, elections";
+    LEADER_TERM = Gauge "skymesh_leader_term" "" ["service"]
+        "The newest term of an elected leader of the service";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_their_kind() {
+        let names: BTreeSet<&str> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len(), "a name is used twice");
+        for metric in ALL {
+            let Metric { name, unit, help, labels, .. } = metric;
+            assert!(name.starts_with("skymesh_"), "{name}");
+            let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+            assert!(name.bytes().all(is_word) && labels.iter().all(|one| one.bytes().all(is_word)));
+            let counts = metric.kind == MetricKind::Counter;
+            assert_eq!(name.ends_with("_total"), counts, "{name}");
+            let stem = name.strip_suffix("_total").unwrap_or(name);
+            assert!(unit.is_empty() || stem.ends_with(unit), "{name} is in {unit}");
+            assert!(!help.ends_with('.') && !help.contains('\n'), "{name}");
+        }
+    }
+}

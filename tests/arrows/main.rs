@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skymesh-store", &["skymesh-naming", "skymesh-types"]),
     ("skymesh-plugin-host", &["skymesh-plugin-api", "skymesh-types"]),
     ("skymesh-telemetry", &["skymesh-plugin-host"]),
+    ("skymesh-fleet", &["skymesh-plugin-host"]),
     (
         "skymesh-nameserver",
         &[
@@ -35,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skymesh-rpc", &["skymesh-agent"]),
     ("skymesh-grpc", &["skymesh-agent"]),
     ("skymesh", &["skymesh-agent", "skymesh-nameserver", "skymesh-rpc", "skymesh-grpc"]),
-    ("skymesh-cli", &["skymesh"]),
+    ("skymesh-cli", &["skymesh", "skymesh-fleet"]),
 ];
 
 /// Every crate below `core/` must have a line above.

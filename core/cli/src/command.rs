@@ -8,6 +8,8 @@ mod nameserver;
 mod operator;
 mod plugin;
 mod services;
+mod sim;
+mod strategy;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,8 @@ enum Command {
     /// List, check and describe plugins
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    /// Play selectors through a virtual fleet: a slow node, churn, weights, hot keys
+    Sim(sim::Sim),
     /// Show what a nameserver knows: services, instances, states, attributes, sessions
     Services(services::Services),
     /// Take an instance, or a whole session, offline
@@ -61,6 +65,7 @@ impl Skymesh {
             Command::Nameserver(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Plugin(command) => command.run(),
+            Command::Sim(command) => command.run(),
             Command::Services(command) => command.run(),
             Command::Kick(command) => command.run(),
             Command::Drain(command) => command.run(),

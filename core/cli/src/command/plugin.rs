@@ -1,6 +1,7 @@
 //! `skymesh plugin`: which plugins there are, whether a library would be taken, what a plugin can be
 //! configured with, and the way to one of one's own.
 
+mod bench;
 mod check;
 mod list;
 mod new;
@@ -34,6 +35,8 @@ pub(super) enum Plugin {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Measure what calls of a plugin cost through its library, beside the built-in
+    Bench(bench::Bench),
     /// Make the crate of a new plugin: it builds, passes its conformance test and loads as it is
     New(new::New),
     /// Print the JSON Schema of a plugin's configuration
@@ -51,6 +54,7 @@ impl Plugin {
         match self {
             Self::List { file, json } => list::run(file.load()?, json.into()),
             Self::Check { library, file } => check::run(&library, file.load()?.plugins),
+            Self::Bench(bench) => bench.run(),
             Self::New(new) => new.run(),
             Self::Schema { id, file } => schema(&id, &file),
         }

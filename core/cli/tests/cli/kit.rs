@@ -1,4 +1,5 @@
-//! The author's kit: `skymesh plugin new` and what it makes, built by cargo as an author would.
+//! The author's kit: `skymesh plugin new` and what it makes, built by cargo as an author would;
+//! `skymesh plugin bench` and `skymesh sim`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,4 +103,118 @@ async fn nothing_is_written_over_and_nothing_is_made_of_a_wrong_name() {
     let left: BTreeMap<PathBuf, Vec<u8>> =
         left.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     assert_eq!(left, before);
+}
+
+/// A plugin of the fixture beside the binary.
+const CYCLE: &str = "skymesh_fixture_orderly/cycle";
+
+#[tokio::test]
+async fn bench_measures_picks_and_changes_beside_the_builtin() {
+    let few = ["--calls", "100", "--rounds", "3"];
+    let arguments =
+        [&["plugin", "bench", "builtin", CYCLE, "--instances", "3,70"][..], &few].concat();
+    let answer = run(&arguments).await;
+    let lines: Vec<&str> = answer.good().lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("selector cycle of ")).unwrap();
+    assert!(
+        lines[at].starts_with("selector cycle of skymesh_fixture_orderly 0.4.1, "),
+        "{answer:?}"
+    );
+    let rows = lines[at..].iter().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    for size in ["3", "70"] {
+        let row = rows.clone().find(|row| row.first() == Some(&size)).unwrap();
+        let pick: f64 = row[1].parse().unwrap();
+        let over: f64 = row[3].parse().unwrap();
+        let base: f64 = row[2].parse().unwrap();
+        assert!(pick > 0.0 && (pick - base - over).abs() < 0.11, "{row:?}");
+        assert_eq!((row.len(), row[7]), (8, "us"), "{row:?}");
+    }
+    assert!(
+        answer.stdout.ends_with("medians of 3 interleaved rounds of 100 calls\n"),
+        "{answer:?}"
+    );
+
+    // A codec, in a library that has several of them.
+    let library = fixture();
+    let of_codec = ["plugin", "bench", &library, "--id", "plain", "--payload", "10,500"];
+    let answer = run(&[&of_codec[..], &few].concat()).await;
+    let plain = answer.good();
+    assert!(plain.starts_with("codec plain of skymesh_fixture_orderly"), "{plain}");
+    let row = plain.lines().find(|line| line.starts_with("500 ")).unwrap();
+    let bytes: usize = row.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((500..600).contains(&bytes), "{row}");
+
+    let none = run(&["plugin", "bench", &library, "--id", "no_such"]).await;
+    assert!(none.errors()[0].ends_with("it has no selector or codec `no_such`"), "{none:?}");
+    let sink = run(&["plugin", "bench", "skymesh_fixture_orderly/tally"]).await;
+    assert!(
+        sink.errors()[0].ends_with("is of the kind metrics; this is for selector or codec"),
+        "{sink:?}"
+    );
+}
+
+/// The fixture's library: cargo puts it beside the binary.
+fn fixture() -> String {
+    let name = format!(
+        "{}skymesh_fixture_orderly{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    let folder = Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap().join("deps");
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn sim_shows_selectors_side_by_side_and_the_same_each_time() {
+    let scenarios = ["--scenario", "slow-node,churn", "--duration", "8s", "--seeds", "2"];
+    let configured = format!("{CYCLE}{{ start = 3 }}");
+    let arguments = [&["sim", "builtin", &configured][..], &scenarios].concat();
+    let answer = run(&arguments).await;
+    let text = answer.good();
+    assert_eq!(text, run(&arguments).await.good());
+    let sections: Vec<&str> = text.split("\n\n").collect();
+    assert!(
+        sections[0].starts_with("slow-node: 11 instances, 8 clients, 8s, load 50 %, 2 seeds\n")
+    );
+    assert!(sections[1].starts_with("churn: 11 instances, 8 clients, 8s, load 50 %, 2 seeds\n"));
+    for section in &sections[..2] {
+        let rows: Vec<&str> = section.lines().skip(1).collect();
+        assert!(rows[0].starts_with("SELECTOR "), "{section}");
+        assert!(
+            rows[1].starts_with("builtin ") && rows[2].starts_with("cycle{ start = 3 } "),
+            "{section}"
+        );
+    }
+
+    let library = fixture();
+    let arguments =
+        [&["sim", &library, "--json"][..], &scenarios[2..], &["--scenario", "steady"]].concat();
+    let json: serde_json::Value = serde_json::from_str(run(&arguments).await.good()).unwrap();
+    let selectors = json[0]["selectors"].as_array().unwrap();
+    let named: Vec<&str> = selectors.iter().map(|one| one["selector"].as_str().unwrap()).collect();
+    assert_eq!(named, ["cycle", "last"]);
+    // The one takes turns; the other piles everything on the last instance.
+    assert!(selectors[0]["spread"].as_f64().unwrap() < 1.1, "{json}");
+    assert!(selectors[1]["spread"].as_f64().unwrap() > 10.9, "{json}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_simulated_is_told() {
+    let cases = [
+        (&["sim", "no_such"][..], Some(1), "selector `no_such` not found"),
+        (&["sim", "/no/such/libx.so"], Some(1), "No such file"),
+        (
+            &["sim", "builtin", "--scenario", "sunny"],
+            Some(2),
+            "`sunny` is no scenario; there are steady",
+        ),
+        (&["sim", "builtin{"], Some(2), "is no inline table of TOML"),
+        (&["sim"], Some(2), "Usage: skymesh sim"),
+        (&["sim", "skymesh_fixture_orderly/cycle{ start = -1 }"], Some(1), "key `start` = -1"),
+    ];
+    for (arguments, code, expected) in cases {
+        let answer = run(arguments).await;
+        assert_eq!(answer.code, code, "{arguments:?}: {answer:?}");
+        assert!(answer.stderr.contains(expected), "{arguments:?}: {answer:?}");
+    }
 }

@@ -1,0 +1,109 @@
+//! `skymesh plugin bench`: what calls of a plugin cost through its library, beside what the built-in
+//! costs. Ratios of one run are what counts; figures of two runs on a busy machine do not compare.
+
+mod codec;
+mod selector;
+
+use std::time::Instant;
+
+use clap::Args;
+use skymesh::config::PluginsConfig;
+use skymesh_plugin_host::{LibraryManifest, PluginKind};
+
+use crate::command::ConfigFile;
+use crate::command::strategy::{Chosen, Named};
+use crate::failure::Failure;
+use crate::output::print;
+
+/// What is measured, and how often.
+#[derive(Debug, Args)]
+pub(in crate::command) struct Bench {
+    /// A library file, or the id of a plugin in the searched folders; a configuration may follow:
+    /// 'quality{ sharpness = 4 }'
+    #[arg(required = true, value_name = "FILE|ID")]
+    plugins: Vec<Named>,
+    /// Only the plugin of this id, of files that have several
+    #[arg(long)]
+    id: Option<String>,
+    /// Sizes of the membership to pick from
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000", value_name = "N,..")]
+    instances: Vec<u32>,
+    /// Payload bytes of the messages to encode and decode
+    #[arg(long, value_delimiter = ',', default_value = "16,128,1024", value_name = "N,..")]
+    payload: Vec<usize>,
+    /// Rounds, in each of which everything is measured once; medians are shown
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Calls per round
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
+    calls: u32,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// How often things are measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    rounds: u32,
+    calls: u32,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config: PluginsConfig = self.file.load()?.plugins;
+        let kinds = [PluginKind::Selector, PluginKind::Codec];
+        let effort = Effort { rounds: self.rounds, calls: self.calls };
+        for named in &self.plugins {
+            for chosen in named.choose(&kinds, self.id.as_deref(), &config)? {
+                let table = match chosen.kind {
+                    PluginKind::Codec => codec::measured(&chosen, &self.payload, effort)?,
+                    _ => selector::measured(&chosen, &self.instances, effort)?,
+                };
+                print(&format!("{}{table}\n", heading(&chosen)))?;
+            }
+        }
+        print(&format!(
+            "ns per call, medians of {} interleaved rounds of {} calls\n",
+            self.rounds, self.calls
+        ))
+    }
+}
+
+fn heading(chosen: &Chosen) -> String {
+    let Chosen { kind, label, library, .. } = chosen;
+    let Some(LibraryManifest { library, version, profile, .. }) = library else {
+        return format!("{kind} {label}\n");
+    };
+    let mut heading = format!("{kind} {label} of {library} {version}, {profile}\n");
+    if profile == "debug" {
+        heading += "  built without optimisation, so what it costs here says nothing: cargo build --release\n";
+    }
+    if cfg!(debug_assertions) {
+        heading += "  this skymesh is a debug build, too: the host's part of each call is slow\n";
+    }
+    heading
+}
+
+impl Effort {
+    /// The medians of what each of several works costs per call, in nanoseconds. All of them take
+    /// their turn in every round, after one round to get warm.
+    fn medians<const N: usize>(self, mut works: [&mut dyn FnMut(u64); N]) -> [f64; N] {
+        let mut figures = [(); N].map(|()| Vec::new());
+        for round in 0..=self.rounds {
+            for (work, figures) in works.iter_mut().zip(&mut figures) {
+                let started = Instant::now();
+                work(u64::from(self.calls));
+                let ns = started.elapsed().as_nanos() as f64 / f64::from(self.calls);
+                if round > 0 {
+                    figures.push(ns);
+                }
+            }
+        }
+        figures.map(median)
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -1,0 +1,175 @@
+//! `skymesh sim`: selectors side by side in a virtual fleet.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+use skymesh_fleet::{Outcome, Scenario, Settings, play};
+use skymesh_plugin_host::PluginKind;
+
+use super::strategy::{Chosen, Named};
+use super::{ConfigFile, quiet_log};
+use crate::failure::{Failure, failed};
+use crate::output::{print, print_json};
+use crate::table::Table;
+
+/// What the column `UNDER 1S` counts by.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Which selectors, in what, how often.
+#[derive(Debug, Args)]
+pub(super) struct Sim {
+    /// A library file, the id of a selector in the searched folders, or `builtin`; a configuration may
+    /// follow: 'quality{ sharpness = 4 }'
+    #[arg(required = true, value_name = "FILE|ID")]
+    selectors: Vec<Named>,
+    /// Scenarios: steady, slow-node, slow-service, churn, skewed-weights, hot-keys; all by default
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    scenario: Vec<Scenario>,
+    /// How many runs of each, with seeds from 1 up; they count together
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Servers of the fleet
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    instances: u32,
+    /// Clients, each with a view, statistics and an instance of the plugin of its own
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    clients: u32,
+    /// How long clients make calls, by the virtual clock
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// Percent of the servers' workers that the calls keep busy
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    load: u32,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+impl Sim {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        quiet_log()?;
+        let settings = Settings {
+            instances: self.instances,
+            clients: self.clients,
+            duration: self.duration,
+            load: f64::from(self.load) / 100.0,
+        };
+        let plugins = self.file.load()?.plugins;
+        let chosen = self
+            .selectors
+            .iter()
+            .map(|named| named.choose(&[PluginKind::Selector], None, &plugins));
+        let chosen: Vec<Chosen> =
+            chosen.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let scenarios: &[Scenario] = match self.scenario.as_slice() {
+            [] => &Scenario::ALL,
+            named => named,
+        };
+        let mut answer = Vec::new();
+        for scenario in scenarios {
+            let mut rows = Vec::new();
+            for one in &chosen {
+                rows.push((one.label.as_str(), shown(one, *scenario, &settings, self.seeds)?));
+            }
+            if self.json {
+                answer.push(json!({
+                    "scenario": scenario.as_str(),
+                    "selectors": rows.iter().map(|(label, one)| as_json(label, one)).collect::<Vec<_>>(),
+                }));
+            } else {
+                // Each as soon as it is known: large fleets take their time.
+                print(&self.told(*scenario, &rows))?;
+            }
+        }
+        if self.json { print_json(&answer) } else { print(LEGEND) }
+    }
+
+    fn told(&self, scenario: Scenario, rows: &[(&str, Outcome)]) -> String {
+        let heading = format!(
+            "{scenario}: {} instances, {} clients, {}, load {} %, {} seeds\n",
+            self.instances,
+            self.clients,
+            humantime::format_duration(self.duration),
+            self.load,
+            self.seeds
+        );
+        let mut table = Table::new([
+            "SELECTOR", "CALLS", "FAILED", "UNDER 1S", "SPREAD", "HERD", "MOVED", "LEAST", "P50",
+            "P99", "P99.9", "FAULTS",
+        ]);
+        for (label, outcome) in rows {
+            table.row(cells(label, outcome));
+        }
+        format!("{heading}{}\n", table.text())
+    }
+}
+
+const LEGEND: &str = "\
+SPREAD  calls of the fullest instance over its share by weight
+HERD    1: as independent random picks; regular turns are below, clients that move together far above
+MOVED   keys with another instance after an instance came or went; LEAST: those that had to move
+";
+
+fn shown(
+    chosen: &Chosen,
+    scenario: Scenario,
+    settings: &Settings,
+    seeds: u64,
+) -> Result<Outcome, Failure> {
+    let mut make = || chosen.host.selector(&chosen.strategy);
+    let runs = (1..=seeds).map(|seed| play(scenario, settings, seed, &mut make));
+    let runs = runs.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    Outcome::pooled(runs).ok_or_else(|| failed("no run was asked for"))
+}
+
+fn cells(label: &str, outcome: &Outcome) -> [String; 12] {
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let moved = outcome.keys_moved;
+    let quantile = |share| time(outcome.latencies.quantile(share));
+    let faults = match (outcome.faults, outcome.quarantined) {
+        (0, _) => "-".to_owned(),
+        (faults, 0) => faults.to_string(),
+        (faults, clients) => format!("{faults}, quarantined by {clients}"),
+    };
+    [
+        label.to_owned(),
+        outcome.calls.to_string(),
+        percent(outcome.failed as f64 / (outcome.calls as f64).max(1.0)),
+        percent(outcome.answered_within(SLOW)),
+        format!("{:.2}", outcome.spread),
+        format!("{:.2}", outcome.herd),
+        moved.map_or_else(|| "-".to_owned(), |moved| percent(moved.share())),
+        moved.map_or_else(|| "-".to_owned(), |moved| percent(moved.least_share())),
+        quantile(0.5),
+        quantile(0.99),
+        quantile(0.999),
+        faults,
+    ]
+}
+
+fn time(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1e3) }
+}
+
+fn as_json(label: &str, outcome: &Outcome) -> Value {
+    let quantile_ns = |share| outcome.latencies.quantile(share).as_nanos() as u64;
+    json!({
+        "selector": label,
+        "calls": outcome.calls,
+        "failed": outcome.failed,
+        "faults": outcome.faults,
+        "quarantined": outcome.quarantined,
+        "answered_within_1s": outcome.answered_within(SLOW),
+        "spread": outcome.spread,
+        "herd": outcome.herd,
+        "keys_moved": outcome.keys_moved.map(|moved| moved.share()),
+        "keys_moved_at_least": outcome.keys_moved.map(|moved| moved.least_share()),
+        "p50_ns": quantile_ns(0.5),
+        "p99_ns": quantile_ns(0.99),
+        "p999_ns": quantile_ns(0.999),
+    })
+}

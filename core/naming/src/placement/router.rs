@@ -45,6 +45,9 @@ pub struct KeyedRouter<P, M> {
     /// The members that the round would make; empty without a round.
     future: Vec<Arc<InstanceRecord>>,
     round: Option<Round>,
+    /// What to prepare for once it is known what came of the round: word of it was left out while the
+    /// registry's queue to this agent was full.
+    next: Option<Arc<Preparation>>,
     hold: Hold<M>,
     /// When time alone lets something go that is held.
     release_at: Option<Duration>,
@@ -59,6 +62,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             placement: None,
             future: Vec::new(),
             round: None,
+            next: None,
             hold: Hold::new(limits),
             release_at: None,
             flaw: None,
@@ -107,7 +111,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     ) {
         match input {
             PlacementInput::Placed(placement) => self.placed(placement),
-            PlacementInput::Prepare(preparation) => self.prepare(now, preparation, actions),
+            PlacementInput::Prepare(preparation) => self.asked(now, preparation, actions),
             PlacementInput::Settled(round) => {
                 if self.round.as_ref().is_some_and(|open| open.id == round) {
                     actions.push(PlacementAction::Prepared(round));
@@ -119,6 +123,11 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             PlacementInput::Bounced(bounced) => self.bounced(now, bounced, actions),
         }
         self.give_up_round(now);
+        if self.round.is_none()
+            && let Some(next) = self.next.take()
+        {
+            self.prepare(now, next, actions);
+        }
         self.release(now, actions);
         self.release_at = self.hold.heads().filter_map(|held| self.due(held)).min();
     }
@@ -126,12 +135,17 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     /// When time alone lets the first parcel of its key go.
     fn due(&self, held: &Held<M>) -> Option<Duration> {
         let patience = held.since + self.hold.patience();
+        let key = held.parcel.key;
+        let resolved = self.placement.is_some();
+        if resolved && self.must_hold(key) {
+            return None;
+        }
+        let no_owner = !resolved || !self.has_owner(key);
         match held.wait {
-            _ if self.placement.is_none() => Some(patience),
-            _ if self.must_hold(held.parcel.key) => None,
+            Wait::Until(at) if no_owner => Some(at.max(patience)),
             Wait::Until(at) => Some(at),
             Wait::Newer(_) => Some(patience),
-            Wait::Moving | Wait::Turn => None,
+            Wait::Moving | Wait::Turn => no_owner.then_some(patience),
         }
     }
 
@@ -159,6 +173,12 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     /// Whether keys may be looked up in the placement alone: nothing is held and nothing moves.
     pub fn is_quiet(&self) -> bool {
         self.placement.is_some() && self.round.is_none() && self.hold.len() == 0
+    }
+
+    /// Whether somebody owns a key, as far as is known.
+    fn has_owner(&self, key: u64) -> bool {
+        let members = self.placement.as_ref().map(|placement| &placement.members);
+        members.is_some_and(|members| self.placing.owner(members, key).is_some())
     }
 
     fn must_hold(&self, key: u64) -> bool {
@@ -209,6 +229,21 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         self.future.sort_by_key(|one| one.url.instance);
     }
 
+    /// The placement that the round has made, or left, has to be known before the next round counts.
+    fn asked(
+        &mut self,
+        now: Duration,
+        preparation: Arc<Preparation>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) {
+        let unclear = |round: &Round| round.orphaned || round.committed.is_some();
+        if self.round.as_ref().is_some_and(unclear) {
+            self.next = Some(preparation);
+        } else {
+            self.prepare(now, preparation, actions);
+        }
+    }
+
     fn prepare(
         &mut self,
         now: Duration,
@@ -222,6 +257,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     }
 
     fn ended(&mut self, id: RoundId, end: RoundEnd) {
+        self.next.take_if(|next| next.round == id);
         let here = self.epoch();
         let Some(round) = self.round.as_mut().filter(|round| round.id == id) else { return };
         match end {
@@ -238,7 +274,8 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     }
 
     /// The registry forgets a voter that it lost.
-    const fn orphan(&mut self) {
+    fn orphan(&mut self) {
+        self.next = None;
         if let Some(round) = &mut self.round {
             round.orphaned = true;
         }
@@ -292,7 +329,9 @@ impl<P: Placing, M> KeyedRouter<P, M> {
                 Wait::Newer(than) => epoch > than || overdue,
                 Wait::Until(at) => at <= now,
             };
-            over && if resolved { !self.must_hold(held.parcel.key) } else { overdue }
+            let key = held.parcel.key;
+            // A placement without owners may be followed by one that has some.
+            over && !(resolved && self.must_hold(key)) && (overdue || self.has_owner(key))
         });
         self.hold = hold;
         for held in released {

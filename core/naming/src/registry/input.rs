@@ -135,8 +135,8 @@ pub struct Registration {
     pub weight: u32,
     /// Consistent-hash key; 0 for a stateless instance.
     pub hash_key: u64,
-    /// The newest epoch of its service that its agent knows, if this incarnation owned keys before;
-    /// 0 if it never did.
+    /// The newest epoch of its service that its agent knows, if this incarnation owned keys before:
+    /// its registration was answered, or a placement that the agent knows has it. 0 if it never did.
     pub epoch: Epoch,
 }
 

@@ -144,6 +144,45 @@ fn the_word_of_the_commit_may_come_before_the_placement() {
 }
 
 #[test]
+fn the_next_round_waits_for_the_placement_of_the_last_one() {
+    let mut world = World::placed();
+    world.prepare(10, 7, &[3], &[]);
+    world.offer(20, 3, 101);
+    world.ended(30, 7, RoundEnd::Committed(Epoch(6)));
+    // The placement was left out: the registry's queue was full.
+    world.prepare(30, 8, &[4], &[]);
+    world.offer(40, 4, 102);
+    assert_eq!(world.done(), "settle 7 102>1@5");
+    world.place(50, 6, &[1, 2, 3]);
+    world.offer(60, 4, 103);
+    assert_eq!(world.done(), "settle 8 101>3@6");
+    world.ended(70, 8, RoundEnd::Aborted);
+    assert_eq!(world.done(), "103>1@6");
+}
+
+#[test]
+fn a_next_round_that_ends_meanwhile_is_forgotten() {
+    let mut world = World::placed();
+    for end in [RoundEnd::Aborted, RoundEnd::Committed(Epoch(9))] {
+        world.prepare(10, 7, &[3], &[]);
+        world.ended(30, 7, RoundEnd::Committed(Epoch(6)));
+        world.prepare(30, 8, &[4], &[]);
+        world.ended(40, 8, end);
+        world.place(50, 6, &[1, 2, 3]);
+        assert_eq!(world.done(), "settle 7");
+        assert!(world.router.is_quiet());
+        world.place(60, 5, &[1, 2]);
+    }
+    world.prepare(70, 7, &[3], &[]);
+    world.feed(80, PlacementInput::Disconnected);
+    world.prepare(90, 8, &[4], &[]);
+    assert_eq!(world.done(), "settle 7", "what came of round 7 is not known");
+    world.feed(100, PlacementInput::Disconnected);
+    world.place(110, 6, &[1, 2, 3]);
+    assert!(world.router.is_quiet(), "another connection asks anew");
+}
+
+#[test]
 fn a_loss_in_the_midst_of_a_round_changes_what_moves() {
     let mut world = World::placed();
     world.prepare(10, 7, &[3], &[]);
@@ -289,6 +328,28 @@ fn an_owner_that_is_gone_is_waited_out() {
     world.bounce(40, 103, 6, None);
     world.feed(4040, PlacementInput::Tick);
     assert_eq!(world.done(), "103 WrongEpoch", "not for ever");
+}
+
+#[test]
+fn what_is_held_waits_for_owners_that_are_about_to_come() {
+    let mut world = World::placed();
+    world.prepare(10, 7, &[3], &[]);
+    world.offer(20, 3, 101);
+    world.place(30, 6, &[]);
+    world.ended(40, 7, RoundEnd::Aborted);
+    assert_eq!(world.done(), "settle 7");
+    assert_eq!(world.router.next_deadline(), Some(ms(4020)));
+    world.prepare(50, 8, &[3, 4], &[]);
+    assert_eq!(world.router.next_deadline(), Some(ms(4050)));
+    world.place(60, 7, &[3, 4]);
+    assert_eq!(world.done(), "settle 8 101>3@7");
+    world.ended(70, 8, RoundEnd::Committed(Epoch(7)));
+    world.prepare(80, 9, &[], &[3, 4]);
+    world.offer(90, 3, 102);
+    world.place(100, 8, &[]);
+    world.ended(110, 9, RoundEnd::Committed(Epoch(8)));
+    world.feed(4090, PlacementInput::Tick);
+    assert_eq!(world.done(), "settle 9 102 NoOwner", "not for ever");
 }
 
 #[test]

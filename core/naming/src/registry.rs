@@ -204,9 +204,7 @@ impl Registry {
             AgentInput::Drained => return self.drained(connection, actions),
             _ => {}
         }
-        if let Some(session) = self.sessions.on_mut(connection) {
-            session.heard = self.now;
-        }
+        self.hear(connection);
         self.beat(connection, &input);
         match input {
             AgentInput::KeepAlive(seq) => {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use skymesh_types::{Handle, ServiceName};
 
+use super::input::ConnectionId;
 use super::office::{Office, Past, Seat};
-use super::session::Link;
+use super::session::{Link, Session};
 use super::store::Durable;
 use super::timer::Timer;
 use super::{Action, Registry};
@@ -114,10 +115,17 @@ impl Registry {
                 attributes: Arc::clone(&record.attributes),
                 priority: candidate.priority,
                 joined: candidate.joined,
-                silent_for: self.now.saturating_sub(session.heard),
+                silent_for: self.silent_for(session),
                 suspect: !matches!(session.link, Link::Up(_)),
                 draining: record.state == InstanceState::Draining,
             });
+        }
+        // One that has missed a keepalive may be dead: seated, it would cost a lease without a leader.
+        let is_heard = |entry: &BallotEntry| {
+            self.is_heard(self.sessions.owner(self.instance(entry.handle).session))
+        };
+        if incumbent.is_some() || candidates.iter().any(is_heard) {
+            candidates.retain(|entry| leads(entry.handle) || is_heard(entry));
         }
         candidates.sort_by_key(|entry| entry.instance);
         let incumbent = candidates.iter().position(|entry| leads(entry.handle));
@@ -126,6 +134,34 @@ impl Registry {
             Seat::Empty { .. } | Seat::Filling { .. } => Duration::ZERO,
         };
         Some(Ballot { candidates, incumbent, term: office.newest, now: self.now, led_for })
+    }
+
+    /// How long a session was silent while the registry listened.
+    fn silent_for(&self, session: &Session) -> Duration {
+        self.now.saturating_sub(session.heard.max(self.awake_since))
+    }
+
+    /// Whether a session was heard of when it ought to be: agents keep alive every third of a lease.
+    fn is_heard(&self, session: &Session) -> bool {
+        self.silent_for(session) <= self.lease_of(session.id) * 2 / 3
+    }
+
+    /// A connection brought something. Candidates that were not heard of for long count again.
+    pub(super) fn hear(&mut self, connection: ConnectionId) {
+        let Some(session) = self.sessions.on(connection) else { return };
+        let returning = if self.is_heard(session) {
+            Vec::new()
+        } else {
+            session.candidacies.iter().copied().collect()
+        };
+        for handle in returning {
+            let name = self.instance(handle).record.url.name.clone();
+            self.offices.touched.insert(name);
+        }
+        let now = self.now;
+        if let Some(session) = self.sessions.on_mut(connection) {
+            session.heard = now;
+        }
     }
 
     /// The store has a term: whoever was chosen is announced, if it is still there and still the

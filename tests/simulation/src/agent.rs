@@ -2,23 +2,28 @@
 //! again, as the production one does. Its application stands for leader everywhere and writes to a
 //! register while it leads.
 
+mod scaling;
+mod standing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_naming::placement::Epoch;
+use skymesh_naming::placement::PlacementInput;
 use skymesh_naming::{
-    AgentInput, Candidacy, Hello, Interest, LeadershipAction, LeadershipInput, LeadershipSaying,
-    Leaderships, PeerProtocol, Registration, RequestId,
+    AgentInput, Hello, Interest, LeadershipAction, LeadershipInput, Leaderships, PeerProtocol,
+    RequestId,
 };
-use skymesh_types::{AgentId, Attributes, Handle, InstanceId, ServiceName, ServiceUrl};
+use skymesh_types::{AgentId, Handle, InstanceId, ServiceName};
 
-use crate::message::{Message, Said};
+use crate::keyed::Keyed;
+use crate::message::{Message, Post, Said};
 use crate::network::{ConnectionNumber, End};
 use crate::oracle::Oracle;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Stage};
 use crate::world::{Context, FIRST_AGENT, NAMESERVER, NodeId};
 use crate::writer::Writer;
+use scaling::Scaling;
 
 const REQUEST: RequestId = RequestId(0);
 
@@ -69,6 +74,11 @@ pub(crate) struct Agent {
     writer: Writer,
     handles: u64,
     actions: Vec<LeadershipAction>,
+    scenario: Scenario,
+    /// Its router of the stateful service, if the run is about one.
+    pub(crate) keyed: Option<Keyed>,
+    /// Its own instance of that.
+    scaling: Option<Scaling>,
 }
 
 impl Agent {
@@ -84,6 +94,9 @@ impl Agent {
             writer: Writer::default(),
             handles: 0,
             actions: Vec::new(),
+            scenario: *scenario,
+            keyed: None,
+            scaling: None,
         }
     }
 
@@ -97,6 +110,10 @@ impl Agent {
         for _ in 0..self.names.len() {
             let handle = self.new_handle();
             self.own.push(Own { handle, confirmed: false, stands: true, register_at: None });
+        }
+        if self.scenario.stage != Stage::Elections {
+            self.keyed = Some(Keyed::new(&self.scenario));
+            self.scaling = Some(Scaling::new(self.node.0 == FIRST_AGENT));
         }
         self.dial(cx);
     }
@@ -119,6 +136,10 @@ impl Agent {
         let registrations = self.own.iter().filter_map(|own| own.register_at);
         let others =
             registrations.chain(self.leaderships.next_deadline()).chain(self.writer.next());
+        let connected = matches!(self.uplink, Uplink::Open(_));
+        let scaling = self.scaling.as_ref().and_then(Scaling::next_deadline);
+        let keyed = self.keyed.as_ref().and_then(Keyed::next_deadline);
+        let others = others.chain(scaling.filter(|_| connected)).chain(keyed);
         Some(others.fold(uplink, Duration::min))
     }
 
@@ -140,6 +161,11 @@ impl Agent {
         }
         self.lead(LeadershipInput::Tick, cx);
         self.writer.wake(&self.leaderships, cx);
+        self.scale_on(cx);
+        if let Some(keyed) = &mut self.keyed {
+            keyed.wake(cx);
+        }
+        self.say_prepared(cx);
     }
 
     fn dial(&mut self, cx: &mut Context<'_>) {
@@ -177,12 +203,27 @@ impl Agent {
     fn lost(&mut self, cx: &mut Context<'_>) {
         self.uplink = Uplink::Waiting { until: cx.now + cx.dice.millis(1, 400) };
         self.lead(LeadershipInput::Disconnected, cx);
+        if let Some(keyed) = &mut self.keyed {
+            keyed.feed(PlacementInput::Disconnected, cx);
+        }
     }
 
     pub(crate) fn closed(&mut self, connection: ConnectionNumber, cx: &mut Context<'_>) {
         if self.connection() == Some(connection) {
-            self.lost(cx);
+            return self.lost(cx);
         }
+        if let Some(keyed) = &mut self.keyed {
+            keyed.closed(connection, cx);
+        }
+        self.say_prepared(cx);
+    }
+
+    /// Another agent says something.
+    pub(crate) fn post(&mut self, line: ConnectionNumber, post: Post, cx: &mut Context<'_>) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.post(line, post, cx);
+        }
+        self.say_prepared(cx);
     }
 
     fn connection(&self) -> Option<ConnectionNumber> {
@@ -210,6 +251,8 @@ impl Agent {
             }
             Said::Leader(standing) => self.lead(LeadershipInput::Heard(standing), cx),
             Said::KickOff(handle) => self.kicked_off(handle, cx),
+            Said::Answered(request) => self.answered(request, cx),
+            said => self.told_of_placement(connection, said, cx),
         }
     }
 
@@ -221,138 +264,33 @@ impl Agent {
             self.register(at, cx);
         }
         self.lead(LeadershipInput::Connected { lease }, cx);
-    }
-
-    fn register(&mut self, at: usize, cx: &mut Context<'_>) {
-        let Uplink::Open(line) = &self.uplink else { return };
-        let instance = (self.node.0 - FIRST_AGENT + 1) as u64;
-        let instance = InstanceId::new(instance).expect("invariant: it counts from 1");
-        let registration = Registration {
-            url: ServiceUrl::new(self.names[at].clone(), instance),
-            handle: self.own[at].handle,
-            declared: Attributes::new(),
-            runtime: Attributes::new(),
-            weight: 100,
-            hash_key: 0,
-            epoch: Epoch(0),
-        };
-        ask(line.connection, AgentInput::Register(REQUEST, registration), cx);
-    }
-
-    fn registered(&mut self, handle: Handle, accepted: bool, cx: &mut Context<'_>) {
-        let Some(at) = self.own.iter().position(|own| own.handle == handle) else { return };
-        if !accepted {
-            return self.lost_instance(at, cx);
-        }
-        self.own[at].confirmed = true;
-        if self.own[at].stands {
-            self.run(at, cx);
-        }
-    }
-
-    fn kicked_off(&mut self, handle: Handle, cx: &mut Context<'_>) {
-        if let Some(at) = self.own.iter().position(|own| own.handle == handle) {
-            self.lost_instance(at, cx);
-        }
-    }
-
-    /// It comes back as a new incarnation.
-    fn lost_instance(&mut self, at: usize, cx: &mut Context<'_>) {
-        self.lead(LeadershipInput::Forget(self.own[at].handle), cx);
-        let handle = self.new_handle();
-        let own = &mut self.own[at];
-        own.handle = handle;
-        own.confirmed = false;
-        own.register_at = Some(cx.now + REGISTER_AGAIN);
-    }
-
-    fn run(&mut self, at: usize, cx: &mut Context<'_>) {
-        let (handle, name) = (self.own[at].handle, self.names[at].clone());
-        self.lead(LeadershipInput::Run { handle, name, priority: 0 }, cx);
-    }
-
-    /// Feeds the leaderships and does what they say.
-    fn lead(&mut self, input: LeadershipInput, cx: &mut Context<'_>) {
-        let mut actions = std::mem::take(&mut self.actions);
-        self.leaderships.handle(cx.now, input, &mut actions);
-        for action in actions.drain(..) {
-            match action {
-                LeadershipAction::Say(saying) => {
-                    if let Some(connection) = self.connection() {
-                        ask(connection, said(saying), cx);
-                    }
-                }
-                LeadershipAction::Elected { handle, term, .. } => {
-                    if let Some(register) = self.own.iter().position(|own| own.handle == handle) {
-                        cx.oracle.elected(&self.names[register], term, handle);
-                        self.writer.elected(register, handle, term, cx);
-                    }
-                }
-                LeadershipAction::Extended { .. } | LeadershipAction::Ended { .. } => {}
-            }
-        }
-        self.actions = actions;
+        self.replay_stateful(connection, cx);
+        self.scale_on(cx);
     }
 
     pub(crate) fn stored(&mut self, reply: crate::message::RegisterReply, cx: &mut Context<'_>) {
         self.writer.stored(reply, cx);
     }
 
+    pub(crate) const fn node(&self) -> NodeId {
+        self.node
+    }
+
     pub(crate) fn any_handle(&self) -> Option<Handle> {
-        self.own.first().filter(|own| own.confirmed).map(|own| own.handle)
+        let stateful = self.keyed.as_ref().and_then(|keyed| keyed.own);
+        let own = self.own.first().filter(|own| own.confirmed).map(|own| own.handle);
+        own.or(stateful)
     }
+}
 
-    pub(crate) fn whim(&mut self, cx: &mut Context<'_>) {
-        let at = cx.dice.below(self.own.len() as u64) as usize;
-        self.own[at].stands ^= true;
-        if !self.own[at].stands {
-            self.lead(LeadershipInput::GiveUp(self.own[at].handle), cx);
-        } else if self.own[at].confirmed {
-            self.run(at, cx);
-        }
-    }
-
-    pub(crate) fn dither(&mut self, cx: &mut Context<'_>) {
-        let at = cx.dice.below(self.own.len() as u64) as usize;
-        if self.own[at].confirmed {
-            self.lead(LeadershipInput::GiveUp(self.own[at].handle), cx);
-            self.own[at].stands = true;
-            self.run(at, cx);
-        }
-    }
-
-    /// From here on it wants to lead everywhere, steadily.
-    pub(crate) fn settle_down(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.own.len() {
-            self.own[at].stands = true;
-            if self.own[at].confirmed {
-                self.run(at, cx);
-            }
-        }
-    }
-
-    /// Whom this agent believes to lead, at its own time.
-    pub(crate) fn confess(&self, now: Duration, oracle: &mut Oracle) {
-        for (at, own) in self.own.iter().enumerate() {
-            if let Some((term, _)) = self.leaderships.leads(own.handle, now) {
-                oracle.believes(self.node, at, term);
-            }
-        }
-    }
+/// The instance number of an agent's instances.
+fn instance_of(node: NodeId) -> InstanceId {
+    let instance = (node.0 - FIRST_AGENT + 1) as u64;
+    InstanceId::new(instance).expect("invariant: it counts from 1")
 }
 
 fn ask(connection: ConnectionNumber, input: AgentInput, cx: &mut Context<'_>) {
     cx.send(connection, End::Dialler, Message::Ask(input));
-}
-
-fn said(saying: LeadershipSaying) -> AgentInput {
-    match saying {
-        LeadershipSaying::Run { handle, campaign, priority, claim, seen } => {
-            AgentInput::Run(REQUEST, Candidacy { handle, campaign, priority, claim, seen })
-        }
-        LeadershipSaying::GiveUp { handle } => AgentInput::GiveUp(REQUEST, handle),
-        LeadershipSaying::StandDown { handle, term } => AgentInput::StandDown(handle, term),
-    }
 }
 
 /// What an agent remembers of its registers, by name.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::agenda::{Agenda, Happening};
 use crate::dice::Dice;
+use crate::scenario::Stage;
 use crate::world::{NAMESERVER, NodeId};
 
 /// Something breaks or is mended.
@@ -31,6 +32,11 @@ pub(crate) enum Fault {
     Whim(NodeId),
     /// The application gives up and runs again at once.
     Dither(NodeId),
+    /// The nameserver's queue to that agent is full: what it misses is left out.
+    Clog(NodeId),
+    Unclog(NodeId),
+    /// An agent's stateful instance is to come, or to go.
+    Scale(NodeId),
 }
 
 /// Longer than any packet takes in bad weather.
@@ -39,10 +45,32 @@ const CLEARING: Duration = Duration::from_millis(2300);
 /// How much breaks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
+    pub(crate) stage: Stage,
     pub(crate) begin: Duration,
     pub(crate) healed: Duration,
     /// Mean time between faults.
     pub(crate) mean: Duration,
+}
+
+/// Which of the kinds below. Where nothing may be lost, no agent dies.
+fn draw_kind(stage: Stage, dice: &mut Dice) -> u64 {
+    let kind = dice.below(16);
+    match (stage, kind) {
+        (Stage::CalmPlacement, 10) => 0,
+        (Stage::Placement | Stage::CalmPlacement, 12..) => 5,
+        _ => kind,
+    }
+}
+
+/// What happens to a stateful service and between agents. The first agent's instance stays, so that
+/// somebody owns every key.
+fn draw_placement(stage: Stage, agent: NodeId, agents: &[NodeId], dice: &mut Dice) -> Fault {
+    let other = agents[dice.below(agents.len() as u64) as usize];
+    if stage == Stage::Placement && agent != other && dice.one_in(4) {
+        return Fault::Cut(agent, other);
+    }
+    let scaled = agents[1 + dice.below(agents.len() as u64 - 1) as usize];
+    Fault::Scale(scaled)
 }
 
 /// Draws the faults of a run with the agents `agents`.
@@ -57,7 +85,16 @@ pub(crate) fn draw(plan: Plan, agents: &[NodeId], agenda: &mut Agenda, dice: &mu
         let lasting = if dice.one_in(3) { dice.millis(500, 5000) } else { dice.millis(1, 600) };
         let end = (at + lasting).min(plan.healed);
         let mut put = |at: Duration, fault: Fault| agenda.put(at, Happening::Fault(fault));
-        match dice.below(16) {
+        if plan.stage != Stage::Elections && dice.one_in(16) {
+            put(at, Fault::Clog(agent));
+            put(end, Fault::Unclog(agent));
+            continue;
+        }
+        if plan.stage != Stage::Elections && dice.one_in(2) {
+            put(at, draw_placement(plan.stage, agent, agents, dice));
+            continue;
+        }
+        match draw_kind(plan.stage, dice) {
             0..=1 => {
                 put(at, Fault::Block(agent, NAMESERVER));
                 put(at, Fault::Block(NAMESERVER, agent));

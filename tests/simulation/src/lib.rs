@@ -10,6 +10,7 @@ mod clock;
 mod dice;
 mod elector;
 mod faults;
+mod keyed;
 mod message;
 mod nameserver;
 mod network;
@@ -22,5 +23,5 @@ mod world;
 mod writer;
 
 pub use oracle::{Broken, Counts, Violation};
-pub use scenario::{Clocks, Disk, Plant, Report, Rule, Scenario};
+pub use scenario::{Clocks, Disk, Plant, Report, Rule, Scenario, Stage};
 pub use sweep::{StopAt, Sweep, sweep};

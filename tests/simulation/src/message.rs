@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skymesh_naming::election::{Standing, Term};
-use skymesh_naming::{AgentInput, Leading};
+use skymesh_naming::placement::{Bounced, Epoch, Parcel, Preparation, RoundEnd, RoundId};
+use skymesh_naming::{AgentInput, Delta, Leading, RequestId, Snapshot};
 use skymesh_types::Handle;
 
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) enum Message {
     Store(RegisterRequest),
     /// The register to a leader.
     Stored(RegisterReply),
+    /// An agent to an agent.
+    Post(Post),
 }
 
 /// What the nameserver says.
@@ -28,6 +31,25 @@ pub(crate) enum Said {
     KeptAlive { seq: u64, leads: Vec<Leading> },
     Leader(Arc<Standing>),
     KickOff(Handle),
+    Answered(RequestId),
+    Snapshot(Arc<Snapshot>),
+    Delta(Arc<Delta>),
+    Prepare(Arc<Preparation>),
+    RoundEnded(RoundId, RoundEnd),
+}
+
+/// What agents say to each other.
+#[derive(Debug)]
+pub(crate) enum Post {
+    Parcel {
+        to: Handle,
+        epoch: Epoch,
+        parcel: Parcel<u64>,
+    },
+    Bounced(Bounced<u64>),
+    /// Whether all that came before has arrived.
+    Ping(u64),
+    Pong(u64),
 }
 
 /// Every request carries the term that its sender leads in, and its number within that term, so that

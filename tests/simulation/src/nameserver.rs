@@ -1,20 +1,25 @@
 //! The nameserver's node: the real registry, a shell as thin as the production one, and a store
 //! that outlives both.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use skymesh_naming::placement::{Epoch, RoundEnd, is_placed};
 use skymesh_naming::{
-    Action, AgentInput, ConnectionId, Durable, Input, KickTarget, OperatorInput, Registry,
-    RegistryConfig, RequestId, StoreInput, StoreMemory,
+    Action, AgentInput, ConnectionId, Durable, Input, InstanceState, KickTarget, Note,
+    OperatorInput, Registry, RegistryConfig, RequestId, StoreInput, StoreMemory,
 };
 use skymesh_types::{Handle, RegistryId, ServiceName};
 
 use crate::dice::Dice;
+use crate::keyed::node_of;
 use crate::message::{Message, Said};
 use crate::network::{ConnectionNumber, End};
 use crate::scenario::{Disk, Scenario};
-use crate::world::Context;
+use crate::world::{Context, FIRST_AGENT, NodeId};
+
+/// A nameserver that was stopped ends its rounds as soon as it goes on; a tick comes no later.
+const OVERDUE: Duration = Duration::from_millis(1);
 
 /// What a nameserver's disk has.
 #[derive(Debug, Default)]
@@ -67,6 +72,14 @@ pub(crate) struct Nameserver {
     registry: Registry,
     pub(crate) store: Store,
     actions: Vec<Action>,
+    /// Connections that the registry may count on, and who is behind them.
+    open: BTreeMap<ConnectionId, NodeId>,
+    /// Routers that the registry has called stale, by connection.
+    stale: BTreeSet<ConnectionId>,
+    /// Connections whose queue is full.
+    clogged: BTreeSet<ConnectionId>,
+    /// What the registry has not heard yet of queues that were full.
+    queues: VecDeque<(ConnectionId, AgentInput)>,
 }
 
 impl Nameserver {
@@ -80,6 +93,10 @@ impl Nameserver {
             scenario,
             store: Store::default(),
             actions: Vec::new(),
+            open: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            clogged: BTreeSet::new(),
+            queues: VecDeque::new(),
         }
     }
 
@@ -89,6 +106,10 @@ impl Nameserver {
 
     /// A new life with the old disk.
     pub(crate) fn start(&mut self, cx: &mut Context<'_>) {
+        self.open.clear();
+        self.stale.clear();
+        self.clogged.clear();
+        self.queues.clear();
         let id = RegistryId::new(u64::from(cx.life)).expect("invariant: lives count from 1");
         self.registry = Registry::new(self.config.clone(), id, cx.now)
             .with_elector(self.scenario.elector())
@@ -111,7 +132,18 @@ impl Nameserver {
         input: AgentInput,
         cx: &mut Context<'_>,
     ) {
-        self.feed(Input::Agent(ConnectionId(connection as u64), input), cx);
+        let id = ConnectionId(connection as u64);
+        match &input {
+            AgentInput::Disconnected => {
+                self.open.remove(&id);
+            }
+            AgentInput::Hello(hello) => {
+                let node = hello.agent.map_or(0, |agent| agent.get() / 1000);
+                self.open.insert(id, NodeId(node as usize));
+            }
+            _ => {}
+        }
+        self.feed(Input::Agent(id, input), cx);
     }
 
     pub(crate) fn closed(&mut self, connection: ConnectionNumber, cx: &mut Context<'_>) {
@@ -121,6 +153,30 @@ impl Nameserver {
     pub(crate) fn wake(&mut self, cx: &mut Context<'_>) {
         if self.next_deadline().is_some_and(|due| due <= cx.now) {
             self.feed(Input::Tick, cx);
+        }
+        self.tell_of_queues(cx);
+    }
+
+    /// An agent does not read.
+    pub(crate) fn clog(&mut self, agent: NodeId) {
+        let connections = self.open.iter().filter(|(_, node)| **node == agent);
+        self.clogged.extend(connections.map(|(connection, _)| *connection));
+    }
+
+    /// It does again.
+    pub(crate) fn unclog(&mut self, agent: NodeId) {
+        let connections = self.open.iter().filter(|(_, node)| **node == agent);
+        for (connection, _) in connections {
+            if self.clogged.remove(connection) {
+                self.queues.push_back((*connection, AgentInput::Drained));
+            }
+        }
+    }
+
+    /// Before anything else happens, as the production shell does.
+    fn tell_of_queues(&mut self, cx: &mut Context<'_>) {
+        while let Some((connection, input)) = self.queues.pop_front() {
+            self.take(Input::Agent(connection, input), cx);
         }
     }
 
@@ -134,6 +190,12 @@ impl Nameserver {
     }
 
     fn feed(&mut self, input: Input, cx: &mut Context<'_>) {
+        self.take(input, cx);
+        self.tell_of_queues(cx);
+        self.check_rounds(cx);
+    }
+
+    fn take(&mut self, input: Input, cx: &mut Context<'_>) {
         let mut actions = std::mem::take(&mut self.actions);
         self.registry.handle(cx.now, input, &mut actions);
         for action in actions.drain(..) {
@@ -142,7 +204,44 @@ impl Nameserver {
         self.actions = actions;
     }
 
+    /// Sends what is left out while the queue is full.
+    fn tell_watch(
+        &mut self,
+        to: ConnectionId,
+        name: &ServiceName,
+        said: Said,
+        cx: &mut Context<'_>,
+    ) {
+        if self.clogged.contains(&to) {
+            self.queues.push_back((to, AgentInput::Overflowed(name.clone())));
+        } else {
+            tell(to, said, cx);
+        }
+    }
+
+    /// No round is open past its deadline, or waits for a connection that is gone.
+    fn check_rounds(&self, cx: &mut Context<'_>) {
+        for round in self.registry.rounds() {
+            if round.deadline + OVERDUE < cx.now {
+                cx.oracle.round_drags_on(format!("{round:?} is open at {:?}", cx.now));
+            }
+            if let Some(gone) = round.awaited.iter().find(|to| !self.open.contains_key(to)) {
+                cx.oracle.round_drags_on(format!("{round:?} waits for {gone:?}, which is gone"));
+            }
+        }
+    }
+
+    /// Whether the instance that always stays owns keys, as far as the registry knows.
+    fn note_owners(&self, known: bool, cx: &mut Context<'_>) {
+        let mut owners = self.registry.instances(cx.now).filter(|one| is_placed(one.record));
+        let first = owners.any(|one| node_of(one.record.handle) == NodeId(FIRST_AGENT));
+        if known && !first {
+            cx.oracle.bereft();
+        }
+    }
+
     fn perform(&mut self, action: Action, cx: &mut Context<'_>) {
+        cx.oracle.tell(|| format!("nameserver at {:?}: {action:?}", cx.now));
         match action {
             Action::Welcome { to, lease, .. } => tell(to, Said::Welcome { lease }, cx),
             Action::Registered { to, handle, result, .. } => {
@@ -156,7 +255,48 @@ impl Nameserver {
                 }
             }
             Action::KickOff { to, handle, .. } => tell(to, Said::KickOff(handle), cx),
+            Action::Answer { to, request, .. } => tell(to, Said::Answered(request), cx),
+            Action::Snapshot { to, snapshot } => {
+                self.note_owners(!snapshot.recovering, cx);
+                if !snapshot.recovering {
+                    let there: Vec<Handle> =
+                        snapshot.instances.iter().map(|one| one.handle).collect();
+                    cx.oracle.listed(&there);
+                }
+                for to in to {
+                    self.tell_watch(to, &snapshot.name, Said::Snapshot(snapshot.clone()), cx);
+                }
+            }
+            Action::Delta { to, delta } => {
+                self.note_owners(delta.epoch != Epoch(0), cx);
+                let gone = delta.changes.iter().filter(|one| one.state == InstanceState::Offline);
+                gone.for_each(|one| cx.oracle.instance_gone(one.handle));
+                for to in to {
+                    self.tell_watch(to, &delta.name, Said::Delta(delta.clone()), cx);
+                }
+            }
+            Action::Prepare { to, round } => {
+                for to in to {
+                    self.stale.remove(&to);
+                    tell(to, Said::Prepare(round.clone()), cx);
+                }
+            }
+            Action::RoundEnded { to, round, end, .. } => {
+                if let RoundEnd::Committed(epoch) = end {
+                    let fresh = to.iter().filter(|to| !self.stale.contains(to));
+                    let nodes: Vec<NodeId> =
+                        fresh.filter_map(|to| self.open.get(to).copied()).collect();
+                    cx.oracle.committed(round, epoch, nodes.into_iter());
+                }
+                for to in to {
+                    tell(to, Said::RoundEnded(round, end), cx);
+                }
+            }
+            Action::Note(Note::RouterStale(connection, _)) => {
+                self.stale.insert(connection);
+            }
             Action::Close { connection, .. } => {
+                self.open.remove(&connection);
                 cx.close(connection.0 as ConnectionNumber, End::Listener);
             }
             Action::Persist(record) => {

@@ -1,5 +1,7 @@
 //! Sees everything, in true time, and says what must not happen. It decides nothing in the world.
 
+mod placement;
+
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -8,9 +10,10 @@ use skymesh_naming::election::{Leader, Standing, Term};
 use skymesh_types::{Handle, ServiceName};
 
 use crate::agenda::Happening;
-use crate::scenario::{Clocks, Report, Scenario};
+use crate::scenario::{Clocks, Report, Scenario, Stage};
 use crate::trace::Trace;
 use crate::world::NodeId;
+use placement::Placements;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,18 @@ pub enum Broken {
     LeaderAfterHealing,
     /// A run does not do the same thing for ever.
     Progress,
+    /// No two routers send the same key of one epoch to different instances, and none takes a
+    /// message of another epoch than its own.
+    OneOwner,
+    /// A router that has prepared for a round sends nothing that moves the old way once others send
+    /// it the new way.
+    PreparedHolds,
+    /// A message is taken once, or its sender learns why not.
+    Exactly,
+    /// A round ends within its deadline whatever dies, and waits for nobody who is gone.
+    RoundEnds,
+    /// Some time after healing all routers know the same placement and hold nothing.
+    AgreementAfterHealing,
 }
 
 /// How much happened, so that a run that proves nothing is noticed.
@@ -51,6 +66,14 @@ pub struct Counts {
     pub writes: u64,
     /// Requests that a fence refused.
     pub fenced: u64,
+    /// Keyed messages.
+    pub messages: u64,
+    /// Keyed messages that a receiver of another epoch sent back.
+    pub bounces: u64,
+    /// Keyed messages that their senders got back for good.
+    pub undelivered: u64,
+    /// Rounds that were committed.
+    pub rounds: u64,
 }
 
 impl Counts {
@@ -63,6 +86,10 @@ impl Counts {
             announcements: self.announcements + other.announcements,
             writes: self.writes + other.writes,
             fenced: self.fenced + other.fenced,
+            messages: self.messages + other.messages,
+            bounces: self.bounces + other.bounces,
+            undelivered: self.undelivered + other.undelivered,
+            rounds: self.rounds + other.rounds,
         }
     }
 }
@@ -73,7 +100,11 @@ const EVENTS: u64 = 200_000;
 #[derive(Debug)]
 pub(crate) struct Oracle {
     clocks: Clocks,
+    stage: Stage,
+    placements: Placements,
     now: Duration,
+    /// Everything is printed.
+    telling: bool,
     trace: Trace,
     counts: Counts,
     violation: Option<Violation>,
@@ -92,7 +123,10 @@ impl Oracle {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
             clocks: scenario.clocks,
+            stage: scenario.stage,
+            placements: Placements::default(),
             now: Duration::ZERO,
+            telling: false,
             trace: Trace::default(),
             counts: Counts::default(),
             violation: None,
@@ -102,6 +136,18 @@ impl Oracle {
             beliefs: Vec::new(),
             newest_writes: BTreeMap::new(),
             due: None,
+        }
+    }
+
+    /// Prints everything from here on.
+    pub(crate) const fn tell_all(&mut self) {
+        self.telling = true;
+    }
+
+    /// Prints a line of the story, if somebody wants to read it.
+    pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
+        if self.telling {
+            println!("{:>10.6} {}", self.now.as_secs_f64(), line());
         }
     }
 
@@ -166,6 +212,7 @@ impl Oracle {
 
     pub(crate) fn believes_no_more(&mut self, node: NodeId) {
         self.beliefs.retain(|(_, believer, _)| *believer != node);
+        self.router_died(node);
     }
 
     /// Looks at what everyone believes now.

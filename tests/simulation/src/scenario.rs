@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use skymesh_naming::election::{Elector, FirstCome};
 use skymesh_naming::flaw::Flaw;
+use skymesh_naming::placement::HoldLimits;
 use skymesh_naming::{MassLoss, RegistryConfig};
 use skymesh_types::ServiceName;
 
@@ -38,6 +39,8 @@ pub enum Plant {
     FenceReversed,
     /// There is no fence.
     FenceMissing,
+    /// Receivers take keyed messages of any epoch.
+    EpochNotChecked,
 }
 
 /// How true the clocks are.
@@ -67,9 +70,22 @@ pub enum Rule {
     LowestId,
 }
 
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Candidates, leaders and their registers.
+    Elections,
+    /// A stateful service whose instances come, go and crash, and routers that send to its keys.
+    Placement,
+    /// As `Placement`, and no process dies and no direct connection breaks: nothing may be lost.
+    CalmPlacement,
+}
+
 /// One kind of run.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
+    /// What it is about.
+    pub stage: Stage,
     /// The clocks of all nodes.
     pub clocks: Clocks,
     /// The nameserver's store.
@@ -95,15 +111,32 @@ impl Scenario {
     /// The scenario that a seed is run in: every fourth one beyond the bound of the clocks, every
     /// eighth with a store that forgets, every third with an algorithm that pre-empts.
     pub const fn of_seed(seed: u64, plant: Option<Plant>) -> Self {
+        let stage = Stage::Elections;
         let clocks = if seed % 4 == 3 { Clocks::BeyondBound } else { Clocks::WithinBound };
         let disk = if seed % 8 == 6 { Disk::Forgets } else { Disk::Keeps };
         let rule = if seed % 3 == 1 { Rule::LowestId } else { Rule::FirstCome };
-        Self { clocks, disk, rule, plant }
+        Self { stage, clocks, disk, rule, plant }
+    }
+
+    /// As [`of_seed`](Self::of_seed), of the placement of a stateful service; every third one calm.
+    pub const fn of_placement_seed(seed: u64, plant: Option<Plant>) -> Self {
+        let calm = seed.is_multiple_of(3);
+        let stage = if calm { Stage::CalmPlacement } else { Stage::Placement };
+        let disk = if seed % 8 == 6 { Disk::Forgets } else { Disk::Keeps };
+        let (clocks, rule) = (Clocks::WithinBound, Rule::FirstCome);
+        Self { stage, clocks, disk, rule, plant }
     }
 
     /// Plays a seed.
     pub fn play(&self, seed: u64) -> Report {
         World::new(self, seed).run(self.due() + LEASE + WRITES_WITHIN)
+    }
+
+    /// Plays a seed and prints what happens in it.
+    pub fn tell(&self, seed: u64) -> Report {
+        let mut world = World::new(self, seed);
+        world.tell_all();
+        world.run(self.due() + LEASE + WRITES_WITHIN)
     }
 
     pub(crate) fn agents(&self, dice: &mut Dice) -> usize {
@@ -112,7 +145,10 @@ impl Scenario {
 
     pub(crate) fn names(&self) -> Vec<ServiceName> {
         let name = |text: &str| text.parse().expect("invariant: a proper name");
-        vec![name("app.env.room"), name("app.env.hall")]
+        match self.stage {
+            Stage::Elections => vec![name("app.env.room"), name("app.env.hall")],
+            Stage::Placement | Stage::CalmPlacement => Vec::new(),
+        }
     }
 
     pub(crate) fn clock(&self, dice: &mut Dice) -> Clock {
@@ -153,6 +189,15 @@ impl Scenario {
         }
     }
 
+    /// How long routers hold. Where every message has to arrive, longer than anything lasts.
+    pub(crate) fn hold(&self) -> HoldLimits {
+        let time = match self.stage {
+            Stage::CalmPlacement => Duration::from_secs(30),
+            _ => Duration::from_secs(4),
+        };
+        HoldLimits { time, ..HoldLimits::default() }
+    }
+
     /// When there has to be a leader again, in true time. The slowest clock in the bound takes 5 %
     /// longer over a lease.
     fn due(&self) -> Duration {
@@ -160,12 +205,17 @@ impl Scenario {
             Clocks::WithinBound => 19,
             Clocks::BeyondBound => 8,
         };
-        HEALED + LEASE * 20 / slowest + DELTA
+        let rounds = match self.stage {
+            Stage::Elections => Duration::ZERO,
+            Stage::Placement | Stage::CalmPlacement => Duration::from_secs(4),
+        };
+        HEALED + LEASE * 20 / slowest + DELTA + rounds
     }
 
     pub(crate) fn schedule(&self, agents: &[NodeId], agenda: &mut Agenda, dice: &mut Dice) {
         let mean = Duration::from_millis(100 + dice.below(900));
-        faults::draw(Plan { begin: BEGIN, healed: HEALED, mean }, agents, agenda, dice);
+        let plan = Plan { stage: self.stage, begin: BEGIN, healed: HEALED, mean };
+        faults::draw(plan, agents, agenda, dice);
         agenda.put(HEALED, Happening::Healed);
         agenda.put(self.due(), Happening::LeaderDue);
         agenda.put(self.due() + WRITES_WITHIN, Happening::WritesDue);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crate::oracle::Counts;
-use crate::scenario::{Plant, Report, Scenario};
+use crate::scenario::{Report, Scenario};
 
 /// Seeds that one thread takes at a time.
 const SHARE: u64 = 16;
@@ -24,13 +24,16 @@ pub struct Sweep {
 /// Failures that are kept.
 const KEPT: usize = 10;
 
-/// Plays `seeds` on all cores.
-pub fn sweep(seeds: Range<u64>, plant: Option<Plant>, stop: StopAt) -> Sweep {
+/// Plays `seeds` on all cores, each in the scenario that `of_seed` says.
+///
+/// # Panics
+/// If a run does.
+pub fn sweep(seeds: Range<u64>, of_seed: impl Fn(u64) -> Scenario + Sync, stop: StopAt) -> Sweep {
     let next = AtomicU64::new(seeds.start);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<Sweep> = thread::scope(|scope| {
         let workers: Vec<_> =
-            (0..cores).map(|_| scope.spawn(|| work(&next, seeds.end, plant, stop))).collect();
+            (0..cores).map(|_| scope.spawn(|| work(&next, seeds.end, &of_seed, stop))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a run panicked")).collect()
     });
     let mut whole = Sweep::default();
@@ -53,7 +56,7 @@ pub enum StopAt {
     FirstViolation,
 }
 
-fn work(next: &AtomicU64, end: u64, plant: Option<Plant>, stop: StopAt) -> Sweep {
+fn work(next: &AtomicU64, end: u64, of_seed: &impl Fn(u64) -> Scenario, stop: StopAt) -> Sweep {
     let mut part = Sweep::default();
     loop {
         let from = next.fetch_add(SHARE, Ordering::Relaxed);
@@ -61,7 +64,7 @@ fn work(next: &AtomicU64, end: u64, plant: Option<Plant>, stop: StopAt) -> Sweep
             return part;
         }
         for seed in from..end.min(from + SHARE) {
-            let report = Scenario::of_seed(seed, plant).play(seed);
+            let report = of_seed(seed).play(seed);
             part.seeds += 1;
             part.counts = part.counts.plus(report.counts);
             if report.violation.is_some() {

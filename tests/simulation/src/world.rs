@@ -1,7 +1,10 @@
 //! The world of one run: true time, hosts with their clocks, and the loop in which everything
-//! happens, one thing after the other. The same seed makes the same world.
+//! happens, one thing after the other. The same seed makes the same world. What breaks in it is in
+//! `world/breaking.rs`.
 
-use std::collections::VecDeque;
+mod breaking;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use skymesh_naming::StoreInput;
@@ -10,7 +13,7 @@ use crate::agenda::{Agenda, Happening};
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::dice::Dice;
-use crate::faults::Fault;
+use crate::keyed::Keyed;
 use crate::message::Message;
 use crate::nameserver::Nameserver;
 use crate::network::{ConnectionNumber, End, Network, Packet};
@@ -44,6 +47,8 @@ struct Host {
     powered: bool,
     stopped: bool,
     waiting: VecDeque<Waiting>,
+    /// Ends of connections that somebody sends to in vain while the machine is off.
+    unheard: BTreeSet<(ConnectionNumber, End)>,
     /// When the process is to be woken, in true time.
     wake_at: Option<Duration>,
 }
@@ -114,6 +119,7 @@ impl World {
                 powered: true,
                 stopped: false,
                 waiting: VecDeque::new(),
+                unheard: BTreeSet::new(),
                 wake_at: None,
             })
             .collect();
@@ -130,6 +136,11 @@ impl World {
             hosts,
             dice,
         }
+    }
+
+    /// Prints what happens.
+    pub(crate) const fn tell_all(&mut self) {
+        self.oracle.tell_all();
     }
 
     /// Plays the run to its end, or to the first violation.
@@ -168,18 +179,25 @@ impl World {
                 }
             }
             Happening::StoreDone(life) => self.store_done(life),
-            Happening::Fault(fault) => self.fault(fault),
+            Happening::Fault(fault) => {
+                self.oracle.tell(|| format!("{fault:?}"));
+                self.fault(fault);
+            }
             Happening::Healed => self.heal(),
-            Happening::LeaderDue | Happening::WritesDue => self.oracle.due(happening),
+            Happening::LeaderDue | Happening::WritesDue => self.due(happening),
         }
     }
 
     fn arrive(&mut self, node: NodeId, connection: ConnectionNumber, end: End, packet: Packet) {
         let host = &mut self.hosts[node.0];
         if !host.running {
-            let refused = host.powered && !matches!(packet, Packet::Close);
-            if refused {
+            if matches!(packet, Packet::Close) {
+                return;
+            }
+            if host.powered {
                 self.reset(connection, end);
+            } else {
+                host.unheard.insert((connection, end));
             }
             return;
         }
@@ -197,13 +215,19 @@ impl World {
             Packet::Message(_) if !self.network.is_open(connection, end) => {
                 self.reset(connection, end);
             }
-            Packet::Message(message) => self.with(node, |world, cx| match message {
-                Message::Ask(input) => world.nameserver.asked(connection, input, cx),
-                Message::Said(said) => {
-                    world.agents[node.0 - FIRST_AGENT].told(connection, said, cx)
+            Packet::Message(message) => self.with(node, |world, cx| {
+                cx.oracle.tell(|| format!("{node:?} <- {connection} {message:?}"));
+                match message {
+                    Message::Ask(input) => world.nameserver.asked(connection, input, cx),
+                    Message::Said(said) => {
+                        world.agents[node.0 - FIRST_AGENT].told(connection, said, cx)
+                    }
+                    Message::Store(request) => world.registers.asked(connection, request, cx),
+                    Message::Post(post) => {
+                        world.agents[node.0 - FIRST_AGENT].post(connection, post, cx);
+                    }
+                    Message::Stored(reply) => world.agents[node.0 - FIRST_AGENT].stored(reply, cx),
                 }
-                Message::Store(request) => world.registers.asked(connection, request, cx),
-                Message::Stored(reply) => world.agents[node.0 - FIRST_AGENT].stored(reply, cx),
             }),
             Packet::Close => {
                 if !self.network.is_open(connection, end) {
@@ -282,9 +306,31 @@ impl World {
         for (agent, host) in self.agents.iter().zip(&self.hosts[FIRST_AGENT..]) {
             if host.running {
                 agent.confess(host.clock.local(self.now), &mut self.oracle);
+                if let Some(keyed) = &agent.keyed {
+                    self.oracle.holds(agent.node(), keyed.held());
+                }
             }
         }
         self.oracle.judge();
+    }
+
+    /// What has to hold by now?
+    fn due(&mut self, due: Happening) {
+        if self.agents.iter().all(|agent| agent.keyed.is_none()) {
+            return self.oracle.due(due);
+        }
+        if due == Happening::LeaderDue {
+            let keyed = self.agents.iter_mut().filter_map(|agent| agent.keyed.as_mut());
+            return keyed.for_each(Keyed::hush);
+        }
+        if let Some(agent) = self.agents.iter().find(|agent| !agent.is_settled()) {
+            self.oracle.round_drags_on(format!("{:?} is not as wanted", agent.node()));
+        }
+        let known = self.agents.iter().filter_map(|agent| {
+            let keyed = agent.keyed.as_ref()?;
+            Some((agent.node(), keyed.epoch(), keyed.held(), keyed.owners()))
+        });
+        self.oracle.check_agreement(&known.collect::<Vec<_>>());
     }
 }
 
@@ -293,136 +339,4 @@ struct Nodes<'a> {
     nameserver: &'a mut Nameserver,
     registers: &'a mut Registers,
     agents: &'a mut [Agent],
-}
-
-/// What breaks and is mended.
-impl World {
-    fn fault(&mut self, fault: Fault) {
-        match fault {
-            Fault::Block(from, to) => self.network.block(from, to),
-            Fault::Unblock(from, to) => self.unblock(from, to),
-            Fault::Cut(one, other) => self.cut(one, other),
-            Fault::Stop(node) => self.hosts[node.0].stopped = self.hosts[node.0].running,
-            Fault::Continue(node) => self.carry_on(node),
-            Fault::Kill(node) => self.end(node, true),
-            Fault::PowerOff(node) => self.end(node, false),
-            Fault::Start(node) => self.start(node),
-            Fault::Weather(slow, lossy) => {
-                self.network.slowness = Duration::from_millis(slow);
-                self.network.lossy = lossy;
-            }
-            Fault::Kick(agent) => self.kick(agent),
-            Fault::Whim(agent) => self.on_agent(agent, Agent::whim),
-            Fault::Dither(agent) => self.on_agent(agent, Agent::dither),
-        }
-    }
-
-    fn on_agent(&mut self, node: NodeId, work: impl FnOnce(&mut Agent, &mut Context<'_>)) {
-        let host = &self.hosts[node.0];
-        if host.running && !host.stopped {
-            self.with(node, |world, cx| work(&mut world.agents[node.0 - FIRST_AGENT], cx));
-        }
-    }
-
-    fn kick(&mut self, agent: NodeId) {
-        let Some(handle) = self.agents[agent.0 - FIRST_AGENT].any_handle() else { return };
-        let host = &self.hosts[NAMESERVER.0];
-        if host.running && !host.stopped {
-            self.with(NAMESERVER, |world, cx| world.nameserver.kick(handle, cx));
-        }
-    }
-
-    fn unblock(&mut self, from: NodeId, to: NodeId) {
-        self.network.unblock(from, to, self.now, &mut self.agenda, &mut self.dice);
-    }
-
-    /// Both processes go on, and hear of it one after the other.
-    fn cut(&mut self, one: NodeId, other: NodeId) {
-        for (connection, end) in self.network.ends_of(one) {
-            if self.network.ends_of(other).contains(&(connection, end.other())) {
-                self.reset(connection, end);
-                self.reset(connection, end.other());
-            }
-        }
-    }
-
-    fn carry_on(&mut self, node: NodeId) {
-        let host = &mut self.hosts[node.0];
-        if !std::mem::replace(&mut host.stopped, false) {
-            return;
-        }
-        // The nameserver looks at its clock first, an agent at whatever it likes.
-        let clock_first = node == NAMESERVER || self.dice.one_in(2);
-        if clock_first {
-            self.wake(node);
-        }
-        while let Some(waiting) = self.hosts[node.0].waiting.pop_front() {
-            match waiting {
-                Waiting::Packet(connection, end, packet) => {
-                    self.take(node, connection, end, packet);
-                }
-                Waiting::Store(said) => {
-                    self.with(node, |world, cx| world.nameserver.store_said(said, cx));
-                }
-            }
-        }
-        if !clock_first {
-            self.wake(node);
-        }
-    }
-
-    fn end(&mut self, node: NodeId, loudly: bool) {
-        let host = &mut self.hosts[node.0];
-        if !host.running {
-            return;
-        }
-        host.running = false;
-        host.stopped = false;
-        host.powered = loudly;
-        host.wake_at = None;
-        host.waiting.clear();
-        for (connection, end) in self.network.ends_of(node) {
-            if loudly {
-                self.network.close(connection, end, self.now, &mut self.agenda, &mut self.dice);
-            } else {
-                self.network.forget(connection, end);
-            }
-        }
-        match node {
-            NAMESERVER => self.nameserver.store.crash(&mut self.dice),
-            _ => self.agents[node.0 - FIRST_AGENT].died(&mut self.oracle),
-        }
-    }
-
-    fn start(&mut self, node: NodeId) {
-        let host = &mut self.hosts[node.0];
-        if host.running {
-            return;
-        }
-        host.running = true;
-        host.powered = true;
-        host.life += 1;
-        self.with(node, |world, cx| match node {
-            NAMESERVER => world.nameserver.start(cx),
-            REGISTERS => {}
-            _ => world.agents[node.0 - FIRST_AGENT].start(cx),
-        });
-    }
-
-    fn heal(&mut self) {
-        self.network.slowness = Duration::ZERO;
-        self.network.lossy = 0;
-        self.nameserver.store.mended = true;
-        let nodes = 0..self.hosts.len();
-        for (from, to) in nodes.clone().flat_map(|from| nodes.clone().map(move |to| (from, to))) {
-            self.unblock(NodeId(from), NodeId(to));
-        }
-        for node in nodes.map(NodeId) {
-            self.carry_on(node);
-            self.start(node);
-            if node.0 >= FIRST_AGENT {
-                self.on_agent(node, Agent::settle_down);
-            }
-        }
-    }
 }

@@ -7,11 +7,15 @@ use skymesh_agent::{Agent, Event, Resolve};
 use skymesh_nameserver::{MassLossConfig, NameserverConfig};
 use skymesh_proto::msg::Body;
 use skymesh_proto::{AgentInfo, Info, Introduction, Msg, RegisterApp, RegisterInstance, Watch};
+use skymesh_rpc::{Code, Methods, Request, Response, Rpc, Status};
 use skymesh_tests::v1::{V1Agent, V1Socket, info};
 use skymesh_tests::{Mesh, SOON, fast_nameserver, next_event, next_message, within};
 use skymesh_wire::encode_msg;
 
 const NAME: &str = "app.test.room";
+
+/// A deadline that no test lives to see.
+const HOURS: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// A raw agent of protocol 2: it does only what a test says, and dies when dropped.
 async fn raw_agent(mesh: &Mesh) -> V1Socket {
@@ -118,6 +122,41 @@ async fn defect_11_a_thousand_instances_of_one_process_expire_together() {
     let none = |resolve: &Resolve| matches!(resolve, Resolve::Empty);
     // The origin takes at most 200 every five seconds, after a minute.
     router.wait_until(Duration::from_secs(4), none).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn defect_13_sixty_four_callers_get_large_answers_and_errors_at_once() {
+    const CALLERS: u8 = 64;
+    const CALLS: usize = 30;
+    let mesh = Mesh::start().await;
+    let methods = Methods::new()
+        .method("echo", |request| async move { Ok(Response::new(request.into_payload())) })
+        .method("fail", |_| async { Err(Status::failed_precondition("the match is over")) });
+    let (server, inbox) = mesh.agent().await.register("app.test.server/1").await.unwrap();
+    Rpc::builder(server, inbox).serve(methods).attach();
+    let (client, inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    let (client, _rest) = Rpc::attach(client, inbox);
+    let mut callers = Vec::new();
+    for caller in 0..CALLERS {
+        let client = client.clone();
+        callers.push(tokio::spawn(async move {
+            for call in 0..CALLS {
+                // From below the origin's 4 KiB to far above.
+                let payload = vec![caller; 4000 + call * 1000];
+                // The origin crashes, cuts these, or leaves a failed call to its deadline.
+                let request = Request::new("echo", payload.clone()).timeout(HOURS);
+                let answer = client.call("app.test.server", request).await.unwrap();
+                assert_eq!(answer.payload(), &payload);
+                let request = Request::new("fail", payload).timeout(HOURS);
+                let failed = client.call("app.test.server", request).await.unwrap_err();
+                assert_eq!(failed.code(), Code::FailedPrecondition);
+                assert_eq!(failed.message(), "the match is over");
+            }
+        }));
+    }
+    for caller in callers {
+        within(Duration::from_secs(60), caller).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Selectors loaded from shared libraries, as messages meet them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
-use skymesh_agent::Resolve;
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{Agent, Resolve};
 use skymesh_tests::{Mesh, Node, SOON, next_message, services};
-use skymesh_types::Key;
+use skymesh_types::{InstanceId, Key};
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 
@@ -45,6 +47,62 @@ async fn defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_proces
     for there in picks {
         assert_eq!(there, expected);
     }
+}
+
+/// Defect 2 of the origin: everybody goes to the smallest mean of pings.
+#[tokio::test]
+async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_the_median() {
+    const PICKS: u32 = 5000;
+    const FAIR: u32 = PICKS / 5;
+    const MILLISECOND: u64 = 1_000_000;
+    let mesh = Mesh::start().await;
+    let servers = mesh.agent().await;
+    let mut registered = Vec::new();
+    for instance in 1..=5u64 {
+        let url = format!("app.test.server/{instance}");
+        registered.push(servers.register(url.as_str()).await.unwrap());
+    }
+    // It measures nothing itself: the test says what was measured.
+    let config = AgentConfig {
+        app: Some("app".parse().unwrap()),
+        nameserver: mesh.address().to_string(),
+        ping_interval: Duration::ZERO,
+        ..AgentConfig::default()
+    };
+    let table = services(json!({ "app.*.*": { "selector": { "use": "quality" } } }));
+    let agent = Agent::builder().config(config).services(table).connect().await.unwrap();
+    let router = agent.router("app.test.server").unwrap();
+    let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 5);
+    router.wait_until(SOON, all).await.unwrap();
+    let stats = |instance| router.stats(InstanceId::new(instance).unwrap()).unwrap();
+    let picks = || {
+        let mut counts = [0; 5];
+        for _ in 0..PICKS {
+            counts[router.select(None).unwrap().url.instance.get() as usize - 1] += 1;
+        }
+        counts
+    };
+    // One is a little nearer than the others. The origin sends everything there.
+    for (instance, percent) in [(1, 95), (2, 100), (3, 100), (4, 100), (5, 105)] {
+        stats(instance).set_rtt_ewma_ns(MILLISECOND * percent / 100);
+    }
+    let counts = picks();
+    assert!(counts.iter().all(|count| (FAIR / 2..FAIR * 2).contains(count)), "{counts:?}");
+    assert!(!router.health().is_degraded(), "{:?}", router.health());
+    // Half of what one is asked fails.
+    stats(1).set_error_ppm(500_000);
+    let counts = picks();
+    assert!(counts[0] < FAIR / 10, "{counts:?}");
+    assert!(counts[1..].iter().all(|count| *count > FAIR / 2), "{counts:?}");
+    stats(1).set_error_ppm(0);
+    // Nothing is known of one: neither the best nor the worst.
+    stats(5).set_rtt_ewma_ns(0);
+    let counts = picks();
+    assert!((FAIR / 2..FAIR * 2).contains(&counts[4]), "{counts:?}");
+    // One is far away, and still gets what shows when it comes nearer.
+    stats(5).set_rtt_ewma_ns(3 * MILLISECOND);
+    let counts = picks();
+    assert!((1..FAIR / 2).contains(&counts[4]), "{counts:?}");
 }
 
 /// Which server took how many of `messages` messages, under the selector of `config`.

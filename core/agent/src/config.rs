@@ -20,7 +20,8 @@ pub struct AgentConfig {
     /// Where the nameserver listens, `host:port`. Default `127.0.0.1:9100`. Restart.
     pub nameserver: String,
     /// The protocol that the nameserver speaks: 2, or 1 for one of the origin. Such a one knows no
-    /// weight, no draining and no revisions, and tells this agent of the whole app; other agents see
+    /// weights, terms, draining and revisions (what needs them is answered with "not supported by
+    /// this nameserver", or warned of where nobody waits for an answer), and tells this agent of the whole app; other agents see
     /// this one as one of protocol 1. Default 2. Restart.
     pub nameserver_protocol: u32,
     /// Where this agent listens for its peers, `ip:port`; port 0 takes any free one. Default

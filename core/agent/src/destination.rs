@@ -68,6 +68,18 @@ impl<D: Destination + ?Sized> Destination for &D {
     }
 }
 
+/// Weight of the newest request in the share of failed ones, as a divisor.
+const SMOOTHING: u32 = 16;
+
+/// How a request ended, as far as it says something about who was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// With an answer, be it that the request was wrong.
+    Answered,
+    /// By fault of the instance, or of the way to it.
+    Failed,
+}
+
 /// The incarnation that a [`Destination`] came down to, as of then.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -91,6 +103,19 @@ impl Resolved {
             protocol: route.protocol(),
             stats: Arc::clone(&route.stats),
         }
+    }
+
+    /// Lets the selectors know that a request to it failed by fault of the instance or of the way to
+    /// it, or did not.
+    pub fn note_outcome(&self, outcome: RequestOutcome) {
+        let share = self.stats.error_ppm();
+        let sample = match outcome {
+            // Most instances never fail: nothing to write then.
+            RequestOutcome::Answered if share == 0 => return,
+            RequestOutcome::Answered => 0,
+            RequestOutcome::Failed => 1_000_000,
+        };
+        self.stats.set_error_ppm(share - share / SMOOTHING + sample / SMOOTHING);
     }
 
     /// Lets the selectors know that a request to it was answered now, so long after it was sent.

@@ -29,7 +29,7 @@ mod uplink;
 
 pub use agent::{Agent, AgentBuilder, ConnectError};
 pub use counters::{Counter, Counters};
-pub use destination::{Destination, Resolved, Target};
+pub use destination::{Destination, RequestOutcome, Resolved, Target};
 pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
 pub use instance::{AttributesError, Broadcast, Instance, Outgoing};
 pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};

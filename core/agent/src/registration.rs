@@ -79,7 +79,7 @@ impl Registration {
     }
 
     /// Share of the traffic, relative to the service's other instances, for selectors that weigh.
-    /// Default 100.
+    /// Default 100. A nameserver of protocol 1 has no word for any other: the registration is refused.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
         self
@@ -102,6 +102,10 @@ impl Registration {
         let url = url?;
         if !url.name.is_in(&runtime.app) {
             return Err(RegisterError::ForeignApp { url, app: runtime.app.to_string() });
+        }
+        if weight != DEFAULT_WEIGHT && runtime.settings.agent.nameserver_protocol == 1 {
+            let source = RequestError::NotSupported("a weight of its own");
+            return Err(RegisterError::Request { url, source });
         }
         let declared = declared.checked()?;
         let (instance, inbox) = build(&runtime, &url, declared.clone(), weight);

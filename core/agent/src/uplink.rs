@@ -38,6 +38,9 @@ pub enum RequestError {
         /// Its reason.
         reason: String,
     },
+    /// The nameserver speaks protocol 1, which has no word for that.
+    #[error("{0} is not supported by this nameserver (protocol 1)")]
+    NotSupported(&'static str),
     /// This agent has no such instance.
     #[error("{0:?} is not registered by this agent")]
     Unknown(Handle),

@@ -3,33 +3,68 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use skymesh_agent::Resolved;
+use skymesh_agent::{RequestOutcome, Resolved};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status, TimeoutExpired};
+
+/// The status of a whole call, where headers or trailers say it.
+const STATUS: &str = "grpc-status";
 
 /// A call that runs, as selectors count it.
 #[derive(Debug)]
 pub(crate) struct Running {
-    resolved: Arc<Resolved>,
+    resolved: Resolved,
     began: Instant,
+    /// How it ended is noted once.
+    ended: bool,
 }
 
 impl Running {
     pub(crate) fn begin(resolved: Resolved) -> Self {
         resolved.stats.began();
-        Self { resolved: Arc::new(resolved), began: Instant::now() }
+        Self { resolved, began: Instant::now(), ended: false }
     }
 
     /// The head of the answer is there: what a unary call waits for. How long a stream then takes
-    /// says nothing of the server's speed.
-    fn note_answer(&self) {
-        self.resolved.note_latency(self.began.elapsed());
+    /// says nothing of the server's speed, and an answer that it failed neither.
+    pub(crate) fn answered(&mut self, headers: &HeaderMap) {
+        let status = status_in(headers);
+        if !status.is_some_and(is_failure) {
+            self.resolved.note_latency(self.began.elapsed());
+        }
+        self.note_end(status);
     }
+
+    /// The call failed before anything was answered.
+    pub(crate) fn failed(&mut self, code: Code) {
+        if code == Code::DeadlineExceeded {
+            self.resolved.note_latency(self.began.elapsed());
+        }
+        self.note_end(Some(code));
+    }
+
+    fn note_end(&mut self, code: Option<Code>) {
+        let Some(code) = code.filter(|_| !self.ended) else { return };
+        self.ended = true;
+        let failed = is_failure(code);
+        let outcome = if failed { RequestOutcome::Failed } else { RequestOutcome::Answered };
+        self.resolved.note_outcome(outcome);
+    }
+}
+
+fn status_in(headers: &HeaderMap) -> Option<Code> {
+    Some(Code::from_bytes(headers.get(STATUS)?.as_bytes()))
+}
+
+/// Whether it is the instance's fault, or that of the way to it, as calls by skymesh-rpc have it.
+fn is_failure(code: Code) -> bool {
+    use Code::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
+    matches!(code, DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
 }
 
 impl Drop for Running {
@@ -52,7 +87,6 @@ impl AnswerBody {
         deadline: Option<Instant>,
         running: Running,
     ) -> Self {
-        running.note_answer();
         let deadline = deadline.map(|at| Box::pin(sleep_until(at)));
         Self { inner, deadline, running: Some(running) }
     }
@@ -78,10 +112,18 @@ impl Body for AnswerBody {
         let late = this.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
         let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
             _ if late => Some(Err(late_status())),
-            Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(running), Some(trailers)) = (&mut this.running, frame.trailers_ref()) {
+                    running.note_end(status_in(trailers));
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
             Poll::Ready(frame) => frame.map(|frame| frame.map_err(status_of)),
             Poll::Pending => return Poll::Pending,
         };
+        if let (Some(running), Some(Err(status))) = (&mut this.running, &frame) {
+            running.note_end(Some(status.code()));
+        }
         this.end();
         Poll::Ready(frame)
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
-use skymesh_agent::{Resolved, Router, SendError};
+use skymesh_agent::{RequestOutcome, Resolved, Router, SendError};
 use skymesh_types::{Key, NameError, ServiceUrl, UrlError};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -103,12 +103,14 @@ impl MeshChannel {
             let resolved = self.pick(key).await.map_err(|error| refused(&error))?;
             match self.pool.connection(resolved.handle).await {
                 Ok(channel) => return Ok((channel, resolved)),
-                Err(error) if tries == CONNECT_TRIES => {
-                    let cause = innermost(&error);
-                    let name = &resolved.name;
-                    return Err(Status::unavailable(format!("can't connect to {name}: {cause}")));
+                Err(error) => {
+                    resolved.note_outcome(RequestOutcome::Failed);
+                    if tries == CONNECT_TRIES {
+                        let (name, cause) = (&resolved.name, innermost(&error));
+                        let text = format!("can't connect to {name}: {cause}");
+                        return Err(Status::unavailable(text));
+                    }
                 }
-                Err(_) => {}
             }
         }
     }
@@ -119,12 +121,17 @@ impl MeshChannel {
         deadline: Option<Instant>,
     ) -> Result<Response<Body>, Status> {
         let key = request.extensions().get::<Key>().copied();
-        let (mut channel, resolved) = self.connected(key).await?;
-        let running = Running::begin(resolved);
+        let (mut channel, resolved) = in_time(deadline, self.connected(key)).await?;
+        let mut running = Running::begin(resolved);
+        let call = async {
+            let channel = channel.ready().await?;
+            channel.call(request).await
+        };
         let failed = |error: tonic::transport::Error| status_of(Status::from_error(error.into()));
-        let channel = channel.ready().await.map_err(failed)?;
-        let mut response = channel.call(request).await.map_err(failed)?;
+        let call = in_time(deadline, async { call.await.map_err(failed) });
+        let mut response = call.await.inspect_err(|status| running.failed(status.code()))?;
         correct_timeout(response.headers_mut());
+        running.answered(response.headers());
         Ok(response.map(|body| Body::new(AnswerBody::new(body, deadline, running))))
     }
 }
@@ -140,19 +147,24 @@ impl Service<Request<Body>> for MeshChannel {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let deadline = deadline(request.headers());
-        let answer = self.clone().answer(request, deadline);
-        Box::pin(async move {
-            match deadline {
-                Some(at) => timeout_at(at, answer).await.unwrap_or_else(|_| Err(late_status())),
-                None => answer.await,
-            }
-        })
+        Box::pin(self.clone().answer(request, deadline))
     }
 }
 
 impl fmt::Debug for MeshChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MeshChannel").field(&self.target).finish()
+    }
+}
+
+/// Ends with the call's deadline, if it has one.
+async fn in_time<T>(
+    deadline: Option<Instant>,
+    step: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match deadline {
+        Some(at) => timeout_at(at, step).await.unwrap_or_else(|_| Err(late_status())),
+        None => step.await,
     }
 }
 

@@ -150,23 +150,33 @@ where
                 let lost = |target| to.contains(&target).then(connection_lost);
                 self.shared.pending.fail(lost);
             }
-            Event::Undeliverable { to, reason, .. } => self.undeliverable(*to, *reason),
+            Event::Undeliverable { to, reason, requests, .. } => {
+                self.undeliverable(*to, *reason, requests);
+            }
             Event::SourceLeft { source } => return self.abandon(*source),
             _ => {}
         }
         self.pass_on(Delivery::Event(event));
     }
 
-    /// A receiver refused some messages. Which of the calls to it were among them is not said, so
-    /// all of them end: those that it took may have been processed.
-    fn undeliverable(&self, to: Handle, reason: UndeliverableReason) {
-        let refused = || match reason {
-            UndeliverableReason::InboxFull => {
-                Status::resource_exhausted(format!("messages were refused: {reason}"))
-            }
-            _ => Status::unavailable(format!("messages were refused: {reason}")),
-        };
-        self.shared.pending.fail(|target| (target == to).then(refused));
+    /// A receiver refused some messages: the calls among them were not processed. Where that is
+    /// because one of the two is not there, the others end as well; those may have been processed.
+    fn undeliverable(&self, to: Handle, reason: UndeliverableReason, requests: &[u64]) {
+        use UndeliverableReason::{Closing, SourceOffline, UnknownHandle, UnknownSource};
+        let pending = &self.shared.pending;
+        let text = || format!("the call was refused: {reason}");
+        for correlation in requests {
+            let refused = match reason {
+                UndeliverableReason::InboxFull => Status::resource_exhausted(text()),
+                _ => Status::unavailable(text()),
+            };
+            // One that was given up meanwhile is nobody's concern.
+            let _ = pending.complete(*correlation, to, Err(refused.not_processed()));
+        }
+        if matches!(reason, Closing | SourceOffline | UnknownHandle | UnknownSource) {
+            let refused = || Status::unavailable(format!("messages were refused: {reason}"));
+            pending.fail(|target| (target == to).then(refused));
+        }
     }
 
     /// The connection of callers ended: their calls are over. Who is only being connected anew is

@@ -680,7 +680,7 @@ pub struct Credit {
     pub messages: u64,
 }
 /// Messages that were not delivered. Their cost is credited as well.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
     #[prost(uint64, tag = "1")]
     pub destination: u64,
@@ -692,6 +692,10 @@ pub struct Refused {
     pub bytes: u64,
     #[prost(uint64, tag = "5")]
     pub messages: u64,
+    /// The correlations of those that were requests: who asked hears at once that they were not
+    /// processed. Not named where the instance is closing.
+    #[prost(uint64, repeated, tag = "6")]
+    pub requests: ::prost::alloc::vec::Vec<u64>,
 }
 /// A keyed message that was routed by another placement than the receiver knows: it was not taken, and
 /// is to be routed again. Its cost is credited as well.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use skymesh_agent::config::{AgentConfig, InboxConfig};
+use skymesh_agent::{Agent, SendError};
 use skymesh_rpc::{
     Code, Methods, Processing, REST_BYTES, Request, Response, Rpc, RpcConfig, Status,
 };
@@ -158,4 +160,66 @@ async fn an_unread_rest_makes_plain_senders_wait() {
     };
     let (sent, ()) = within(SOON, async { tokio::join!(send, read) }).await;
     sent.unwrap();
+}
+
+/// A full inbox refuses some calls: those end at once, and only those.
+#[tokio::test]
+async fn a_full_inbox_ends_the_calls_that_it_refused_and_no_other() {
+    const REFUSED: usize = 100;
+    let mesh = Mesh::start().await;
+    let inbox = InboxConfig { window_bytes: 128 << 10, limit_bytes: 128 << 10 };
+    let config = AgentConfig {
+        app: Some("app".parse().unwrap()),
+        nameserver: mesh.address().to_string(),
+        inbox,
+        ..AgentConfig::default()
+    };
+    let agent = Agent::builder().config(config).connect().await.unwrap();
+    let (methods, mut begun, gate) = gated();
+    let (server, mut rest) = serve(&agent, SERVER, methods).await;
+    let (client, _client_rest) = caller(&mesh.agent().await, CLIENT).await;
+    let running = tokio::spawn(client.call(SERVER, Request::new("gated", "")));
+    within(SOON, begun.recv()).await.unwrap();
+    // Nobody reads the server's plain messages, so it soon reads nothing at all.
+    let mut floods = Vec::new();
+    for number in 1..=2 {
+        let url = format!("app.test.flood/{number}");
+        let (flood, _inbox) = mesh.agent().await.register(url.as_str()).await.unwrap();
+        flood.router("app.test.server").unwrap().ready(SOON).await.unwrap();
+        floods.push((flood, _inbox));
+    }
+    let full = async {
+        while agent.counters().refused_inbox_full.get() == 0 {
+            for (flood, _) in &floods {
+                match flood.try_send(SERVER, vec![0; 32 << 10]) {
+                    Ok(()) | Err(SendError::Full) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, full).await;
+    let calls: Vec<_> =
+        (0..REFUSED).map(|_| tokio::spawn(client.call(SERVER, Request::new("echo", "")))).collect();
+    for call in calls {
+        refused(&within(SOON, call).await.unwrap().unwrap_err());
+    }
+    assert!(!running.is_finished(), "it was not refused");
+    gate.add_permits(1);
+    assert_eq!(within(SOON, running).await.unwrap().unwrap().payload(), "done");
+    // Once somebody reads, calls are taken again.
+    let taken = async {
+        loop {
+            tokio::select! {
+                Some(_) = rest.recv() => {}
+                answer = client.call(SERVER, Request::new("echo", "again")) => match answer {
+                    Ok(answer) => return answer,
+                    Err(status) => refused(&status),
+                },
+            }
+        }
+    };
+    assert_eq!(within(SOON, taken).await.payload(), "again");
+    assert_eq!(server.counters().abandoned.get(), 0);
 }

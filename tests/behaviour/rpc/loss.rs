@@ -256,3 +256,65 @@ async fn callers_that_vanish_do_not_disturb_the_others() {
     assert_eq!(pair.client.counters().foreign_responses.get(), 0);
     within(SOON, pair.server.drain()).await;
 }
+
+/// A thousand callers, answers that come about when their deadlines pass, and servers that die
+/// meanwhile: every call ends in time, and no answer is another call's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_late_answer_reaches_another_call_though_deadlines_pass_and_servers_die() {
+    const CALLERS: u64 = 1024;
+    const CALLS: u64 = 20;
+    let mesh = Mesh::start().await;
+    let nameserver = mesh.address().to_string();
+    let mut mortal = Node::start(NODE, &["rpc", &nameserver, "app.test.server/2"]);
+    mortal.says().await;
+    // Each answers with what it was asked, after a while that the caller's deadline is about.
+    let tardy = |request: Request| async move {
+        let millis = u64::from(request.payload()[0] % 8);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        Ok(Response::new(request.into_payload()))
+    };
+    let methods = echoes().method("tardy", tardy);
+    let (server, _rest) = serve(&mesh.agent().await, SERVER, methods).await;
+    let (client, _rest) = caller(&mesh.agent().await, CLIENT).await;
+    let router = client.instance().router("app.test.server").unwrap();
+    let two = |known: &skymesh_agent::Resolve| known.members().len() == 2;
+    router.wait_until(SOON, two).await.unwrap();
+    let mut callers = Vec::new();
+    for caller in 0..CALLERS {
+        let client = client.clone();
+        callers.push(tokio::spawn(async move {
+            let (mut answered, mut ended) = (0, 0);
+            for call in 0..CALLS {
+                let payload = [call.to_le_bytes(), caller.to_le_bytes()].concat();
+                // The node knows no `tardy`, but echoes.
+                let method = if caller % 4 == 0 { "echo" } else { "tardy" };
+                let to = if caller % 4 == 0 { "app.test.server" } else { SERVER };
+                let request = Request::new(method, payload.clone());
+                let request = request.timeout(Duration::from_millis(2 + caller % 200));
+                match client.call(to, request).await {
+                    Ok(answer) => {
+                        assert_eq!(answer.payload(), &payload, "the answer to another call");
+                        answered += 1;
+                    }
+                    Err(status) => {
+                        use Code::{DeadlineExceeded, Unavailable};
+                        let expected = [DeadlineExceeded, Unavailable].contains(&status.code());
+                        assert!(expected, "{status}");
+                        ended += 1;
+                    }
+                }
+            }
+            (answered, ended)
+        }));
+    }
+    mortal.kill().await;
+    let (mut answered, mut ended) = (0, 0);
+    for caller in callers {
+        let (well, badly) = within(Duration::from_secs(60), caller).await.unwrap();
+        (answered, ended) = (answered + well, ended + badly);
+    }
+    assert_eq!(answered + ended, CALLERS * CALLS);
+    assert!(answered > 0 && ended > 0, "{answered} answered, {ended} not");
+    assert_eq!(client.counters().foreign_responses.get(), 0);
+    drop(server);
+}

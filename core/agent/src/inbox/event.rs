@@ -48,6 +48,8 @@ pub enum Event {
         reason: UndeliverableReason,
         /// How many.
         messages: u64,
+        /// The correlations of those that were requests (kind 1), unless the receiver closed.
+        requests: Arc<[u64]>,
     },
     /// The connection that this instance sent over broke, or the peer behind it is gone. What was
     /// sent to these instances and not answered may have been lost; what is sent from now on goes

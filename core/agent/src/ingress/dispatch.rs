@@ -1,6 +1,7 @@
 //! What one connection's frames mean: introductions, pings, and messages on their way into the
 //! inboxes.
 
+mod refusals;
 mod v1;
 
 use std::collections::HashMap;
@@ -12,13 +13,15 @@ use skymesh_naming::InstanceRecord;
 use skymesh_plugin_api::Envelope;
 use skymesh_plugin_host::Place;
 use skymesh_proto::msg::Body;
-use skymesh_proto::{Introduction, Msg, Ping, Pong, Refused};
+use skymesh_proto::{Introduction, Msg, Ping, Pong};
 use skymesh_transport::{Outbox, ReadError};
 use skymesh_types::{Handle, RegistryId, ServiceName};
 use skymesh_wire::{
     DecodeError, Frame, FrameBody, Frames, classify, decode_msg, encode_msg, message,
 };
 use slab::Slab;
+
+use refusals::{Refusals, Stray};
 
 use super::greeting::Guest;
 use super::settlement::Settlement;
@@ -74,8 +77,8 @@ pub(super) struct Dispatch {
     last: Option<Way>,
     /// Bays with letters that wait for the end of this read.
     touched: Vec<usize>,
-    /// Refusals of this read; consecutive ones of a kind are one.
-    refused: Vec<Refused>,
+    /// Refusals of this read.
+    refusals: Refusals,
     /// Services whose routers an introduction changed.
     changed: Vec<ServiceName>,
     scratch: Vec<u8>,
@@ -132,7 +135,7 @@ impl Dispatch {
             sweep_bays_at: SWEEP_FROM,
             last: None,
             touched: Vec::new(),
-            refused: Vec::new(),
+            refusals: Refusals::default(),
             changed: Vec::new(),
             scratch: Vec::new(),
             v1: v1::Keeping::default(),
@@ -158,7 +161,10 @@ impl Dispatch {
     fn take(&mut self, frames: &Frames, skip: usize) -> Result<(), DispatchError> {
         let taken = frames.iter().skip(skip).try_for_each(|frame| self.frame(frames.run(), frame));
         self.hand_over(frames.run());
-        self.answer_refused();
+        match self.guest.reads() {
+            true => self.refusals.tell(&self.outbox),
+            false => self.refusals.forget(),
+        }
         if !self.changed.is_empty() {
             let changed = std::mem::take(&mut self.changed);
             self.runtime.directory.outdated(changed);
@@ -311,7 +317,8 @@ impl Dispatch {
                 Pushed::Full => UndeliverableReason::InboxFull,
                 Pushed::SourceOffline => UndeliverableReason::SourceOffline,
             };
-            self.note_refused(destination, letter.source_handle.get(), reason, letter.cost());
+            let stray = Stray::of(letter, destination);
+            self.refusals.note(&stray, reason, &self.runtime.counters);
         }
         if letters.iter().any(|(_, why)| *why == Pushed::Closed) {
             self.bay_of.remove(&destination);
@@ -322,38 +329,7 @@ impl Dispatch {
 
     #[cold]
     fn refuse(&mut self, parts: &Parts, reason: UndeliverableReason) {
-        let cost = parts.cost();
-        self.note_refused(parts.destination, parts.source, reason, cost);
-    }
-
-    fn note_refused(
-        &mut self,
-        destination: u64,
-        source: u64,
-        reason: UndeliverableReason,
-        bytes: u64,
-    ) {
-        self.runtime.counters.refused(reason).add(1);
-        let reason = convert::refusal_reason(reason).into();
-        match self.refused.last_mut() {
-            Some(last)
-                if (last.destination, last.source, last.reason)
-                    == (destination, source, reason) =>
-            {
-                last.bytes += bytes;
-                last.messages += 1;
-            }
-            _ => self.refused.push(Refused { destination, source, reason, bytes, messages: 1 }),
-        }
-    }
-
-    fn answer_refused(&mut self) {
-        for refused in self.refused.drain(..) {
-            if self.guest.reads() {
-                let msg = Msg::from(refused);
-                let _ = self.outbox.push_control(|out| encode_msg(&msg, out));
-            }
-        }
+        self.refusals.note(&Stray::new(parts), reason, &self.runtime.counters);
     }
 
     fn control(&mut self, run: &Bytes, frame: Frame<'_>) -> Result<(), DispatchError> {

@@ -34,6 +34,8 @@ impl Settle for Settlement {
     fn refuse_unread(&self, source: Handle, bytes: u64, messages: u64) {
         let reason = convert::refusal_reason(UndeliverableReason::Closing).into();
         let (destination, source) = (self.destination, source.get());
-        self.tell(Refused { destination, source, reason, bytes, messages });
+        // Who waits for answers hears that nobody is there any more: none has to be named.
+        let requests = Vec::new();
+        self.tell(Refused { destination, source, reason, bytes, messages, requests });
     }
 }

@@ -224,7 +224,8 @@ impl PeerTask {
         let source = Handle::new(refused.source).ok();
         if let Some(queue) = source.and_then(|handle| self.runtime.directory.local(handle)) {
             let reason = convert::undeliverable(refused.reason);
-            queue.push_event(Event::Undeliverable { to, reason, messages: refused.messages });
+            let (messages, requests) = (refused.messages, refused.requests.as_slice().into());
+            queue.push_event(Event::Undeliverable { to, reason, messages, requests });
         }
     }
 

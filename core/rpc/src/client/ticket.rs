@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use skymesh_agent::{Outgoing, Resolved, SendError};
+use skymesh_agent::{Outgoing, RequestOutcome, Resolved, SendError};
 use skymesh_wire::Kind;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,9 +16,6 @@ use crate::wire;
 /// Most cancels of an instance that wait for room towards their callee. Each waits at most for its
 /// call's deadline; one beyond is dropped and counted, and the callee stops at the deadline too.
 const WAITING_CANCELS: usize = 1024;
-
-/// Weight of the newest call in the share of failed ones, as a divisor.
-const SMOOTHING: u32 = 16;
 
 /// See the module. Dropping it while the call waits takes the call back.
 #[derive(Debug)]
@@ -83,16 +80,11 @@ impl Ticket {
             use Code::{DeadlineExceeded, Internal, ResourceExhausted, Unavailable, Unknown};
             matches!(code, DeadlineExceeded | Internal | ResourceExhausted | Unavailable | Unknown)
         });
-        let stats = &self.resolved.stats;
         if !failed || code == Some(Code::DeadlineExceeded) {
             self.resolved.note_latency(self.began.elapsed());
         }
-        let share = stats.error_ppm();
-        // Most instances never fail: nothing to write then.
-        if failed || share > 0 {
-            let sample = if failed { 1_000_000 } else { 0 };
-            stats.set_error_ppm(share - share / SMOOTHING + sample / SMOOTHING);
-        }
+        let outcome = if failed { RequestOutcome::Failed } else { RequestOutcome::Answered };
+        self.resolved.note_outcome(outcome);
     }
 
     /// Tells the callee that nobody waits any more.

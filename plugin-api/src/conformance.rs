@@ -21,7 +21,41 @@ pub use sinks::{metrics_with, trace_with};
 
 use serde_json::{Value, json};
 
-use crate::{ErrorKind, PluginError};
+use crate::abi::host::{CreateError, Library};
+use crate::{ErrorKind, Manifest, PluginError, PluginKind};
+
+/// What a plugin says of itself.
+struct Declared<'a> {
+    id: &'a str,
+    schema: &'a str,
+    deterministic: bool,
+}
+
+/// For tools: the suite of a plugin in a library, with the configuration `config`, a JSON object.
+/// Metrics and trace plugins are not tried: making one may open a port or a file.
+///
+/// # Panics
+/// If the plugin breaks a promise of its kind, as the suites for authors do.
+pub fn library(library: &Library, plugin: &Manifest, config: &str) {
+    let Manifest { id, config_schema, deterministic, .. } = plugin;
+    let declared = Declared { id, schema: config_schema, deterministic: *deterministic };
+    let refusal = |error| match error {
+        CreateError::Refused(error) => error,
+        CreateError::Unknown => PluginError::failed("the library does not know it"),
+    };
+    match plugin.kind {
+        PluginKind::Selector => {
+            selector::check(&declared, config, &|json| library.selector(id, json).map_err(refusal));
+        }
+        PluginKind::Codec => {
+            codec::check(&declared, config, &|json| library.codec(id, json).map_err(refusal));
+        }
+        PluginKind::Election => {
+            election::check(&declared, config, &|json| library.election(id, json).map_err(refusal));
+        }
+        PluginKind::Metrics | PluginKind::Trace => check_names(id, config_schema),
+    }
+}
 
 /// Checks what holds for plugins of any kind: a well-formed id, a schema that is JSON, a config that
 /// is accepted, and an unknown key that is not.
@@ -31,12 +65,7 @@ fn check_declaration<T>(
     config: &str,
     make: impl Fn(&str) -> Result<T, PluginError>,
 ) -> T {
-    let of_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    assert!(!id.is_empty() && id.bytes().all(of_word), "{id}: the id must match [a-z0-9_]+");
-    let schema: Value = serde_json::from_str(schema)
-        .unwrap_or_else(|error| panic!("{id}: CONFIG_SCHEMA is not JSON: {error}"));
-    assert!(schema.is_object(), "{id}: CONFIG_SCHEMA must be a JSON object");
-
+    check_names(id, schema);
     let made =
         make(config).unwrap_or_else(|error| panic!("{id}: refused its config {config}: {error}"));
 
@@ -54,6 +83,15 @@ fn check_declaration<T>(
         }
     }
     made
+}
+
+/// A well-formed id, and a schema that is JSON.
+fn check_names(id: &str, schema: &str) {
+    let of_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    assert!(!id.is_empty() && id.bytes().all(of_word), "{id}: the id must match [a-z0-9_]+");
+    let schema: Value = serde_json::from_str(schema)
+        .unwrap_or_else(|error| panic!("{id}: CONFIG_SCHEMA is not JSON: {error}"));
+    assert!(schema.is_object(), "{id}: CONFIG_SCHEMA must be a JSON object");
 }
 
 /// SplitMix64: the suites' own randomness, the same in every run.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use skymesh_plugin_api::Manifest;
+use skymesh_plugin_api::abi::host::Library;
 
 use crate::cache::Cache;
 use crate::catalogue::{Checks, Entry};
@@ -12,12 +13,14 @@ use crate::host::found_at;
 use crate::report::PluginReport;
 
 /// What is known of one library file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Inspection {
     /// One row per plugin; one row with the reason if the file is refused.
     pub reports: Vec<PluginReport>,
     /// The plugins' manifests, schemas included; none if the file is refused.
     pub manifests: Vec<Manifest>,
+    /// The library, to make instances of its plugins; `None` if the file is refused.
+    pub library: Option<Library>,
     /// Why the file is refused.
     pub error: Option<PluginLoadError>,
 }
@@ -38,5 +41,6 @@ pub fn inspect(path: &Path, config: &PluginsConfig) -> Inspection {
         entry.base.reason = Some(error.to_string());
     }
     let manifests = entry.loaded.iter().flat_map(|loaded| loaded.manifests()).cloned().collect();
-    Inspection { reports: entry.report(), manifests, error: result.err() }
+    let library = entry.loaded.as_ref().map(|loaded| loaded.library);
+    Inspection { reports: entry.report(), manifests, library, error: result.err() }
 }

@@ -1,8 +1,8 @@
 //! The suite for codecs.
 
-use super::{Dice, check_declaration};
+use super::{Declared, Dice, check_declaration};
 use crate::abi::host::{CodecInstance, DecodeError, EncodeError};
-use crate::{Codec, Envelope};
+use crate::{Codec, Envelope, PluginError};
 
 /// Larger than anything that the suite encodes.
 const LIMIT: usize = 4 << 20;
@@ -23,7 +23,18 @@ pub fn codec<C: Codec>() {
 /// # Panics
 /// If `C` breaks a promise of [`Codec`].
 pub fn codec_with<C: Codec>(config: &str) {
-    let codec = check_declaration(C::ID, C::CONFIG_SCHEMA, config, CodecInstance::of::<C>);
+    let declared = Declared { id: C::ID, schema: C::CONFIG_SCHEMA, deterministic: false };
+    check(&declared, config, &CodecInstance::of::<C>);
+}
+
+/// As [`codec_with`], however instances are made.
+pub(super) fn check(
+    declared: &Declared<'_>,
+    config: &str,
+    make: &dyn Fn(&str) -> Result<CodecInstance, PluginError>,
+) {
+    let id = declared.id;
+    let codec = check_declaration(id, declared.schema, config, make);
     let mut dice = Dice(3);
     let metadata: Vec<u8> = (0..300).map(|_| dice.roll() as u8).collect();
     let noise: Vec<u8> = (0..1 << 20).map(|_| dice.roll() as u8).collect();
@@ -33,12 +44,12 @@ pub fn codec_with<C: Codec>(config: &str) {
             for body in [&noise, &even] {
                 for metadata in [&[], &metadata[..1], &metadata] {
                     let envelope = Envelope { metadata, payload: &body[..size], ..numbers };
-                    check_round_trip(C::ID, &codec, &envelope);
+                    check_round_trip(id, &codec, &envelope);
                 }
             }
         }
     }
-    check_garbage(C::ID, &codec, &metadata, &mut dice);
+    check_garbage(id, &codec, &metadata, &mut dice);
 }
 
 fn numbers() -> [Envelope<'static>; 4] {

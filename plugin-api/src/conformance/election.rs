@@ -1,8 +1,8 @@
 //! The suite for election algorithms.
 
-use super::{Dice, check_declaration};
-use crate::Election;
+use super::{Declared, Dice, check_declaration};
 use crate::abi::host::{ElectionCandidate, ElectionInstance, Office, Picked};
+use crate::{Election, PluginError};
 
 /// Tests `E` with an empty configuration.
 ///
@@ -17,9 +17,18 @@ pub fn election<E: Election>() {
 /// # Panics
 /// If `E` breaks a promise of [`Election`].
 pub fn election_with<E: Election>(config: &str) {
-    let id = E::ID;
-    let make = ElectionInstance::of::<E>;
-    let election = check_declaration(id, E::CONFIG_SCHEMA, config, make);
+    let declared = Declared { id: E::ID, schema: E::CONFIG_SCHEMA, deterministic: false };
+    check(&declared, config, &ElectionInstance::of::<E>);
+}
+
+/// As [`election_with`], however instances are made.
+pub(super) fn check(
+    declared: &Declared<'_>,
+    config: &str,
+    make: &dyn Fn(&str) -> Result<ElectionInstance, PluginError>,
+) {
+    let id = declared.id;
+    let election = check_declaration(id, declared.schema, config, make);
     let other = make(config).expect("the same config was accepted before");
     let mut dice = Dice(5);
     for count in [0, 1, 2, 3, 1000] {

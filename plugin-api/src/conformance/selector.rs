@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Dice, check_declaration};
+use super::{Declared, Dice, check_declaration};
 use crate::abi::host::{Picked, PreparedSelector, SelectorInstance};
-use crate::{InstanceStats, Member, Request, Roster, Selector};
+use crate::{InstanceStats, Member, PluginError, Request, Roster, Selector};
 
 /// Keys at the edges, and none.
 const KEYS: [Option<u64>; 7] =
@@ -26,40 +26,51 @@ pub fn selector<S: Selector>() {
 /// # Panics
 /// If `S` breaks a promise of [`Selector`].
 pub fn selector_with<S: Selector>(config: &str) {
-    let make = SelectorInstance::of::<S>;
-    let instance = check_declaration(S::ID, S::CONFIG_SCHEMA, config, make);
+    let declared =
+        Declared { id: S::ID, schema: S::CONFIG_SCHEMA, deterministic: S::DETERMINISTIC };
+    check(&declared, config, &SelectorInstance::of::<S>);
+}
+
+/// As [`selector_with`], however instances are made.
+pub(super) fn check(
+    declared: &Declared<'_>,
+    config: &str,
+    make: &dyn Fn(&str) -> Result<SelectorInstance, PluginError>,
+) {
+    let id = declared.id;
+    let instance = check_declaration(id, declared.schema, config, make);
     for (name, members) in memberships() {
         let usable = members.iter().any(|member| !member.suspect && member.weight > 0);
-        let prepared = prepare::<S>(&instance, name, members.clone());
+        let prepared = prepare(id, &instance, name, members.clone());
         let mut dice = Dice(7);
         for round in 0..ROUNDS {
             for key in KEYS {
                 shake(&members, &mut dice);
                 let request =
                     Request::new(key, dice.roll(), extreme(&mut dice), (round % 70) as u32);
-                check_pick::<S>(name, members.len(), usable, prepared.pick(&request));
+                check_pick(id, name, members.len(), usable, prepared.pick(&request));
             }
         }
-        if S::DETERMINISTIC {
+        if declared.deterministic {
             let other = make(config).expect("the same config was accepted before");
-            check_deterministic::<S>(name, &prepared, &prepare::<S>(&other, name, members));
+            check_deterministic(id, name, &prepared, &prepare(id, &other, name, members));
         }
     }
-    check_threads::<S>(&instance);
+    check_threads(id, &instance);
 }
 
-fn prepare<S: Selector>(
+fn prepare(
+    id: &str,
     instance: &SelectorInstance,
     name: &str,
     members: Vec<Member>,
 ) -> PreparedSelector {
     instance
         .prepare(Arc::new(Roster::new(members)))
-        .unwrap_or_else(|_| panic!("{}: prepare panicked on a view of {name}", S::ID))
+        .unwrap_or_else(|_| panic!("{id}: prepare panicked on a view of {name}"))
 }
 
-fn check_pick<S: Selector>(name: &str, len: usize, usable: bool, picked: Picked) {
-    let id = S::ID;
+fn check_pick(id: &str, name: &str, len: usize, usable: bool, picked: Picked) {
     match picked {
         Picked::Index(index) => assert!(index < len, "invariant: the handle checks the range"),
         Picked::None => {
@@ -70,7 +81,7 @@ fn check_pick<S: Selector>(name: &str, len: usize, usable: bool, picked: Picked)
     }
 }
 
-fn check_deterministic<S: Selector>(name: &str, one: &PreparedSelector, other: &PreparedSelector) {
+fn check_deterministic(id: &str, name: &str, one: &PreparedSelector, other: &PreparedSelector) {
     let mut dice = Dice(11);
     let mut random = || Request::new(None, dice.roll(), dice.roll(), dice.roll() as u32 % 64);
     for key in KEYS.into_iter().flatten().chain(1000..1100) {
@@ -80,15 +91,14 @@ fn check_deterministic<S: Selector>(name: &str, one: &PreparedSelector, other: &
         assert_eq!(
             one.pick(&requests[0]),
             other.pick(&requests[1]),
-            "{}: says DETERMINISTIC, yet picks differently for key {key} from {name}",
-            S::ID
+            "{id}: says DETERMINISTIC, yet picks differently for key {key} from {name}"
         );
     }
 }
 
 /// Picks from several threads at once: nothing may panic or leave the view.
-fn check_threads<S: Selector>(instance: &SelectorInstance) {
-    let prepared = prepare::<S>(instance, "16 instances", (1..=16).map(Member::new).collect());
+fn check_threads(id: &str, instance: &SelectorInstance) {
+    let prepared = prepare(id, instance, "16 instances", (1..=16).map(Member::new).collect());
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let prepared = &prepared;
@@ -96,7 +106,7 @@ fn check_threads<S: Selector>(instance: &SelectorInstance) {
                 let mut dice = Dice(u64::from(thread));
                 for now in 0..5_000 {
                     let request = Request::new(Some(dice.roll()), dice.roll(), now, thread);
-                    check_pick::<S>("16 instances, 4 threads", 16, true, prepared.pick(&request));
+                    check_pick(id, "16 instances, 4 threads", 16, true, prepared.pick(&request));
                 }
             });
         }

@@ -27,9 +27,11 @@ pub(super) enum Plugin {
         #[arg(long)]
         json: bool,
     },
-    /// Take a library through all steps of loading and say what would be refused, and why
+    /// Take a library through all steps of loading and its plugins through their conformance suites, and
+    /// say what would be refused, and why
     Check {
-        /// A library file, or the name of a library in the searched folders
+        /// A library file, or the name of a library in the searched folders; a configuration to try
+        /// its plugins with may follow: 'FILE{ key = value }'
         #[arg(value_name = "FILE|LIBRARY")]
         library: String,
         #[command(flatten)]

@@ -13,11 +13,14 @@ use crate::failure::{Failure, failed};
 /// The selector that needs no plugin.
 pub(super) const BUILTIN: &str = "builtin";
 
+/// A strategy's configuration, as plugins are given it.
+pub(super) type Table = Map<String, Value>;
+
 /// What a user names: `FILE`, `ID` or `LIBRARY/ID`, and then maybe `{ key = value }` in TOML.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Named {
     place: Place,
-    config: Map<String, Value>,
+    config: Table,
     /// The configuration as it was written.
     written: String,
 }
@@ -44,20 +47,30 @@ impl FromStr for Named {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, written) = text.find('{').map_or((text, ""), |at| text.split_at(at));
-        let config = if written.is_empty() { Map::new() } else { table(written)? };
-        let name = name.trim();
+        let (name, config) = configured(text)?;
+        let written = &text[text.find('{').unwrap_or(text.len())..];
         if name.is_empty() {
             return Err("name a library file or a plugin before `{`".to_owned());
         }
         let is_file = name.ends_with(std::env::consts::DLL_SUFFIX) || Path::new(name).is_file();
         let place = if is_file { Place::File(name.into()) } else { Place::Name(name.to_owned()) };
-        Ok(Self { place, config, written: written.to_owned() })
+        Ok(Self { place, config: config.unwrap_or_default(), written: written.to_owned() })
+    }
+}
+
+/// What stands before the configuration, and that, if there is one.
+///
+/// # Errors
+/// If the configuration is no inline table.
+pub(super) fn configured(text: &str) -> Result<(&str, Option<Table>), String> {
+    match text.find('{') {
+        Some(at) => Ok((text[..at].trim(), Some(table(&text[at..])?))),
+        None => Ok((text.trim(), None)),
     }
 }
 
 /// An inline table of TOML as the JSON that plugins are given.
-fn table(written: &str) -> Result<Map<String, Value>, String> {
+fn table(written: &str) -> Result<Table, String> {
     let wrapped: toml::Table = toml::from_str(&format!("config = {written}"))
         .map_err(|error| format!("`{written}` is no inline table of TOML: {}", error.message()))?;
     match serde_json::to_value(&wrapped["config"]) {

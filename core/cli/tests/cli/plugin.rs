@@ -11,7 +11,11 @@ const LIBRARY: &str = "skymesh_fixture_orderly";
 
 /// The fixture's library: cargo puts it beside the binary.
 fn library() -> PathBuf {
-    let name = format!("{}{LIBRARY}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    built(LIBRARY)
+}
+
+fn built(library: &str) -> PathBuf {
+    let name = format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap().join("deps").join(name)
 }
 
@@ -102,6 +106,8 @@ async fn check_shows_the_manifest_of_a_good_library() {
         for part in ["  sha256 ", "  api       1.", "  selector  cycle: ", "  selector  last: "] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert_eq!(text.matches("            keeps its contract\n").count(), 5, "{text}");
+        assert_eq!(text.matches("            not tried: its own test has to").count(), 2, "{text}");
     }
 }
 
@@ -109,12 +115,34 @@ async fn check_shows_the_manifest_of_a_good_library() {
 async fn check_says_what_is_refused_and_how_far_it_came() {
     let folder = tempfile::tempdir().unwrap();
     let text = in_folder(&folder, "libtext.so", "no library at all");
-    let open = tempfile::tempdir().unwrap();
-    set_permissions(open.path(), Permissions::from_mode(0o777)).unwrap();
-    let exposed = in_folder(&open, "libexposed.so", "x");
+    let misfit = |name: &str| {
+        let path = folder.path().join(format!("lib{name}.so"));
+        copy(built("skymesh_fixture_misfits"), &path).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cut = misfit("cut_short");
+    OpenOptions::new().write(true).open(&cut).unwrap().set_len(5000).unwrap();
+    let foreign = misfit("foreign");
+    let mut bytes = std::fs::read(&foreign).unwrap();
+    bytes[18] = 0x7f;
+    write(&foreign, bytes).unwrap();
+    let (other, symbol, layout, abort) = (
+        misfit("skymesh_fixture_api_two"),
+        misfit("skymesh_fixture_api_two_symbol"),
+        misfit("skymesh_fixture_layout"),
+        misfit("skymesh_fixture_panic_abort"),
+    );
+    let stranger = misfit("stranger");
     let cases = [
         (text.as_str(), "state     copied", "not a library that can be loaded: "),
-        (exposed.as_str(), "state     declared", "may be written by anyone; run `chmod o-w "),
+        (&cut, "state     copied", "truncated, not a complete library: 5000 bytes"),
+        (&foreign, "state     copied", "built for another kind of processor"),
+        (&stranger, "state     copied", "check export_plugin! and the file's name"),
+        (&other, "state     opened", "rebuild the plugin with skymesh-plugin-api = \"1\""),
+        (&symbol, "state     copied", "built for plugin-api 2.x, this host has 1."),
+        (&layout, "state     opened", "rebuild it with the published skymesh-plugin-api"),
+        (&abort, "state     opened", "rebuild it with panic = \"unwind\""),
         ("/no/such/libx.so", "state     declared", "No such file"),
         ("/etc/passwd", "state     declared", "the file's name must be lib<crate>-<version>.so"),
         ("no_such", "refused", "library `no_such` not found; searched "),
@@ -127,6 +155,62 @@ async fn check_says_what_is_refused_and_how_far_it_came() {
         assert!(answer.stdout.starts_with(&format!("{library}: refused\n")), "{answer:?}");
         assert!(answer.stdout.contains(state), "{answer:?}");
     }
+}
+
+/// Where a library lies is one thing, what is in it another: both are told at once.
+#[tokio::test]
+async fn check_looks_on_into_a_file_that_others_may_write() {
+    let open = tempfile::tempdir().unwrap();
+    set_permissions(open.path(), Permissions::from_mode(0o777)).unwrap();
+    let exposed = in_folder(&open, "libexposed.so", "x");
+    let answer = run(&["plugin", "check", &exposed]).await;
+    let errors = answer.errors();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].contains("may be written by anyone; run `chmod o-w "), "{errors:?}");
+    assert!(errors[1].contains("not a library that can be loaded: not an ELF file"), "{errors:?}");
+    assert!(answer.stdout.contains("state     declared"), "{answer:?}");
+
+    let name = format!("lib{LIBRARY}.so");
+    copy(library(), open.path().join(&name)).unwrap();
+    let good = open.path().join(name);
+    let answer = run(&["plugin", "check", good.to_str().unwrap()]).await;
+    assert_eq!(answer.errors().len(), 1, "{answer:?}");
+    assert!(answer.stdout.contains("  selector  cycle: "), "{answer:?}");
+}
+
+#[tokio::test]
+async fn check_tells_what_is_wrong_with_plugins_that_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |library: &str, name: &str| {
+        let path = folder.path().join(format!("lib{name}.so"));
+        copy(built(library), &path).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let odd = put("skymesh_fixture_misfits", "skymesh_fixture_odd");
+    let hollow = put("skymesh_fixture_misfits", "skymesh_fixture_hollow");
+    let unruly = put("skymesh_fixture_unruly", "skymesh_fixture_unruly");
+    let panics = format!("{unruly}{{ mischief = 'panic_in_call' }}");
+    let outside = format!("{unruly}{{ mischief = 'out_of_view' }}");
+    let wrong = format!("{unruly}{{ mischief = 'none_at_all' }}");
+    let cases = [
+        (&odd, "it has two selector plugins of the id `twin`, and only the first can be used"),
+        (&odd, "codec wordy: CONFIG_SCHEMA is not JSON"),
+        (&hollow, "it offers no plugin; name yours in export_plugin!"),
+        (&panics, "selector unruly: pick panicked on a view of 0 instances"),
+        (&panics, "codec unruly: "),
+        (&panics, "election unruly: "),
+        (&outside, "selector unruly: picked an index outside of a view of "),
+        (&wrong, "selector `unruly` refuses the configuration "),
+    ];
+    for (library, reason) in cases {
+        let answer = run(&["plugin", "check", library]).await;
+        let told = answer.errors().iter().filter(|error| error.contains(reason)).count();
+        assert_eq!(told, 1, "{reason}: {answer:?}");
+        assert!(answer.stdout.contains(": faulty\n"), "{answer:?}");
+    }
+    let answer = run(&["plugin", "check", &panics]).await;
+    assert!(answer.stdout.contains("            breaks its contract\n"), "{answer:?}");
 }
 
 #[tokio::test]

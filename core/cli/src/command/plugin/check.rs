@@ -1,22 +1,47 @@
-//! `skymesh plugin check`: one library through all steps up to a checked manifest.
+//! `skymesh plugin check`: one library through all steps up to a checked manifest, and each plugin in
+//! it through the conformance suite of its kind. It goes on where it can, to tell everything at once.
 
-use std::path::Path;
+mod contract;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use skymesh::config::{LoadConfig, PluginsConfig};
-use skymesh_plugin_host::{Manifest, PluginHost, PluginLoadError, PluginReport, inspect};
+use skymesh_plugin_host::{
+    API_VERSION, Inspection, Manifest, PluginHost, PluginLoadError, PluginReport, inspect,
+};
 
+use crate::command::strategy::{Table, configured};
 use crate::failure::{Failure, failed};
 use crate::output::print;
+use contract::Trial;
 
-pub(super) fn run(library: &str, config: PluginsConfig) -> Result<(), Failure> {
-    let (reports, manifests, error) = if is_file(library) {
-        let found = inspect(Path::new(library), &config);
-        (found.reports, found.manifests, found.error)
+/// What is known of a library, and what is wrong with it.
+#[derive(Default)]
+struct Findings {
+    reports: Vec<PluginReport>,
+    /// Each plugin, and how it did.
+    plugins: Vec<(Manifest, Trial)>,
+    /// Why it would not be loaded.
+    refusals: Vec<String>,
+    /// What else is wrong.
+    faults: Vec<String>,
+}
+
+pub(super) fn run(argument: &str, config: PluginsConfig) -> Result<(), Failure> {
+    let (library, table) = configured(argument).map_err(failed)?;
+    let mut findings = Findings::default();
+    if is_file(library) {
+        findings.look_at(Path::new(library), &config, table.as_ref());
     } else {
-        by_name(library, config)
-    };
-    print(&text(library, &reports, &manifests, error.as_ref()))?;
-    error.map_or(Ok(()), |error| Err(failed(error)))
+        match by_name(library, config.clone()) {
+            Ok(path) => findings.look_at_trusted(&path, config, table.as_ref()),
+            Err(error) => findings.refusals.push(error.to_string()),
+        }
+    }
+    print(&findings.text(library))?;
+    let wrong = [findings.refusals, findings.faults].concat();
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::of(wrong)) }
 }
 
 /// What has a folder or a library's ending is a file; a library's name has neither.
@@ -24,9 +49,8 @@ fn is_file(library: &str) -> bool {
     library.contains(['/', '\\', '.']) || Path::new(library).is_file()
 }
 
-type Found = (Vec<PluginReport>, Vec<Manifest>, Option<PluginLoadError>);
-
-fn by_name(library: &str, mut config: PluginsConfig) -> Found {
+/// The file that a library's name leads to, which the configuration takes.
+fn by_name(library: &str, mut config: PluginsConfig) -> Result<PathBuf, PluginLoadError> {
     // Entries that pin it keep doing so; nothing but this library has to be there.
     let pinned = |entry: &LoadConfig| entry.library.as_deref() == Some(library);
     config.load.retain(pinned);
@@ -36,41 +60,90 @@ fn by_name(library: &str, mut config: PluginsConfig) -> Found {
     for entry in &mut config.load {
         entry.required = true;
     }
-    let host = match PluginHost::new(config) {
-        Ok(host) => host,
-        Err(error) => return (Vec::new(), Vec::new(), Some(error)),
-    };
-    let reports: Vec<PluginReport> =
-        host.report().into_iter().filter(|report| report.library == library).collect();
-    let ids = reports.iter().filter_map(|report| report.id.as_ref());
-    let manifests = ids.filter_map(|id| host.manifest(&format!("{library}/{id}")).ok()).collect();
-    (reports, manifests, None)
+    let host = PluginHost::new(config)?;
+    let mut reports = host.report().into_iter().filter(|report| report.library == library);
+    Ok(reports.find_map(|report| report.path).unwrap_or_default())
 }
 
-fn text(
-    library: &str,
-    reports: &[PluginReport],
-    manifests: &[Manifest],
-    error: Option<&PluginLoadError>,
-) -> String {
-    let verdict = if error.is_none() { "ok" } else { "refused" };
-    let mut lines = vec![format!("{library}: {verdict}")];
-    if let Some(report) = reports.first() {
-        let mut line = |name: &str, value: Option<String>| {
-            lines.extend(value.map(|value| format!("  {name:<9} {value}")));
+impl Findings {
+    fn look_at(&mut self, path: &Path, config: &PluginsConfig, table: Option<&Table>) {
+        let inspection = inspect(path, config);
+        match &inspection.error {
+            // Where it lies says nothing of what is in it.
+            Some(error @ PluginLoadError::Insecure { .. }) => {
+                self.refusals.push(error.to_string());
+                self.look_at_trusted(path, config.clone(), table);
+                self.reports = inspection.reports;
+            }
+            _ => self.take(inspection, table),
+        }
+    }
+
+    fn look_at_trusted(&mut self, path: &Path, config: PluginsConfig, table: Option<&Table>) {
+        let config = PluginsConfig { allow_insecure_dirs: true, ..config };
+        self.take(inspect(path, &config), table);
+    }
+
+    fn take(&mut self, inspection: Inspection, table: Option<&Table>) {
+        let Inspection { reports, manifests, library, error, .. } = inspection;
+        self.refusals.extend(error.map(|error| error.to_string()));
+        self.reports = reports;
+        let Some(library) = library else { return };
+        if manifests.is_empty() {
+            let remedy = "it offers no plugin; name yours in export_plugin!";
+            self.faults.push(remedy.to_owned());
+        }
+        let mut ids = BTreeSet::new();
+        for manifest in manifests {
+            let (kind, id) = (manifest.kind, &manifest.id);
+            if !ids.insert((kind, id.clone())) {
+                self.faults.push(format!(
+                    "it has two {kind} plugins of the id `{id}`, and only the first can be used; rename one"
+                ));
+                continue;
+            }
+            let trial = contract::tried(library, &manifest, table);
+            if let Trial::Broken(how) = &trial {
+                self.faults.push(format!("{kind} {how}"));
+            }
+            self.plugins.push((manifest, trial));
+        }
+    }
+
+    fn text(&self, library: &str) -> String {
+        let verdict = match (self.refusals.is_empty(), self.faults.is_empty()) {
+            (false, _) => "refused",
+            (true, false) => "faulty",
+            (true, true) => "ok",
         };
-        line("file", report.path.as_ref().map(|path| path.display().to_string()));
-        line("sha256", report.sha256.map(|sha256| sha256.to_string()));
-        line("api", report.api_version.clone());
-        line("state", Some(report.state.to_string()));
+        let mut lines = vec![format!("{library}: {verdict}")];
+        if let Some(report) = self.reports.first() {
+            let mut line = |name: &str, value: Option<String>| {
+                lines.extend(value.map(|value| format!("  {name:<9} {value}")));
+            };
+            line("file", report.path.as_ref().map(|path| path.display().to_string()));
+            line("sha256", report.sha256.map(|sha256| sha256.to_string()));
+            line("api", report.api_version.as_deref().map(api));
+            line("state", Some(report.state.to_string()));
+        }
+        if let Some((Manifest { library, .. }, _)) = self.plugins.first() {
+            lines.push(format!("  library   {} {}", library.library, library.version));
+            let slow =
+                if library.profile == "debug" { ": slow; cargo build --release" } else { "" };
+            lines.push(format!("  built     {}, {}{slow}", library.profile, library.rustc));
+        }
+        for (Manifest { kind, id, description, .. }, trial) in &self.plugins {
+            lines.push(format!("  {:<9} {id}: {description}", kind.to_string()));
+            lines.push(format!("            {trial}"));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
-    if let Some(Manifest { library, .. }) = manifests.first() {
-        lines.push(format!("  library   {} {}", library.library, library.version));
-        lines.push(format!("  built     {}, {}", library.profile, library.rustc));
+}
+
+/// The version that a plugin was built with, beside this host's where they differ.
+fn api(version: &str) -> String {
+    if version == API_VERSION {
+        return version.to_owned();
     }
-    for manifest in manifests {
-        let Manifest { kind, id, description, .. } = manifest;
-        lines.push(format!("  {:<9} {id}: {description}", kind.to_string()));
-    }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    format!("{version}, this host has {API_VERSION}: what only one of them knows is not used")
 }

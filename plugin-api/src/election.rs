@@ -14,6 +14,8 @@ use crate::config::NO_CONFIG;
 ///   counts the failure.
 /// * To keep the incumbent, answer its index. Any other index takes the leadership from it at once,
 ///   with a new term: an algorithm that pre-empts must not flap.
+/// * Whoever was just elected is kept, as long as nothing else changes: else leaders would follow each
+///   other without end, each for one term.
 /// * Equal ballots should give equal answers, so that a replay after a crash agrees.
 pub trait Election: Send + Sync + Sized + 'static {
     /// The name in configurations, `[a-z0-9_]+`.

@@ -267,8 +267,22 @@ impl Election for Assumes {
     }
 }
 
+/// Anybody but who leads.
+struct Rotates;
+impl Election for Rotates {
+    const ID: &'static str = "rotates";
+    type Config = NoConfig;
+    fn new(_: NoConfig) -> Result<Self, PluginError> {
+        Ok(Self)
+    }
+    fn elect(&self, ballot: &Ballot<'_>) -> Option<usize> {
+        (0..ballot.len()).find(|index| ballot.incumbent() != Some(*index))
+    }
+}
+
 #[test]
 fn broken_elections_are_found() {
     fails(conformance::election::<Assumes>, "assumes: panicked on a ballot of 0");
     fails(conformance::election::<Tosses>, "equal ballots");
+    fails(conformance::election::<Rotates>, "takes the leadership from whom it just elected");
 }

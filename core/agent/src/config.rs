@@ -1,14 +1,16 @@
 //! The agent's part of the configuration file. Every key documents its default and whether it is
 //! *hot* (applies at run time) or needs a restart; unknown keys are errors.
 
-use std::collections::BTreeMap;
+mod services;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use skymesh_plugin_host::StrategyConfig;
-use skymesh_types::{AppId, ServiceName, ServicePattern, limits};
+use skymesh_types::{AppId, limits};
+
+pub use services::{ServiceConfig, ServicesConfig};
 
 /// `[agent]`: one per process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,37 +88,6 @@ pub struct InboxConfig {
     /// What may wait in one inbox from all senders together, in bytes. Messages beyond it are
     /// refused to their sender and counted. Default 64 MiB; at least the window. Restart.
     pub limit_bytes: u64,
-}
-
-/// `[services."PATTERN"]`: how this process treats the services that match.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServiceConfig {
-    /// Picks the instance for each message. Default: the built-in random one. Restart.
-    pub selector: Option<StrategyConfig>,
-    /// The form of messages to it. Default: the v1 message form. Restart.
-    pub codec: Option<StrategyConfig>,
-    /// What may wait in the inbox of one of its instances in this process, in bytes. Default:
-    /// `agent.inbox.limit_bytes`. Restart.
-    pub inbox_limit_bytes: Option<u64>,
-}
-
-/// `[services]`: by exact service name or pattern.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ServicesConfig(pub BTreeMap<ServicePattern, ServiceConfig>);
-
-impl ServicesConfig {
-    /// What the most specific matching pattern with that key says.
-    pub fn find<'a, T>(
-        &'a self,
-        name: &ServiceName,
-        key: impl Fn(&'a ServiceConfig) -> Option<&'a T>,
-    ) -> Option<&'a T> {
-        let matching = self.0.iter().filter(|(pattern, _)| pattern.matches(name));
-        let said = matching.filter_map(|(pattern, config)| Some((pattern, key(config)?)));
-        said.max_by_key(|(pattern, _)| pattern.specificity()).map(|(_, value)| value)
-    }
 }
 
 impl Default for AgentConfig {
@@ -293,27 +264,6 @@ fn is_this_host(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(local)
 }
 
-impl ServicesConfig {
-    /// Checks every service's limits.
-    ///
-    /// # Errors
-    /// [`RangeError`] names the first of [`faults`](Self::faults).
-    pub fn validate(&self, inbox: &InboxConfig) -> Result<(), RangeError> {
-        self.faults(inbox).into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// Every limit that is out of its range.
-    pub fn faults(&self, inbox: &InboxConfig) -> Vec<RangeError> {
-        let limits = self.0.iter().filter_map(|(pattern, service)| {
-            let limit = service.inbox_limit_bytes?;
-            let key = || format!("services.\"{pattern}\".inbox_limit_bytes");
-            let expected = "at least agent.inbox.window_bytes";
-            (limit < inbox.window_bytes).then(|| RangeError::range(key(), &limit, expected))
-        });
-        limits.collect()
-    }
-}
-
 impl InboxConfig {
     fn faults(&self) -> Option<RangeError> {
         if self.window_bytes < MIN_WINDOW_BYTES {
@@ -436,21 +386,5 @@ mod tests {
         let keys: Vec<String> = config.faults().into_iter().map(|fault| fault.key).collect();
         let expected = ["resolve_timeout", "max_connections", "nameserver", "inbox.limit_bytes"];
         assert_eq!(keys, expected.map(|key| format!("agent.{key}")));
-    }
-
-    #[test]
-    fn the_most_specific_pattern_that_says_something_counts() {
-        let services: ServicesConfig = serde_json::from_value(serde_json::json!({
-            "a.*.*": { "inbox_limit_bytes": 5000 },
-            "a.b.c": {},
-            "*.b.c": { "inbox_limit_bytes": 6000 },
-        }))
-        .unwrap();
-        let find = |name: &str| {
-            services.find(&name.parse().unwrap(), |s| s.inbox_limit_bytes.as_ref()).copied()
-        };
-        assert_eq!(find("a.b.c"), Some(5000));
-        assert_eq!(find("x.b.c"), Some(6000));
-        assert_eq!(find("x.y.z"), None);
     }
 }

@@ -2,6 +2,7 @@
 //! the caller's business. Every key needs a restart to change.
 
 mod admin;
+mod elections;
 mod store;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use skymesh_naming::{MassLoss, RegistryConfig, RegistryLimits};
 use skymesh_types::limits::FRAME_BYTES;
 
 pub use admin::AdminConfig;
+pub use elections::ElectionsConfig;
 pub use store::{StoreConfig, StoreKind};
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -1,6 +1,6 @@
 //! The nameserver: the registry of `skymesh-naming` behind a socket, with a store beside it.
 //!
-//! [`Nameserver::bind`], then [`Nameserver::run`] or [`Nameserver::run_until`]; a
+//! [`Nameserver::bind`], or [`Nameserver::builder`] for more than a configuration, then [`Nameserver::run`] or [`Nameserver::run_until`]; a
 //! [`NameserverHandle`] stops it, counts, and operates it; an [`AdminClient`] operates it from another
 //! process.
 //!
@@ -9,6 +9,11 @@
 //! (`connection`) that reads frames, turns them into inputs (`intake`) and runs its own writer.
 //! What goes to many is encoded once (`render`) and copied into each outbox. Agents of protocol 1
 //! are translated at the edge (`v1`); the registry knows only that they hear of their whole app.
+//!
+//! # Who leads
+//! Elections are the registry's; which algorithm picks the leader of a service name is a plugin's, by
+//! pattern of names ([`ElectionsConfig`]). One that panics, answers nonsense or dawdles is replaced by
+//! the built-in rule, and left out if it goes on.
 //!
 //! # What outlives it
 //! With a store of kind `file` (the default), in the folder `[nameserver.store] path`:
@@ -25,9 +30,11 @@
 
 mod admin;
 mod archive;
+mod builder;
 mod config;
 mod connection;
 mod counters;
+mod elections;
 mod intake;
 mod keeper;
 mod ledger;
@@ -39,9 +46,10 @@ mod start;
 mod v1;
 
 pub use admin::{AdminClient, AdminError, Token, TokenError};
+pub use builder::NameserverBuilder;
 pub use config::{
-    AdminConfig, ConfigError, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig,
-    StoreKind,
+    AdminConfig, ConfigError, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig,
+    StoreConfig, StoreKind,
 };
 pub use counters::{Counter, Counters};
 pub use operator::OperatorError;

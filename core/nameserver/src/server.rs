@@ -5,22 +5,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use skymesh_naming::{ConnectionId, Input, Registry};
+use skymesh_plugin_host::{PluginReport, SlotHealth};
 use skymesh_store::Store;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
-use skymesh_types::RegistryId;
+use skymesh_types::{RegistryId, ServicePattern};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::admin::Token;
 use crate::archive::Archive;
+use crate::builder::NameserverBuilder;
 use crate::config::NameserverConfig;
 use crate::connection::{Entrance, serve};
 use crate::counters::Counters;
+use crate::elections::Elections;
 use crate::keeper::{Event, Keeper};
 use crate::ledger::Ledger;
 use crate::operator::{Operator, restored};
-use crate::start::{BindError, Restart, inherit, open_store, token};
+use crate::start::{BindError, Restart, inherit, token};
 
 /// Memory that an idle connection's write buffers keep, in bytes: there are many, mostly idle.
 const IDLE_BUFFER_BYTES: usize = 4 * 1024;
@@ -44,6 +47,7 @@ pub struct NameserverHandle {
     counters: Arc<Counters>,
     stop: Arc<watch::Sender<bool>>,
     pub(crate) operator: Arc<Operator>,
+    elections: Elections,
 }
 
 impl NameserverHandle {
@@ -62,6 +66,16 @@ impl NameserverHandle {
         &self.counters
     }
 
+    /// The plugins that it has loaded for elections, and what became of them.
+    pub fn plugins(&self) -> Vec<PluginReport> {
+        self.elections.report()
+    }
+
+    /// How the election algorithm of each pattern of its configuration is doing.
+    pub fn elections(&self) -> Vec<(ServicePattern, SlotHealth)> {
+        self.elections.health()
+    }
+
     /// Makes [`Nameserver::run`] end gracefully. Does nothing the second time.
     pub fn stop(&self) {
         self.stop.send_replace(true);
@@ -69,22 +83,21 @@ impl NameserverHandle {
 }
 
 impl Nameserver {
+    /// A nameserver in the making: with plugins for elections, or a store of the caller's.
+    pub fn builder(config: NameserverConfig) -> NameserverBuilder {
+        NameserverBuilder::new(config)
+    }
+
     /// Listens, with the store that the configuration says, and takes from it what an earlier life
-    /// has left there.
+    /// has left there. Leaders are picked by the built-in rule.
     ///
     /// # Errors
     /// [`BindError`]; nothing is left behind then but what was made in the data folder.
     pub async fn bind(config: NameserverConfig) -> Result<Self, BindError> {
-        config.validate()?;
-        // First, because most starts that fail fail here.
-        let listener = listen(&config).await?;
-        let (store, restart) = open_store(&config).await?;
-        Self::begin(config, listener, store, restart).await
+        Self::builder(config).bind().await
     }
 
-    /// As [`bind`](Self::bind), with a store of the caller's; what the configuration says of one is
-    /// not read, but where the token of the admin channel is. One store serves one nameserver at a
-    /// time.
+    /// As [`bind`](Self::bind), with a store of the caller's: see [`NameserverBuilder::store`].
     ///
     /// # Errors
     /// [`BindError`]; nothing is left behind then but a noted registry id.
@@ -92,13 +105,12 @@ impl Nameserver {
         config: NameserverConfig,
         store: Arc<dyn Store>,
     ) -> Result<Self, BindError> {
-        config.validate()?;
-        let listener = listen(&config).await?;
-        Self::begin(config, listener, store, Restart::Warm).await
+        Self::builder(config).store(store).bind().await
     }
 
-    async fn begin(
+    pub(crate) async fn begin(
         config: NameserverConfig,
+        elections: Elections,
         listener: Listener,
         store: Arc<dyn Store>,
         restart: Restart,
@@ -110,7 +122,8 @@ impl Nameserver {
         let (events, queue) = mpsc::channel(config.limits.queue);
         let counters = Arc::new(Counters::default());
         let epoch = Instant::now();
-        let core = Registry::new(config.registry(), registry, epoch.elapsed());
+        let core = Registry::new(config.registry(), registry, epoch.elapsed())
+            .with_elector(Box::new(elections.clone()));
         let ledger = Ledger::new(Arc::clone(&store), events.clone());
         let mut keeper = Keeper::new(core, epoch, Arc::clone(&counters), events.clone(), ledger);
         keeper.feed(Input::Store(inherited.durable));
@@ -127,6 +140,7 @@ impl Nameserver {
             counters,
             stop: Arc::new(watch::Sender::new(false)),
             operator: Arc::new(Operator::new(store, inherited.overrides, events)),
+            elections,
         };
         Ok(Self { listener, config, token, keeper, queue, handle })
     }
@@ -204,7 +218,7 @@ impl Nameserver {
     }
 }
 
-async fn listen(config: &NameserverConfig) -> Result<Listener, BindError> {
+pub(crate) async fn listen(config: &NameserverConfig) -> Result<Listener, BindError> {
     let mut read = ReadConfig::default();
     read.max_frame_bytes = config.limits.max_frame_bytes;
     Ok(Listener::bind(&config.listen, read).await?)

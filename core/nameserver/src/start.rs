@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use skymesh_naming::placement::Epoch;
 use skymesh_naming::{PeerProtocol, Registration, Remembered, StoreInput, StoreMemory};
+use skymesh_plugin_host::PluginLoadError;
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
 use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
@@ -39,6 +40,9 @@ pub enum BindError {
     /// The store can't be read or written.
     #[error("nameserver: {0}")]
     Store(#[from] StoreError),
+    /// A plugin that elections need can't be had.
+    #[error(transparent)]
+    Plugin(#[from] PluginLoadError),
     /// The operators' token can't be read or made.
     #[error("nameserver: {0} (nameserver.admin.token_file)")]
     Token(#[from] TokenError),

@@ -164,7 +164,7 @@ impl Entry {
             id: Some(plugin.manifest.id.clone()),
             kind: Some(plugin.manifest.kind),
             state: plugin.state(),
-            reason: plugin.refusal.clone(),
+            reason: plugin.reason(),
             ..self.base.clone()
         };
         loaded.plugins.iter().map(row).collect()
@@ -202,6 +202,12 @@ impl Loaded {
 }
 
 impl Plugin {
+    fn reason(&self) -> Option<String> {
+        let uses = self.uses.iter().filter_map(Weak::upgrade);
+        let quarantined = uses.filter_map(|used| used.reason().map(str::to_owned)).next();
+        self.refusal.clone().or(quarantined)
+    }
+
     fn state(&self) -> PluginState {
         let mut uses = self.uses.iter().filter_map(Weak::upgrade).peekable();
         match (self.created, uses.peek().is_some()) {

@@ -25,7 +25,7 @@ pub struct PluginsConfig {
     pub allow_insecure_dirs: bool,
     /// Libraries to load at the start. A strategy's `use` finds others by their name.
     pub load: Vec<LoadConfig>,
-    /// When a misbehaving selector is taken out of service.
+    /// When a misbehaving selector or election algorithm is taken out of service.
     pub quarantine: QuarantineConfig,
 }
 
@@ -52,12 +52,13 @@ impl Default for LoadConfig {
     }
 }
 
-/// `[plugins.quarantine]`: so many failures within so much time, and the built-in selector serves
-/// until a reload or restart.
+/// `[plugins.quarantine]`: so many failures within so much time, and the built-in selector or election
+/// rule serves until a reload or restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuarantineConfig {
-    /// Failures (panics, answers outside of the view) that it takes. At least 1. Default: 5.
+    /// Failures (panics, answers outside of the view or ballot, slow elections) that it takes. At
+    /// least 1. Default: 5.
     pub failures: u32,
     /// Within which time. Default: 60 s.
     #[serde(with = "humantime_serde")]
@@ -75,8 +76,8 @@ impl Default for QuarantineConfig {
 #[serde(deny_unknown_fields)]
 pub struct StrategyConfig {
     /// `id`, or `library/id` where an id alone is ambiguous. An id that no loaded library offers is
-    /// looked for in the library `skymesh_<kind>_<id>`. `builtin` names the selector that needs no
-    /// plugin.
+    /// looked for in the library `skymesh_<kind>_<id>`. `builtin` names the selector, or the
+    /// election rule, that needs no plugin.
     #[serde(rename = "use")]
     pub plugin: String,
     /// Which versions of the library will do. Default: any.

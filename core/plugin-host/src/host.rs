@@ -1,6 +1,7 @@
 //! The front door: from the configuration's names to working strategies, and the list of what is
 //! loaded. Called at start and on changes of the configuration, never per message.
 
+mod elections;
 mod resolve;
 mod shelf;
 
@@ -9,9 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use skymesh_plugin_api::abi::host::{
-    CodecInstance, CreateError, ElectionInstance, Library, SelectorInstance,
-};
+use skymesh_plugin_api::abi::host::{CodecInstance, CreateError, Library, SelectorInstance};
 use skymesh_plugin_api::{LinkedPlugin, Manifest, PluginKind};
 use tracing::level_filters::LevelFilter;
 
@@ -27,7 +26,7 @@ use crate::supervision::Supervision;
 pub(crate) use resolve::found_at;
 pub(crate) use shelf::Shelf;
 
-/// The `use` that names the selector which needs no plugin.
+/// The `use` that names the selector, or the election rule, which needs no plugin.
 pub(crate) const BUILTIN: &str = "builtin";
 
 /// Loads libraries and makes strategies of their plugins. Shared by reference; its lock is never
@@ -164,19 +163,6 @@ impl PluginHost {
     /// [`PluginLoadError`] if it is `required`.
     pub fn codec(&self, strategy: &StrategyConfig) -> Result<Option<CodecSlot>, PluginLoadError> {
         optional(strategy, self.make_codec(&self.shelf.load(), strategy).map(CodecSlot::new))
-    }
-
-    /// Makes the election algorithm that the configuration names; else as [`codec`](Self::codec).
-    ///
-    /// # Errors
-    /// As [`codec`](Self::codec).
-    pub fn election(
-        &self,
-        strategy: &StrategyConfig,
-    ) -> Result<Option<ElectionInstance>, PluginLoadError> {
-        let kind = PluginKind::Election;
-        let made = self.make(kind, strategy, Supervision::counting, Library::election);
-        optional(strategy, made.map(|(made, _)| made))
     }
 
     /// Makes the metrics sink that the configuration names; else as [`codec`](Self::codec).

@@ -1,5 +1,5 @@
 //! Finds, checks, loads and supervises the plugins of skymesh, and gives the core what it calls:
-//! a [`SelectorSlot`] or [`CodecSlot`] that always works, whatever a plugin does.
+//! a [`SelectorSlot`], [`CodecSlot`] or [`ElectionSlot`] that always works, whatever a plugin does.
 //!
 //! What this is not: a strategy. The one built in, a random pick among healthy instances, exists so
 //! that a mesh runs without any plugin and survives a bad one.
@@ -17,6 +17,7 @@ mod catalogue;
 mod clock;
 mod codec_slot;
 mod config;
+mod election_slot;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 mod elf;
 mod error;
@@ -39,12 +40,13 @@ mod thread;
 pub use clock::now_ns as coarse_now_ns;
 pub use codec_slot::CodecSlot;
 pub use config::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
+pub use election_slot::{ElectionSlot, Verdict};
 pub use error::PluginLoadError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::PluginHost;
 pub use inspect::{Inspection, inspect};
 pub use prepared::Prepared;
-pub use renewal::{FreshSelector, Renewal};
+pub use renewal::{FreshElection, FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
 pub use sink_slot::{MetricsSlot, TraceSlot};
 pub use slot::{SelectorSlot, SlotHealth};

@@ -2,10 +2,11 @@
 //! shows outside before it is committed, and giving it up costs nothing but what was mapped.
 
 use skymesh_plugin_api::PluginKind;
-use skymesh_plugin_api::abi::host::SelectorInstance;
+use skymesh_plugin_api::abi::host::{ElectionInstance, SelectorInstance};
 
 use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, StrategyConfig};
+use crate::election_slot::ElectionSlot;
 use crate::error::PluginLoadError;
 use crate::host::{BUILTIN, Made, PluginHost, Shelf};
 use crate::self_test;
@@ -36,6 +37,13 @@ pub struct Renewal<'a> {
 pub struct FreshSelector {
     /// `None` for the built-in one.
     made: Option<Made<SelectorInstance>>,
+}
+
+/// An election algorithm that is ready to serve, and has passed its self-test.
+#[derive(Debug, Clone)]
+pub struct FreshElection {
+    /// `None` for the built-in rule.
+    made: Option<Made<ElectionInstance>>,
 }
 
 impl Renewal<'_> {
@@ -88,6 +96,28 @@ impl Renewal<'_> {
         Ok(CodecSlot::new(made))
     }
 
+    /// Makes the election algorithm that the configuration names, for a slot, and asks it for leaders of
+    /// sample ballots; `None` as in [`selector_for`](Self::selector_for).
+    ///
+    /// # Errors
+    /// As [`selector`](Self::selector).
+    pub fn election_for(
+        &self,
+        slot: &ElectionSlot,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<FreshElection>, PluginLoadError> {
+        let origin = self.origin(PluginKind::Election, strategy)?;
+        if slot.serves(&origin) {
+            return Ok(None);
+        }
+        if strategy.plugin == BUILTIN {
+            return Ok(Some(FreshElection { made: None }));
+        }
+        let made = self.host.make_election(self.shelf(), strategy)?;
+        tested(made.supervision.name(), self_test::election(&made.instance))?;
+        Ok(Some(FreshElection { made: Some(made) }))
+    }
+
     /// From now on the host makes strategies of what was found here.
     pub fn commit(mut self) {
         if let Some(shelf) = self.shelf.take() {
@@ -126,6 +156,17 @@ impl SelectorSlot {
     /// with the old one, which ends with the last of that.
     pub fn renew(&self, fresh: &FreshSelector) {
         match &fresh.made {
+            None => self.use_builtin(),
+            Some(made) => self.exchange(made),
+        }
+    }
+}
+
+impl ElectionSlot {
+    /// Puts an algorithm in place that was made by a [`Renewal`]. An election that is under way ends
+    /// with the old one.
+    pub fn renew(&self, fresh: FreshElection) {
+        match fresh.made {
             None => self.use_builtin(),
             Some(made) => self.exchange(made),
         }

@@ -78,7 +78,7 @@ pub struct PluginReport {
     pub sha256: Option<Fingerprint>,
     /// How far it came.
     pub state: PluginState,
-    /// Why it failed at the step after `state`; `None` if it has not failed.
+    /// Why it failed at the step after `state`, or is quarantined; `None` if it has not failed.
     pub reason: Option<String>,
     /// The version of plugin-api that it was built with.
     pub api_version: Option<String>,

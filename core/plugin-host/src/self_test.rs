@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use skymesh_plugin_api::abi::host::{CodecInstance, Picked, SelectorInstance};
+use skymesh_plugin_api::abi::host::{
+    CodecInstance, ElectionCandidate, ElectionInstance, Office, Picked, SelectorInstance,
+};
 use skymesh_plugin_api::{Envelope, Member, Request, Roster};
 use skymesh_types::limits::FRAME_BYTES;
 
@@ -29,6 +31,33 @@ pub(crate) fn selector(instance: &SelectorInstance) -> Result<(), String> {
                     Picked::Index(_) | Picked::None => {}
                     Picked::Panicked => return Err(format!("it panicked on a view of {size}")),
                     Picked::OutOfView => return Err(format!("it picked outside a view of {size}")),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks for leaders of sample ballots, with an incumbent and without.
+///
+/// # Errors
+/// As [`selector`].
+pub(crate) fn election(instance: &ElectionInstance) -> Result<(), String> {
+    for size in SIZES {
+        for incumbent in [None, Some(1)] {
+            let candidate = |id| ElectionCandidate {
+                instance: id,
+                handle: id,
+                attributes: "{}".to_owned(),
+                joined: id,
+                ..ElectionCandidate::default()
+            };
+            let mut candidates: Vec<_> = (1..=size).map(candidate).collect();
+            match instance.elect(&mut candidates, &Office { incumbent, ..Office::default() }) {
+                Picked::Index(_) | Picked::None => {}
+                Picked::Panicked => return Err(format!("it panicked on a ballot of {size}")),
+                Picked::OutOfView => {
+                    return Err(format!("it elected nobody of a ballot of {size}"));
                 }
             }
         }

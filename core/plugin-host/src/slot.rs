@@ -38,13 +38,14 @@ struct Strategy {
     version: u64,
 }
 
-/// How a slot's strategy is doing.
+/// How a slot's strategy is doing. The built-in one is a random pick for selectors, and the rule that an
+/// incumbent stays for elections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlotHealth {
-    /// The built-in selector serves, as configured.
+    /// The built-in one serves, as configured.
     Builtin,
-    /// The built-in selector serves instead of an optional plugin that could not be had.
+    /// The built-in one serves instead of an optional plugin that could not be had.
     Missing {
         /// Why.
         reason: String,
@@ -53,19 +54,30 @@ pub enum SlotHealth {
     Healthy {
         /// `library/id` and the library's version.
         strategy: String,
-        /// Picks that failed, for which the built-in one served.
+        /// Calls that failed, for which the built-in one served.
         failures: u64,
     },
-    /// The plugin failed too often; the built-in selector serves until a reload.
+    /// The plugin failed too often; the built-in one serves until a reload.
     Quarantined {
         /// `library/id` and the library's version.
         strategy: String,
-        /// Picks that failed.
+        /// Calls that failed.
         failures: u64,
     },
 }
 
 impl SlotHealth {
+    /// Of a slot that has a plugin, or has none, with the reason if it should.
+    pub(crate) fn of(plugin: bool, instead: Option<&str>, supervision: &Supervision) -> Self {
+        let (strategy, failures) = (supervision.name().to_owned(), supervision.failures());
+        match (plugin, instead) {
+            (false, None) => Self::Builtin,
+            (false, Some(reason)) => Self::Missing { reason: reason.to_owned() },
+            (true, _) if supervision.is_quarantined() => Self::Quarantined { strategy, failures },
+            (true, _) => Self::Healthy { strategy, failures },
+        }
+    }
+
     /// Whether something other than what is configured serves.
     pub fn is_degraded(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::Quarantined { .. })
@@ -148,16 +160,8 @@ impl SelectorSlot {
     /// How the strategy is doing.
     pub fn health(&self) -> SlotHealth {
         let strategy = self.current.load();
-        let (name, failures) =
-            (strategy.supervision.name().to_owned(), strategy.supervision.failures());
-        match (&strategy.instance, &strategy.instead) {
-            (None, None) => SlotHealth::Builtin,
-            (None, Some(reason)) => SlotHealth::Missing { reason: reason.clone() },
-            (Some(_), _) if strategy.supervision.is_quarantined() => {
-                SlotHealth::Quarantined { strategy: name, failures }
-            }
-            (Some(_), _) => SlotHealth::Healthy { strategy: name, failures },
-        }
+        let plugin = strategy.instance.is_some();
+        SlotHealth::of(plugin, strategy.instead.as_deref(), &strategy.supervision)
     }
 }
 

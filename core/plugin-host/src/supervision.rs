@@ -2,8 +2,10 @@
 //! costs one relaxed load here.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::config::QuarantineConfig;
 
@@ -14,13 +16,29 @@ pub(crate) enum Failure {
     Panic,
     /// It answered an index that is none.
     OutOfView,
+    /// It elected somebody who does not stand.
+    NoCandidate,
+    /// It took longer than that.
+    Slow(Duration),
 }
 
 impl Failure {
-    fn as_str(self) -> &'static str {
+    /// What it means to those who called; what serves instead is the strategy's.
+    fn consequence(self, instead: &'static str) -> &'static str {
         match self {
-            Self::Panic => "it panicked",
-            Self::OutOfView => "it picked outside of the view",
+            Self::Slow(_) => "its answer counts, and everybody waited for it",
+            Self::Panic | Self::OutOfView | Self::NoCandidate => instead,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panic => f.write_str("it panicked"),
+            Self::OutOfView => f.write_str("it picked outside of the view"),
+            Self::NoCandidate => f.write_str("it elected somebody who does not stand"),
+            Self::Slow(budget) => write!(f, "it took longer than {budget:?}"),
         }
     }
 }
@@ -39,6 +57,8 @@ pub(crate) struct Supervision {
     failures: AtomicU64,
     /// When the last failures happened, no more of them than the limit asks for. Locked on failures only.
     recent_ns: Mutex<VecDeque<u64>>,
+    /// Why it is quarantined.
+    reason: OnceLock<String>,
 }
 
 impl Supervision {
@@ -53,6 +73,12 @@ impl Supervision {
     pub(crate) fn of_sink(name: String, limits: QuarantineConfig) -> Self {
         let quarantine = "it gets nothing more until a restart";
         Self::new(name, "that batch is lost", quarantine, Some(limits))
+    }
+
+    /// Of an election algorithm: the built-in rule serves in its place, for a while or for good.
+    pub(crate) fn of_election(name: String, limits: QuarantineConfig) -> Self {
+        let consequence = "the built-in rule decides instead, whenever this happens";
+        Self::new(name, consequence, "the built-in rule serves until a reload", Some(limits))
     }
 
     /// Of anything else. A codec's input comes from peers, and nothing could serve in its place:
@@ -75,12 +101,18 @@ impl Supervision {
             quarantined: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             recent_ns: Mutex::default(),
+            reason: OnceLock::new(),
         }
     }
 
     #[inline]
     pub(crate) fn is_quarantined(&self) -> bool {
         self.quarantined.load(Relaxed)
+    }
+
+    /// Why it is quarantined, if it is.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
     }
 
     pub(crate) fn failures(&self) -> u64 {
@@ -95,7 +127,8 @@ impl Supervision {
     #[cold]
     pub(crate) fn failed(&self, failure: Failure, now_ns: u64) {
         if self.failures.fetch_add(1, Relaxed) == 0 {
-            tracing::warn!(strategy = self.name, "{}: {}", failure.as_str(), self.consequence);
+            let consequence = failure.consequence(self.consequence);
+            tracing::warn!(strategy = self.name, "{failure}: {consequence}");
         }
         let Some(limits) = self.limits else { return };
         let most = limits.failures.max(1) as usize;
@@ -109,21 +142,21 @@ impl Supervision {
         }
         let full = recent.len() >= most;
         drop(recent);
-        if full && !self.quarantined.swap(true, Relaxed) {
-            tracing::error!(
-                strategy = self.name,
-                failures = self.failures(),
-                "quarantined after {most} failures: {}",
-                self.quarantine
-            );
+        if full && !self.is_quarantined() {
+            let reason = format!("{failure}; quarantined after {most} failures");
+            let first = self.reason.set(reason).is_ok();
+            self.quarantined.store(true, Relaxed);
+            if first {
+                let reason = self.reason().unwrap_or_default();
+                let failures = self.failures();
+                tracing::error!(strategy = self.name, failures, "{reason}: {}", self.quarantine);
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -139,6 +172,8 @@ mod tests {
         supervision.failed(Failure::OutOfView, 197);
         assert!(supervision.is_quarantined());
         assert_eq!(supervision.failures(), 5);
+        let reason = "it picked outside of the view; quarantined after 3 failures";
+        assert_eq!(supervision.reason(), Some(reason));
     }
 
     #[test]

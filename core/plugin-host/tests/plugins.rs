@@ -8,6 +8,8 @@ mod fixture;
 
 #[path = "plugins/calls.rs"]
 mod calls;
+#[path = "plugins/elections.rs"]
+mod elections;
 #[path = "plugins/exchange.rs"]
 mod exchange;
 #[path = "plugins/fallback.rs"]

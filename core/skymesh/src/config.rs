@@ -14,6 +14,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use skymesh_agent::{Agent, AgentBuilder};
+use skymesh_nameserver::{Nameserver, NameserverBuilder};
 
 use document::Document;
 pub use error::{ConfigError, Fault, KeyError, Origin};
@@ -25,7 +26,8 @@ pub use skymesh_agent::config::{
     AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
 };
 pub use skymesh_nameserver::{
-    AdminConfig, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig, StoreKind,
+    AdminConfig, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig,
+    StoreKind,
 };
 pub use skymesh_plugin_host::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
 
@@ -53,7 +55,8 @@ pub struct Config {
     pub agent: AgentConfig,
     /// `[plugins]`: where libraries come from and how far they are trusted.
     pub plugins: PluginsConfig,
-    /// `[services."app.env.service"]`: how this process treats which services.
+    /// `[services."app.env.service"]`: how this process treats which services, and, for the process that
+    /// is the nameserver, which election algorithm picks their leaders.
     pub services: ServicesConfig,
 }
 
@@ -138,6 +141,17 @@ impl Config {
         Agent::builder()
             .config(self.agent.clone())
             .services(self.services.clone())
+            .plugins(self.plugins.clone())
+    }
+
+    /// What to start a nameserver with: this configuration's tables `[nameserver]` and `[plugins]`, and
+    /// the elections of `[services]`.
+    pub fn nameserver_builder(&self) -> NameserverBuilder {
+        let said = self.services.0.iter();
+        let elections = said
+            .filter_map(|(pattern, service)| Some((pattern.clone(), service.election.clone()?)));
+        Nameserver::builder(self.nameserver.clone())
+            .elections(ElectionsConfig(elections.collect()))
             .plugins(self.plugins.clone())
     }
 

@@ -160,8 +160,8 @@ pub use skymesh_agent::{
     UndeliverableReason,
 };
 pub use skymesh_nameserver::{
-    AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverHandle, OperatorError,
-    Token, TokenError,
+    AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverBuilder,
+    NameserverHandle, OperatorError, Token, TokenError,
 };
 pub use skymesh_plugin_host::{
     LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,

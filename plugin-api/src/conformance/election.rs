@@ -56,6 +56,15 @@ pub(super) fn check(
                 other.elect(&mut ballot, &office),
                 "{id}: equal ballots of {count} gave different leaders"
             );
+            if let Picked::Index(index) = picked {
+                let seated =
+                    Office { incumbent: Some(ballot[index].handle), led_for_ns: 0, ..office };
+                let again = election.elect(&mut ballot, &seated);
+                assert_eq!(
+                    again, picked,
+                    "{id}: it takes the leadership from whom it just elected"
+                );
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ impl Nameserver {
         config.log.install().map_err(failed)?;
         let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
         runtime.block_on(async {
-            let nameserver = skymesh::Nameserver::bind(config.nameserver).await.map_err(failed)?;
+            let nameserver = config.nameserver_builder().bind().await.map_err(failed)?;
             // Before the line below: who reads it may signal at once.
             let stop = stop_signal().map_err(failed)?;
             print(&format!("listening on {}\n", nameserver.local_addr()))?;

@@ -58,6 +58,18 @@ const WRONG: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[services.'a.*.*']\nelection = { use = 'foremst' }\n[services.'a.b.c'.election]\n\
+         use = 'skymesh_fixture_orderly/foremost'\nconfig = { rank = 1 }",
+        &[
+            ": services.\"a.*.*\".election: election `foremst` not found; ",
+            ": services.\"a.b.c\".election: election `foremost` of library `skymesh_fixture_orderly`: ",
+        ],
+    ),
+    (
+        "[services.'a.b.c']\nelection = 'priority'",
+        &[":2: `services.\"a.b.c\".election` must be a table such as { use = \"...\" }, not text"],
+    ),
+    (
         "[services.'a.b.c'.selector]\nuse = 'skymesh_fixture_orderly/cycle'\nconfig = { start = -1 }",
         &[": services.\"a.b.c\".selector: selector `cycle` of library `skymesh_fixture_orderly`: "],
     ),

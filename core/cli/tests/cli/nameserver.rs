@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::binary::{Running, run};
+use crate::binary::{Running, run, run_in};
 
 #[tokio::test]
 async fn listens_with_defaults_and_stops_on_a_signal() {
@@ -57,6 +57,30 @@ async fn a_wrong_configuration_starts_nothing() {
     let expected = "mesh.toml:3: unknown key `nameserver.lese`; did you mean `lease`?";
     assert!(answer.errors()[0].ends_with(expected), "{}", answer.stderr);
     assert_eq!(answer.stdout, "");
+}
+
+#[tokio::test]
+async fn its_election_algorithms_are_loaded_and_what_agents_need_is_not_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh.toml");
+    let start = |election: &str| {
+        let text = format!(
+            "[nameserver]\nlisten = '127.0.0.1:0'\n[[plugins.load]]\nlibrary = 'absent'\n\
+             [services.'a.b.c']\nselector = {{ use = 'no_such' }}\nelection = {{ use = '{election}' }}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config = start("skymesh_fixture_orderly/foremost");
+    let nameserver = Running::start(&["--config", &config]).await;
+    assert_eq!(nameserver.end(Signal::TERM).await, (Some(0), String::new()));
+
+    let config = start("foremst");
+    let environment = [("SKYMESH_NAMESERVER__STORE__KIND", "memory"), ("RUST_LOG", "off")];
+    let answer = run_in(&["nameserver", "--config", &config], &environment).await;
+    let errors = answer.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("error: election `foremst` not found; "), "{errors:?}");
 }
 
 #[tokio::test]

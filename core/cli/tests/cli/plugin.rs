@@ -32,7 +32,9 @@ async fn list_shows_states_and_reasons() {
         &folder,
         "mesh.toml",
         "[[plugins.load]]\nlibrary = 'skymesh_fixture_orderly'\n[[plugins.load]]\nlibrary = 'absent'\n\
-         [services.'a.b.c']\nselector = { use = 'cycle' }\ncodec = { use = 'no_such' }\n",
+         [services.'a.b.c']\nselector = { use = 'cycle' }\ncodec = { use = 'no_such' }\n\
+         election = { use = 'skymesh_fixture_orderly/foremost' }\n\
+         [services.'a.b.*']\nelection = { use = 'no_such' }\n",
     );
     let answer = run(&["plugin", "list", "--config", &config]).await;
     let row = |start: &str| {
@@ -45,7 +47,9 @@ async fn list_shows_states_and_reasons() {
         assert!(cycle.contains(part), "{part}: {cycle}");
     }
     assert!(row("last ").contains("checked"));
-    assert!(row("no_such ").contains("codec `no_such` not found"));
+    assert!(row("foremost ").contains("active"));
+    let missing = |kind: &str| answer.stdout.contains(&format!("{kind} `no_such` not found"));
+    assert!(missing("codec") && missing("election"), "{answer:?}");
     let absent = answer.stdout.lines().find(|line| line.contains("library `absent` not found"));
     assert!(absent.is_some_and(|line| line.contains("declared")), "{answer:?}");
 

@@ -2,13 +2,17 @@
 //! a deadline, as a guard against hanging only.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle, StoreConfig};
+use skymesh_nameserver::{
+    Nameserver, NameserverBuilder, NameserverConfig, NameserverHandle, StoreConfig,
+};
 use skymesh_proto as proto;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{InstanceState, Msg};
+use skymesh_store::MemoryStore;
 use skymesh_wire::{FrameDecoder, decode_msg, encode_msg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -49,6 +53,25 @@ pub(crate) fn config() -> NameserverConfig {
 
 pub(crate) async fn start(config: NameserverConfig) -> Server {
     serve(Nameserver::bind(config).await.unwrap())
+}
+
+/// As [`start`], with election algorithms by pattern, found beside this test: a `[services]` table's
+/// keys `election`, as JSON.
+pub(crate) async fn start_with_elections(elections: serde_json::Value) -> Server {
+    serve(builder(elections).store(used_store().await).bind().await.unwrap())
+}
+
+/// A store that an earlier nameserver has used. On one that is new, nobody is elected for a whole lease:
+/// there might be a leader of before.
+pub(crate) async fn used_store() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    Nameserver::bind_with_store(config(), store.clone()).await.unwrap();
+    store
+}
+
+pub(crate) fn builder(elections: serde_json::Value) -> NameserverBuilder {
+    let elections = serde_json::from_value(elections).unwrap();
+    Nameserver::builder(config()).elections(elections)
 }
 
 pub(crate) fn serve(nameserver: Nameserver) -> Server {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod client;
+mod elections;
 mod hostile;
 mod operating;
 mod restart;

@@ -1,9 +1,7 @@
-//! Codecs, elections, metrics and traces through real libraries.
+//! Codecs, metrics and traces through real libraries.
 
 use serde_json::json;
-use skymesh_plugin_host::{
-    DecodeError, ElectionCandidate, EncodeError, Envelope, Office, Picked, Place, StrategyConfig,
-};
+use skymesh_plugin_host::{DecodeError, EncodeError, Envelope, Place, StrategyConfig};
 
 use crate::fixture::{Folder, host, strategy};
 
@@ -80,33 +78,4 @@ fn an_unruly_codec_costs_one_message_and_nothing_else() {
     lying.decode(b"x", &mut scratch).unwrap();
     let error = lying.decode(b"x", &mut scratch).unwrap_err();
     assert!(matches!(error, DecodeError::Broken(how) if how.contains("neither in the input")));
-}
-
-#[test]
-fn an_election_picks_among_sorted_candidates() {
-    let folder = Folder::new();
-    let host = host(&folder);
-    let candidate = |instance, priority| ElectionCandidate {
-        instance,
-        handle: instance * 10,
-        attributes: "{}".into(),
-        priority,
-        ..ElectionCandidate::default()
-    };
-    let election =
-        host.election(&StrategyConfig::new("skymesh_fixture_orderly/foremost")).unwrap().unwrap();
-    let mut candidates = [candidate(9, 1), candidate(4, 1), candidate(2, 0)];
-    assert_eq!(election.elect(&mut candidates, &Office::default()), Picked::Index(1));
-    assert_eq!(candidates[1].instance, 4);
-    let office = Office { incumbent: Some(90), ..Office::default() };
-    assert_eq!(election.elect(&mut candidates, &office), Picked::Index(2), "the incumbent stays");
-    assert_eq!(election.elect(&mut [], &office), Picked::None);
-
-    let unruly = |mischief: &str| {
-        let config = json!({"mischief": mischief});
-        host.election(&strategy("skymesh_fixture_unruly/unruly", config)).unwrap().unwrap()
-    };
-    let elect = |mischief| unruly(mischief).elect(&mut [candidate(1, 0)], &Office::default());
-    assert_eq!(elect("out_of_view"), Picked::OutOfView);
-    assert_eq!(elect("panic_in_call"), Picked::Panicked);
 }

@@ -1,5 +1,6 @@
 //! Whether the plugins that a configuration names are there and take their tables: everything that
-//! an agent would be refused at its start, and what would be missing without stopping it.
+//! an agent or a nameserver would be refused at its start, and what would be missing without stopping
+//! it.
 
 use skymesh::Config;
 use skymesh::config::{PluginsConfig, StrategyConfig};
@@ -8,9 +9,9 @@ use skymesh_plugin_host::{PluginHost, PluginLoadError};
 /// What is wrong with the plugins of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Of what is `required`: an agent would not start.
+    /// Of what is `required`: an agent would not start, or, for an election, the nameserver.
     pub(super) errors: Vec<String>,
-    /// Of what is not: an agent would start all the same.
+    /// Of what is not: they would start all the same.
     pub(super) warnings: Vec<String>,
 }
 
@@ -52,6 +53,10 @@ pub(super) fn check(config: &Config) -> Findings {
         if let Some(strategy) = &service.codec {
             let made = host.codec(&required(strategy)).err();
             made.inspect(|error| found.add(strategy.required, &key(pattern, "codec"), error));
+        }
+        if let Some(strategy) = &service.election {
+            let made = host.election(&required(strategy)).err();
+            made.inspect(|error| found.add(strategy.required, &key(pattern, "election"), error));
         }
     }
     found

@@ -35,6 +35,8 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     let selectors: Vec<_> = selectors.map(|one| (one, host.selector(&required(one)))).collect();
     let codecs = services().filter_map(|service| service.codec.as_ref());
     let codecs: Vec<_> = codecs.map(|one| (one, host.codec(&required(one)))).collect();
+    let elections = services().filter_map(|service| service.election.as_ref());
+    let elections: Vec<_> = elections.map(|one| (one, host.election(&required(one)))).collect();
     // One that can't be loaded has its row, too; what is refused for its name alone gets one here.
     let mut misnamed = Vec::new();
     for name in host.conventional() {
@@ -53,6 +55,9 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     }
     for (strategy, made) in &codecs {
         note(&mut reports, PluginKind::Codec, strategy, made.as_ref().err());
+    }
+    for (strategy, made) in &elections {
+        note(&mut reports, PluginKind::Election, strategy, made.as_ref().err());
     }
     match form {
         Form::Json => print_json(&reports),

@@ -1,0 +1,86 @@
+//! `[services]`: what holds for which service names. One file serves a nameserver and its agents, so
+//! the table also has what only the nameserver reads.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use skymesh_plugin_host::StrategyConfig;
+use skymesh_types::{ServiceName, ServicePattern};
+
+use super::{InboxConfig, RangeError};
+
+/// `[services."PATTERN"]`: how this process treats the services that match.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Picks the instance for each message. Default: the built-in random one. Restart.
+    pub selector: Option<StrategyConfig>,
+    /// The form of messages to it. Default: the v1 message form. Restart.
+    pub codec: Option<StrategyConfig>,
+    /// Picks its leader, where there is an election: read by the nameserver; an agent does not look at
+    /// it. Default: the built-in rule, by which an incumbent stays. Restart.
+    pub election: Option<StrategyConfig>,
+    /// What may wait in the inbox of one of its instances in this process, in bytes. Default:
+    /// `agent.inbox.limit_bytes`. Restart.
+    pub inbox_limit_bytes: Option<u64>,
+}
+
+/// `[services]`: by exact service name or pattern.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServicesConfig(pub BTreeMap<ServicePattern, ServiceConfig>);
+
+impl ServicesConfig {
+    /// What the most specific matching pattern with that key says.
+    pub fn find<'a, T>(
+        &'a self,
+        name: &ServiceName,
+        key: impl Fn(&'a ServiceConfig) -> Option<&'a T>,
+    ) -> Option<&'a T> {
+        let matching = self.0.iter().filter(|(pattern, _)| pattern.matches(name));
+        let said = matching.filter_map(|(pattern, config)| Some((pattern, key(config)?)));
+        said.max_by_key(|(pattern, _)| pattern.specificity()).map(|(_, value)| value)
+    }
+}
+
+impl ServicesConfig {
+    /// Checks every service's limits.
+    ///
+    /// # Errors
+    /// [`RangeError`] names the first of [`faults`](Self::faults).
+    pub fn validate(&self, inbox: &InboxConfig) -> Result<(), RangeError> {
+        self.faults(inbox).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every limit that is out of its range.
+    pub fn faults(&self, inbox: &InboxConfig) -> Vec<RangeError> {
+        let limits = self.0.iter().filter_map(|(pattern, service)| {
+            let limit = service.inbox_limit_bytes?;
+            let key = || format!("services.\"{pattern}\".inbox_limit_bytes");
+            let expected = "at least agent.inbox.window_bytes";
+            (limit < inbox.window_bytes).then(|| RangeError::range(key(), &limit, expected))
+        });
+        limits.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_pattern_that_says_something_counts() {
+        let services: ServicesConfig = serde_json::from_value(serde_json::json!({
+            "a.*.*": { "inbox_limit_bytes": 5000 },
+            "a.b.c": {},
+            "*.b.c": { "inbox_limit_bytes": 6000 },
+        }))
+        .unwrap();
+        let find = |name: &str| {
+            services.find(&name.parse().unwrap(), |s| s.inbox_limit_bytes.as_ref()).copied()
+        };
+        assert_eq!(find("a.b.c"), Some(5000));
+        assert_eq!(find("x.b.c"), Some(6000));
+        assert_eq!(find("x.y.z"), None);
+    }
+}

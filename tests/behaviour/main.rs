@@ -14,6 +14,7 @@ mod nameserver_restart;
 mod naming;
 mod ordering;
 mod picking;
+mod reload;
 mod rpc;
 mod scale;
 mod start;

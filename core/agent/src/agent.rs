@@ -1,199 +1,24 @@
 //! The agent's public handle: start it, register instances, watch services, stop it.
 
-use std::collections::HashMap;
+mod builder;
+
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use skymesh_plugin_host::{CodecSlot, PluginHost, PluginLoadError, PluginReport, PluginsConfig};
-use skymesh_transport::{BindError, Listener};
+use skymesh_plugin_host::PluginReport;
 use skymesh_types::{AppId, NameError, ServiceName, ServiceUrl, UrlError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
 use crate::counters::Counters;
 use crate::registration::Registration;
+use crate::reload::{FreshConfig, Reload, ReloadOutcome, Reloads};
 use crate::router::Router;
-use crate::runtime::{Contact, Parts, Runtime, Settings};
+use crate::runtime::{Contact, Runtime};
 use crate::send::SendError;
-use crate::uplink::{COMMANDS, Command, Uplink};
-use crate::{ingress, pings};
-
-/// Why an agent did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// No app was named.
-    #[error("agent.app is missing: name the app that this process belongs to")]
-    NoApp,
-    /// The app is no valid name.
-    #[error("agent.app: {0}")]
-    App(#[from] NameError),
-    /// A value is out of range.
-    #[error(transparent)]
-    Range(#[from] RangeError),
-    /// The listening address can't be had.
-    #[error("agent.listen: {0}")]
-    Listen(#[from] BindError),
-    /// A plugin can't be had.
-    #[error(transparent)]
-    Plugin(#[from] PluginLoadError),
-    /// The nameserver can't be reached, and `agent.unreachable` is `fail`.
-    #[error("{0} (agent.unreachable = \"retry\" would keep trying)")]
-    Nameserver(String),
-}
-
-/// What to start an agent with. [`Agent::builder`].
-#[derive(Debug, Default)]
-#[must_use = "nothing is started until `connect`"]
-pub struct AgentBuilder {
-    app: Option<String>,
-    settings: Settings,
-    plugins: PluginsConfig,
-    host: Option<PluginHost>,
-}
-
-impl AgentBuilder {
-    /// The app that this process belongs to.
-    pub fn app(mut self, app: impl Into<String>) -> Self {
-        self.app = Some(app.into());
-        self
-    }
-
-    /// Where the nameserver listens, `host:port`.
-    pub fn nameserver(mut self, address: impl Into<String>) -> Self {
-        self.settings.agent.nameserver = address.into();
-        self
-    }
-
-    /// What to do while the nameserver can't be reached.
-    pub fn unreachable(mut self, unreachable: Unreachable) -> Self {
-        self.settings.agent.unreachable = unreachable;
-        self
-    }
-
-    /// The whole `[agent]` table. Replaces what was set before it.
-    pub fn config(mut self, config: AgentConfig) -> Self {
-        self.settings.agent = config;
-        self
-    }
-
-    /// The whole `[services]` table.
-    pub fn services(mut self, services: ServicesConfig) -> Self {
-        self.settings.services = services;
-        self
-    }
-
-    /// The `[plugins]` table.
-    pub fn plugins(mut self, plugins: PluginsConfig) -> Self {
-        self.plugins = plugins;
-        self
-    }
-
-    /// A plugin host that was made already, e.g. one with statically linked plugins. The
-    /// `[plugins]` table is then not used.
-    pub fn plugin_host(mut self, host: PluginHost) -> Self {
-        self.host = Some(host);
-        self
-    }
-
-    /// Loads the plugins, listens, and connects to the nameserver.
-    ///
-    /// While the nameserver can't be reached, waits for it (saying so in the log) or fails, as
-    /// `agent.unreachable` says. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`ConnectError`] says what to correct.
-    pub async fn connect(mut self) -> Result<Agent, ConnectError> {
-        if let Some(app) = self.app.take() {
-            self.settings.agent.app = Some(app.parse()?);
-        }
-        self.settings.agent.validate()?;
-        self.settings.services.validate(&self.settings.agent.inbox)?;
-        let app = self.settings.agent.app.clone().ok_or(ConnectError::NoApp)?;
-        let host = match self.host.take() {
-            Some(host) => host,
-            None => PluginHost::new(self.plugins)?,
-        };
-        let codecs =
-            load_strategies(&host, &self.settings.services, self.settings.agent.max_frame_bytes)?;
-        start(self.settings, app, host, codecs).await
-    }
-}
-
-/// Loads every strategy that is configured, so that what is wrong is said at the start, not at the
-/// first message. Answers the codecs by id.
-fn load_strategies(
-    host: &PluginHost,
-    services: &ServicesConfig,
-    max_frame_bytes: usize,
-) -> Result<HashMap<String, CodecSlot>, PluginLoadError> {
-    let mut codecs = HashMap::new();
-    for service in services.0.values() {
-        if let Some(strategy) = &service.selector {
-            host.selector(strategy)?;
-        }
-        if let Some(strategy) = &service.codec
-            && let Some(codec) = host.codec(strategy)?
-        {
-            codecs.insert(strategy.id().to_owned(), codec.limited_to(max_frame_bytes));
-        }
-    }
-    Ok(codecs)
-}
-
-async fn start(
-    settings: Settings,
-    app: AppId,
-    host: PluginHost,
-    codecs: HashMap<String, CodecSlot>,
-) -> Result<Agent, ConnectError> {
-    let mut read = skymesh_transport::ReadConfig::default();
-    read.max_frame_bytes = settings.agent.max_frame_bytes;
-    let listener = Listener::bind(&settings.agent.listen.to_string(), read).await?;
-    let listening = listener.local_address().to_string();
-    let address = settings.agent.advertise.clone().unwrap_or(listening).into();
-    let (uplink, commands) = mpsc::channel(COMMANDS);
-    let fail = settings.agent.unreachable == Unreachable::Fail;
-    let runtime = Runtime::new(Parts { settings, app, address, host, codecs, uplink });
-    let uplink = Uplink::new(Arc::clone(&runtime), commands);
-    runtime.tasks.spawn(ingress::accept(Arc::clone(&runtime), listener));
-    runtime.tasks.spawn(uplink.run());
-    runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
-    runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
-    let mut unfinished = Unfinished(Some(Arc::clone(&runtime)));
-    let mut contact = runtime.contact.subscribe();
-    loop {
-        match contact.borrow_and_update().clone() {
-            Contact::Made => break,
-            Contact::Failed(error) if fail => return Err(ConnectError::Nameserver(error)),
-            Contact::Failed(_) | Contact::Trying => {}
-        }
-        // The runtime keeps the sender for as long as this waits.
-        let _ = contact.changed().await;
-    }
-    unfinished.0 = None;
-    Ok(Agent { runtime })
-}
-
-async fn build_views(runtime: Arc<Runtime>) {
-    tokio::select! {
-        () = runtime.stopped.cancelled() => {}
-        () = runtime.directory.build_views(&runtime) => {}
-    }
-}
-
-/// Stops what was started by a `connect` that failed or was given up.
-struct Unfinished(Option<Arc<Runtime>>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(runtime) = &self.0 {
-            runtime.stopping.cancel();
-            runtime.stopped.cancel();
-        }
-    }
-}
+use crate::uplink::Command;
+pub use builder::{AgentBuilder, ConnectError};
 
 /// The in-process runtime: one per app and process. Cheap to clone.
 ///
@@ -257,6 +82,60 @@ impl Agent {
         self.runtime.host.report()
     }
 
+    /// Reads the configuration from its [source](AgentBuilder::source) and all plugins from their
+    /// files, and has them take effect while messages flow; or says what is wrong, and all runs on
+    /// as before. When it returns, messages are routed by what is new. Reloads take turns.
+    ///
+    /// Cancel safe: what was asked for goes on.
+    pub async fn reload(&self) -> Arc<Reload> {
+        self.reload_by(None).await
+    }
+
+    /// As [`reload`](Self::reload), with a configuration of the program's own.
+    pub async fn reload_with(&self, config: FreshConfig) -> Arc<Reload> {
+        self.reload_by(Some(config)).await
+    }
+
+    async fn reload_by(&self, config: Option<FreshConfig>) -> Arc<Reload> {
+        let stopped = || {
+            let latest = Arc::clone(&self.runtime.desk.latest.borrow());
+            let faults = vec!["the agent has stopped".to_owned()];
+            let outcome = ReloadOutcome::Refused;
+            Arc::new(Reload { version: latest.version, outcome, faults, ..Reload::start() })
+        };
+        self.runtime.desk.reload(config).await.unwrap_or_else(stopped)
+    }
+
+    /// Tells of reloads from now on, whoever asks for them.
+    pub fn reloads(&self) -> Reloads {
+        Reloads(self.runtime.desk.latest.subscribe())
+    }
+
+    /// Reloads at every SIGHUP that this process gets from now on. A signal belongs to the whole
+    /// process, and without this it ends the process; so only the program itself may ask for it.
+    ///
+    /// # Errors
+    /// If the operating system gives no signals.
+    pub fn reload_on_hangup(&self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        let agent = self.clone();
+        self.runtime.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = agent.runtime.stopping.cancelled() => return,
+                    _ = hangup.recv() => agent.reload().await,
+                };
+            }
+        });
+        Ok(())
+    }
+
+    /// Where this agent answers the command line; `None` if it does not.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.runtime.admin_socket.get().map(PathBuf::as_path)
+    }
+
     /// Waits for SIGINT or SIGTERM, then stops gracefully.
     ///
     /// # Errors
@@ -281,7 +160,7 @@ impl Agent {
     pub async fn shutdown(&self) {
         let runtime = &self.runtime;
         runtime.stopping.cancel();
-        let deadline = Instant::now() + runtime.settings.agent.drain_timeout;
+        let deadline = Instant::now() + runtime.hot.load().agent.drain_timeout;
         // Without a nameserver there is nobody to tell; peers notice when the connections end.
         let told = *runtime.contact.borrow() == Contact::Made;
         if told {

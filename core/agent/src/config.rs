@@ -1,6 +1,7 @@
 //! The agent's part of the configuration file. Every key documents its default and whether it is
 //! *hot* (applies at run time) or needs a restart; unknown keys are errors.
 
+mod admin_socket;
 mod services;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,6 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use skymesh_types::{AppId, limits};
 
+pub use admin_socket::AdminSocket;
 pub use services::{ServiceConfig, ServicesConfig};
 
 /// `[agent]`: one per process.
@@ -37,11 +39,11 @@ pub struct AgentConfig {
     /// What `connect` does while the nameserver can't be reached. Default `retry`. Restart.
     pub unreachable: Unreachable,
     /// How long one attempt to reach the nameserver or a peer may take. Default 3 s, from 10 ms.
-    /// Restart.
+    /// Hot.
     #[serde(with = "humantime_serde")]
     pub dial_timeout: Duration,
     /// How long `send` to a service name waits for the first word on that name. Default 5 s, from
-    /// 1 ms. Restart.
+    /// 1 ms. Hot.
     #[serde(with = "humantime_serde")]
     pub resolve_timeout: Duration,
     /// How often each watched peer is pinged for its round-trip time; 0 s pings nobody. Default
@@ -49,7 +51,7 @@ pub struct AgentConfig {
     #[serde(with = "humantime_serde")]
     pub ping_interval: Duration,
     /// How long a graceful stop may take to let messages in flight arrive and be read. Default
-    /// 5 s. Restart.
+    /// 5 s. Hot.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
     /// Largest frame that is sent or taken, in bytes. Default 16 MiB, from 64 KiB to 1 GiB. All
@@ -59,8 +61,17 @@ pub struct AgentConfig {
     /// 64 KiB. Restart.
     pub outbox_bytes: usize,
     /// Connections that peers may hold to this agent; one more is closed with a reason. Default
-    /// 16384. Restart.
+    /// 16384. Hot.
     pub max_connections: usize,
+    /// How often the configuration file and the plugins' files are looked at for changes, which
+    /// then take effect by themselves; 0 s never looks. Takes effect at the second glance that
+    /// finds the files the same, so that what is being written is not read. Default 0 s, from
+    /// 10 ms. Restart.
+    #[serde(with = "humantime_serde")]
+    pub watch_files: Duration,
+    /// The socket by which `skymesh reload`, `skymesh explain` and `skymesh plugin list --agent`
+    /// reach this agent. Default `auto`. Restart.
+    pub admin: AdminSocket,
     /// The inboxes of all instances, unless a service says otherwise.
     pub inbox: InboxConfig,
 }
@@ -106,6 +117,8 @@ impl Default for AgentConfig {
             max_frame_bytes: limits::FRAME_BYTES,
             outbox_bytes: 1024 * 1024,
             max_connections: 16_384,
+            watch_files: Duration::ZERO,
+            admin: AdminSocket::Auto,
             inbox: InboxConfig::default(),
         }
     }
@@ -151,6 +164,17 @@ impl RangeError {
 }
 
 impl AgentConfig {
+    /// This configuration with the hot keys of another.
+    pub(crate) fn with_hot(&self, other: &Self) -> Self {
+        Self {
+            dial_timeout: other.dial_timeout,
+            drain_timeout: other.drain_timeout,
+            max_connections: other.max_connections,
+            resolve_timeout: other.resolve_timeout,
+            ..self.clone()
+        }
+    }
+
     /// Checks what serde can't: ranges and relations between keys.
     ///
     /// # Errors
@@ -194,6 +218,12 @@ impl AgentConfig {
                 "agent.ping_interval",
                 secs(self.ping_interval),
                 "0s (no pings) or at least 10ms",
+            ),
+            (
+                self.watch_files.is_zero() || self.watch_files.as_millis() >= 10,
+                "agent.watch_files",
+                secs(self.watch_files),
+                "0s (files are not watched) or at least 10ms",
             ),
             (
                 (64 * 1024..=1024 * 1024 * 1024).contains(&self.max_frame_bytes),

@@ -89,6 +89,20 @@ impl Directory {
         (core, new)
     }
 
+    /// Every router there is.
+    pub(crate) fn routers(&self) -> Vec<Arc<RouterCore>> {
+        self.routers.pin().values().cloned().collect()
+    }
+
+    /// Has every route take the codec that is configured now from its next connection on.
+    pub(crate) fn want_codecs(&self, runtime: &Runtime) {
+        for route in self.remote_routes() {
+            if let Target::Remote(remote) = &route.target {
+                remote.want_codec(runtime.codec_for(&route.name));
+            }
+        }
+    }
+
     /// Every watch with its position, for a new connection to the nameserver.
     pub(crate) fn positions(&self) -> Vec<WatchPosition> {
         self.lock().cache.positions()

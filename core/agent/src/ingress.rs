@@ -57,7 +57,7 @@ async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Plac
         outbox.abort();
     };
     if place.is_none() {
-        let limit = runtime.settings.agent.max_connections;
+        let limit = runtime.hot.load().agent.max_connections;
         return refuse(format!("agent.max_connections = {limit} is reached")).await;
     }
     let (guest, frames, skip) = match Guest::meet(&runtime, &mut reader, peer).await {
@@ -100,7 +100,7 @@ struct Place(Arc<Runtime>);
 
 impl Place {
     fn take(runtime: &Arc<Runtime>) -> Option<Self> {
-        let limit = runtime.settings.agent.max_connections;
+        let limit = runtime.hot.load().agent.max_connections;
         let more = |open: usize| (open < limit).then_some(open + 1);
         runtime.inbound.fetch_update(SeqCst, SeqCst, more).ok()?;
         Some(Self(Arc::clone(runtime)))

@@ -8,6 +8,7 @@
 //! in the receiver's window?) → link → codec → outbox; then on the other side ingress → inbox →
 //! [`Inbox::recv`].
 
+pub mod admin;
 mod agent;
 pub mod config;
 mod convert;
@@ -20,6 +21,7 @@ mod instance;
 mod peer;
 mod pings;
 mod registration;
+mod reload;
 mod router;
 mod runtime;
 mod send;
@@ -33,6 +35,7 @@ pub use destination::{Destination, RequestOutcome, Resolved, Target};
 pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
 pub use instance::{AttributesError, Broadcast, Instance, Outgoing};
 pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};
+pub use reload::{Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloads};
 pub use router::{Keyed, ReadyTimeout, Router};
 pub use send::SendError;
 pub use service::Service;

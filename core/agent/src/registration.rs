@@ -135,8 +135,8 @@ fn build(
 ) -> (Instance, Inbox) {
     let handle = new_handle();
     let mut config = runtime.settings.agent.inbox.clone();
-    let services = &runtime.settings.services;
-    if let Some(limit) = services.find(&url.name, |s| s.inbox_limit_bytes.as_ref()) {
+    let hot = runtime.hot.load();
+    if let Some(limit) = hot.services.find(&url.name, |s| s.inbox_limit_bytes.as_ref()) {
         config.limit_bytes = *limit;
     }
     let queue = Queue::new(url.name.clone(), handle, config, Arc::clone(&runtime.counters));

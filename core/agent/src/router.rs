@@ -140,7 +140,7 @@ impl Router {
 
     /// Waits for the first word on the service, as `send` does.
     pub(crate) async fn loaded(&self) -> Result<(), SendError> {
-        let deadline = self.runtime.settings.agent.resolve_timeout;
+        let deadline = self.runtime.hot.load().agent.resolve_timeout;
         match self.ready(deadline).await {
             Ok(_) => Ok(()),
             Err(timeout) => Err(SendError::Unresolved(timeout)),
@@ -191,6 +191,16 @@ impl RouterCore {
     pub(crate) fn show(&self, view: View) {
         self.view.store(Arc::new(view));
         self.changed.send_replace(());
+    }
+
+    /// Waits until messages are routed by the selector that is in the slot.
+    pub(crate) async fn renewed(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.view.load().selector_version() < self.selector.version() {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Tells who waits that the answer may be another one, though the members are the same.

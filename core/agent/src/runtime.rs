@@ -1,10 +1,12 @@
 //! What all parts of one agent share.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
@@ -19,16 +21,27 @@ use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::peer::Link;
 use crate::pings::Pings;
-use crate::router::Router;
+use crate::reload::Desk;
+use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
 use crate::uplink::Command;
 
-/// The configuration that the agent runs by.
+/// The configuration that the agent was started with. What a reload changes is in [`Hot`].
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) agent: AgentConfig,
     pub(crate) services: ServicesConfig,
+}
+
+/// What a reload may change; exchanged as a whole.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    /// That of the start, with the newest hot keys.
+    pub(crate) agent: AgentConfig,
+    pub(crate) services: ServicesConfig,
+    /// Every codec that is, or ever was, configured for any service: what this agent can decode.
+    pub(crate) codecs: HashMap<String, CodecSlot>,
 }
 
 /// See the module.
@@ -40,8 +53,11 @@ pub(crate) struct Runtime {
     /// Where peers reach this agent.
     pub(crate) address: Arc<str>,
     pub(crate) host: PluginHost,
-    /// Every codec that is configured for any service: what this agent can decode.
-    pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) hot: ArcSwap<Hot>,
+    /// Where reloads are asked for.
+    pub(crate) desk: Desk,
+    /// Where the command line is answered, once it is.
+    pub(crate) admin_socket: OnceLock<PathBuf>,
     pub(crate) directory: Directory,
     pub(crate) counters: Arc<Counters>,
     pub(crate) uplink: mpsc::Sender<Command>,
@@ -83,19 +99,23 @@ pub(crate) struct Parts {
     pub(crate) address: Arc<str>,
     pub(crate) host: PluginHost,
     pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) desk: Desk,
     pub(crate) uplink: mpsc::Sender<Command>,
 }
 
 impl Runtime {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { settings, app, address, host, codecs, uplink } = parts;
+        let Parts { settings, app, address, host, codecs, desk, uplink } = parts;
+        let Settings { agent, services } = settings.clone();
         Arc::new(Self {
+            hot: ArcSwap::from_pointee(Hot { agent, services, codecs }),
+            desk,
+            admin_socket: OnceLock::new(),
             settings,
             app,
             agent: AgentId::new(entropy() | 1).expect("invariant: the last bit is set"),
             address,
             host,
-            codecs,
             directory: Directory::default(),
             counters: Arc::default(),
             uplink,
@@ -123,7 +143,12 @@ impl Runtime {
             let app = self.app.to_string();
             return Err(SendError::ForeignApp { name: name.clone(), app });
         }
-        let (core, new) = self.directory.open_router(name, self.selector_for(name)?);
+        let hot = self.hot.load_full();
+        let (core, new) = self.directory.open_router(name, self.selector_for(&hot, name)?);
+        if !Arc::ptr_eq(&hot, &self.hot.load()) {
+            // A reload that did not see this router yet.
+            self.reselect(&core);
+        }
         if new {
             self.command(Command::Watch(name.clone()));
         }
@@ -166,14 +191,20 @@ impl Runtime {
         self.router(&name)
     }
 
-    fn selector_for(&self, name: &ServiceName) -> Result<SelectorSlot, SendError> {
-        match self.settings.services.find(name, |service| service.selector.as_ref()) {
-            None => Ok(SelectorSlot::builtin()),
-            Some(strategy) => self.host.selector(strategy).map_err(|error| SendError::Strategy {
-                name: name.clone(),
-                reason: error.to_string(),
-            }),
+    fn selector_for(&self, hot: &Hot, name: &ServiceName) -> Result<SelectorSlot, SendError> {
+        self.host
+            .selector(&hot.services.selector(name))
+            .map_err(|error| SendError::Strategy { name: name.clone(), reason: error.to_string() })
+    }
+
+    /// Gives a router the selector that is configured now. It was tried when that configuration took
+    /// effect; should it be refused all the same, the router keeps what it has.
+    pub(crate) fn reselect(&self, core: &RouterCore) {
+        let strategy = self.hot.load().services.selector(&core.name);
+        if let Err(error) = self.host.exchange_selector(&core.selector, &strategy) {
+            tracing::warn!(name = %core.name, %error, "the selector of before the reload stays");
         }
+        self.directory.outdated([core.name.clone()]);
     }
 
     /// Waits until no message has come for a while and every inbox is read.
@@ -211,12 +242,13 @@ impl Runtime {
 
     /// Id of the codec configured for a service.
     pub(crate) fn codec_for(&self, name: &ServiceName) -> Option<String> {
-        let strategy = self.settings.services.find(name, |service| service.codec.as_ref())?;
+        let hot = self.hot.load();
+        let strategy = hot.services.find(name, |service| service.codec.as_ref())?;
         Some(strategy.id().to_owned())
     }
 
     pub(crate) fn codec_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.codecs.keys().cloned().collect();
+        let mut ids: Vec<String> = self.hot.load().codecs.keys().cloned().collect();
         ids.sort();
         ids
     }

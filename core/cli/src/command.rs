@@ -1,5 +1,6 @@
 //! The command line: one subcommand per file.
 
+mod agent;
 mod attr;
 mod config;
 mod drain;
@@ -7,6 +8,7 @@ mod kick;
 mod nameserver;
 mod operator;
 mod plugin;
+mod reload;
 mod services;
 mod sim;
 mod strategy;
@@ -39,6 +41,8 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Play selectors through a virtual fleet: a slow node, churn, weights, hot keys
     Sim(sim::Sim),
+    /// Have a running agent read its configuration and its plugins again
+    Reload(reload::Reload),
     /// Show what a nameserver knows: services, instances, states, attributes, sessions
     Services(services::Services),
     /// Take an instance, or a whole session, offline
@@ -66,6 +70,7 @@ impl Skymesh {
             Command::Config(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Sim(command) => command.run(),
+            Command::Reload(command) => command.run(),
             Command::Services(command) => command.run(),
             Command::Kick(command) => command.run(),
             Command::Drain(command) => command.run(),

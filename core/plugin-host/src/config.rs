@@ -7,7 +7,8 @@ use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// `[plugins]`: where libraries come from and how far they are trusted. All keys need a restart.
+/// `[plugins]`: where libraries come from and how far they are trusted. All keys are hot: a reload
+/// looks for every library anew.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginsConfig {

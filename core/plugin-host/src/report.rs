@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use skymesh_plugin_api::PluginKind;
 
 use crate::fingerprint::Fingerprint;
 
 /// How far a library, or a plugin in it, has come. Each step presupposes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
     /// The configuration names it.
@@ -60,21 +60,21 @@ impl fmt::Display for PluginState {
 }
 
 /// One plugin, or one library that could not be loaded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PluginReport {
     /// The library: the crate's name, or the path it was configured by.
     pub library: String,
     /// The plugin's id; `None` for a library that was not loaded.
     pub id: Option<String>,
     /// The plugin's kind; likewise.
-    #[serde(serialize_with = "display_option")]
+    #[serde(serialize_with = "display_option", deserialize_with = "kind_option")]
     pub kind: Option<PluginKind>,
     /// The author's version.
     pub version: Option<String>,
     /// The file; `None` if none was found, or the library is linked into this executable.
     pub path: Option<PathBuf>,
     /// Of the file.
-    #[serde(serialize_with = "display_option")]
+    #[serde(serialize_with = "display_option", deserialize_with = "sha256_option")]
     pub sha256: Option<Fingerprint>,
     /// How far it came.
     pub state: PluginState,
@@ -99,4 +99,15 @@ fn display_option<T: fmt::Display, S: serde::Serializer>(
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),
     }
+}
+
+fn kind_option<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PluginKind>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    // A kind of a newer version is shown as none.
+    Ok(text.and_then(|text| PluginKind::ALL.into_iter().find(|kind| kind.as_str() == text)))
+}
+
+fn sha256_option<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Fingerprint>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
 }

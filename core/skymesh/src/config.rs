@@ -5,6 +5,7 @@
 
 mod document;
 mod error;
+mod file;
 mod key;
 mod known;
 mod read;
@@ -18,12 +19,13 @@ use skymesh_nameserver::{Nameserver, NameserverBuilder};
 
 use document::Document;
 pub use error::{ConfigError, Fault, KeyError, Origin};
+pub use file::ConfigFile;
 pub use key::KeyPath;
 use read::Layers;
 
 pub use crate::log::{LogConfig, LogFormat};
 pub use skymesh_agent::config::{
-    AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
+    AdminSocket, AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
 };
 pub use skymesh_nameserver::{
     AdminConfig, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig,
@@ -136,7 +138,7 @@ impl Config {
     }
 
     /// What to start an agent with: this configuration's tables `[agent]`, `[services]` and
-    /// `[plugins]`.
+    /// `[plugins]`. For an agent that reads its file again at a reload, see [`ConfigFile`].
     pub fn agent_builder(&self) -> AgentBuilder {
         Agent::builder()
             .config(self.agent.clone())

@@ -159,6 +159,9 @@ pub use skymesh_agent::{
     Registration, RequestError, Resolve, Router, SendError, Service, SlotHealth, Source, Target,
     UndeliverableReason,
 };
+pub use skymesh_agent::{
+    Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloads, admin as agent_admin,
+};
 pub use skymesh_nameserver::{
     AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverBuilder,
     NameserverHandle, OperatorError, Token, TokenError,

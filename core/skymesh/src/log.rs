@@ -2,18 +2,20 @@
 //! other crates, through `tracing`.
 
 use std::io::{self, IsTerminal};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use skymesh_agent::Change;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// `[log]`: what this process logs, and how. All keys need a restart.
+/// `[log]`: what this process logs, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or levels by
     /// module, such as `info,skymesh_agent=debug`. Default `info`. The environment variable
-    /// `RUST_LOG` replaces it. Restart.
+    /// `RUST_LOG` replaces it. Hot.
     pub level: String,
     /// How a line looks. Default `human`. Restart.
     pub format: LogFormat,
@@ -79,12 +81,49 @@ impl LogConfig {
             .with_env_filter(filter)
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal());
-        let installed = match self.format {
-            LogFormat::Human => log.finish().try_init(),
-            LogFormat::Json => log.json().finish().try_init(),
+        let (installed, exchange): (_, Exchange) = match self.format {
+            LogFormat::Human => {
+                let log = log.with_filter_reloading();
+                let handle = log.reload_handle();
+                (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+            }
+            LogFormat::Json => {
+                let log = log.json().with_filter_reloading();
+                let handle = log.reload_handle();
+                (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+            }
         };
-        installed.map_err(|_| LogError::Installed)
+        installed.map_err(|_| LogError::Installed)?;
+        let level = Mutex::new(self.level.clone());
+        let _ = INSTALLED.set(Installed { exchange, level });
+        Ok(())
     }
+}
+
+type Exchange = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// The process's log, if it is one of [`LogConfig::install`].
+struct Installed {
+    exchange: Exchange,
+    /// What the configuration said last.
+    level: Mutex<String>,
+}
+
+static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+/// Has the process's log go by another level, which was validated before. `None` if it does already,
+/// if `RUST_LOG` decides, or if the process has a log of its own.
+pub(crate) fn change_level(level: &str) -> Option<Change> {
+    let installed = INSTALLED.get()?;
+    if std::env::var("RUST_LOG").is_ok_and(|text| !text.is_empty()) {
+        return None;
+    }
+    let mut current = installed.level.lock().unwrap_or_else(PoisonError::into_inner);
+    if *current == level || !(installed.exchange)(filter("level", level).ok()?) {
+        return None;
+    }
+    let from = std::mem::replace(&mut *current, level.to_owned());
+    Some(Change { what: "log.level".to_owned(), from: Some(from), to: Some(level.to_owned()) })
 }
 
 fn filter(source_name: &'static str, text: &str) -> Result<EnvFilter, LogError> {

@@ -13,15 +13,17 @@ use super::{InboxConfig, RangeError};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// Picks the instance for each message. Default: the built-in random one. Restart.
+    /// Picks the instance for each message. Default: the built-in random one. Hot: the next message
+    /// is picked by the new one. One that is the same, of an unchanged library, keeps its state.
     pub selector: Option<StrategyConfig>,
-    /// The form of messages to it. Default: the v1 message form. Restart.
+    /// The form of messages to it. Default: the v1 message form. Hot: for connections that are made
+    /// from then on, between agents that were told of it when their instances were registered.
     pub codec: Option<StrategyConfig>,
     /// Picks its leader, where there is an election: read by the nameserver; an agent does not look at
     /// it. Default: the built-in rule, by which an incumbent stays. Restart.
     pub election: Option<StrategyConfig>,
     /// What may wait in the inbox of one of its instances in this process, in bytes. Default:
-    /// `agent.inbox.limit_bytes`. Restart.
+    /// `agent.inbox.limit_bytes`. Hot: for instances that are registered from then on.
     pub inbox_limit_bytes: Option<u64>,
 }
 
@@ -30,7 +32,16 @@ pub struct ServiceConfig {
 #[serde(transparent)]
 pub struct ServicesConfig(pub BTreeMap<ServicePattern, ServiceConfig>);
 
+/// The `use` of the selector that needs no plugin.
+const BUILTIN_SELECTOR: &str = "builtin";
+
 impl ServicesConfig {
+    /// The selector configured for a service; the built-in one if there is none.
+    pub(crate) fn selector(&self, name: &ServiceName) -> StrategyConfig {
+        let configured = self.find(name, |service| service.selector.as_ref());
+        configured.cloned().unwrap_or_else(|| StrategyConfig::new(BUILTIN_SELECTOR))
+    }
+
     /// What the most specific matching pattern with that key says.
     pub fn find<'a, T>(
         &'a self,

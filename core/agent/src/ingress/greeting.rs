@@ -80,7 +80,8 @@ impl Guest {
         if said.data_codecs.len() > DATA_CODECS {
             return Err(GreetingError::Codecs(said.data_codecs.len()));
         }
-        let codecs = said.data_codecs.into_iter().map(|id| match runtime.codecs.get(&id) {
+        let hot = runtime.hot.load();
+        let codecs = said.data_codecs.into_iter().map(|id| match hot.codecs.get(&id) {
             Some(slot) => Ok(slot.clone()),
             None => {
                 let offered = runtime.codec_ids().join(", ");

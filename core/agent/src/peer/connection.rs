@@ -33,8 +33,9 @@ pub(super) fn start(runtime: Arc<Runtime>, shared: Arc<Shared>) {
 /// Gives the peer a new link, which buffers from now on.
 fn renew(runtime: &Runtime, shared: &Shared) -> Writer {
     let (outbox, writer) = Outbox::new(runtime.outbox_config());
+    let hot = runtime.hot.load();
     let common = shared.codecs.iter().filter_map(|id| {
-        let slot = runtime.codecs.get(id)?;
+        let slot = hot.codecs.get(id)?;
         Some((id.clone(), slot.clone()))
     });
     let codecs = common.take(DATA_CODECS).collect();
@@ -100,7 +101,7 @@ impl PeerTask {
         let mut told = false;
         loop {
             let read = self.runtime.read_config();
-            let deadline = self.runtime.settings.agent.dial_timeout;
+            let deadline = self.runtime.hot.load().agent.dial_timeout;
             let dialled = tokio::select! {
                 () = self.shared.gone.cancelled() => return None,
                 dialled = dial(address, deadline, &read) => dialled,

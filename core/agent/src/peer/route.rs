@@ -34,7 +34,7 @@ pub(crate) enum Target {
 pub(crate) struct Remote {
     pub(crate) peer: Arc<Peer>,
     /// The codec configured for the service, if any.
-    wanted_codec: Option<String>,
+    wanted_codec: ArcSwapOption<String>,
     /// Nothing more goes this way.
     ended: AtomicBool,
     /// The lane on the link that was current at the last message.
@@ -82,7 +82,17 @@ impl Route {
 
 impl Remote {
     pub(crate) fn new(peer: Arc<Peer>, wanted_codec: Option<String>) -> Self {
-        Self { peer, wanted_codec, ended: AtomicBool::new(false), seat: ArcSwapOption::empty() }
+        Self {
+            peer,
+            wanted_codec: ArcSwapOption::from_pointee(wanted_codec),
+            ended: AtomicBool::new(false),
+            seat: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Another codec is configured; it serves from the next connection on.
+    pub(crate) fn want_codec(&self, wanted: Option<String>) {
+        self.wanted_codec.store(wanted.map(Arc::new));
     }
 
     #[inline]
@@ -103,7 +113,7 @@ impl Remote {
             return Err(NotPosted::Gone);
         };
         let lane = link.lane(destination);
-        let codec = self.wanted_codec.as_deref().and_then(|id| link.codec(id));
+        let codec = self.wanted_codec.load().as_deref().and_then(|id| link.codec(id));
         let seat = Arc::new(Seat { link, lane, codec });
         self.seat.store(Some(Arc::clone(&seat)));
         seat.post(post)

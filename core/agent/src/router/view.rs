@@ -66,6 +66,11 @@ impl View {
         self.known.is_none()
     }
 
+    /// Which exchange of the selector this was made by.
+    pub(crate) fn selector_version(&self) -> u64 {
+        self.prepared.version()
+    }
+
     /// The member that the selector picks; `None` if there is none.
     #[inline]
     pub(crate) fn pick(&self, key: Option<Key>) -> Option<&ViewMember> {

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod list;
+mod live;
 mod new;
 
 use clap::Subcommand;
@@ -23,6 +24,9 @@ pub(super) enum Plugin {
     List {
         #[command(flatten)]
         file: ConfigFile,
+        /// Ask a running agent of this host and user instead: the id of its process, or its socket
+        #[arg(long, value_name = "PID|SOCKET", conflicts_with = "path")]
+        agent: Option<String>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -54,7 +58,8 @@ impl Plugin {
     pub(super) fn run(self) -> Result<(), Failure> {
         quiet_log()?;
         match self {
-            Self::List { file, json } => list::run(file.load()?, json.into()),
+            Self::List { agent: Some(agent), json, .. } => live::run(agent, json.into()),
+            Self::List { file, json, .. } => list::run(file.load()?, json.into()),
             Self::Check { library, file } => check::run(&library, file.load()?.plugins),
             Self::Bench(bench) => bench.run(),
             Self::New(new) => new.run(),

@@ -8,6 +8,7 @@ mod kit;
 mod nameserver;
 mod operate;
 mod plugin;
+mod reload;
 mod services;
 
 #[tokio::test]
@@ -19,7 +20,9 @@ async fn wrong_usage_is_told_with_exit_code_2() {
     }
     let help = binary::run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for command in ["nameserver", "config", "plugin", "sim", "services", "kick", "drain", "attr"] {
+    for command in
+        ["nameserver", "config", "plugin", "sim", "reload", "services", "kick", "drain", "attr"]
+    {
         assert!(help.stdout.contains(command), "{}", help.stdout);
     }
 }

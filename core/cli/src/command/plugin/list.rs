@@ -99,7 +99,7 @@ fn row(kind: Option<PluginKind>, strategy: &StrategyConfig, reason: String) -> P
     }
 }
 
-fn table(reports: &[PluginReport]) -> String {
+pub(super) fn table(reports: &[PluginReport]) -> String {
     if reports.is_empty() {
         return "no plugins; build some, or name their folder in plugins.dirs\n".to_owned();
     }

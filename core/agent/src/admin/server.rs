@@ -1,0 +1,125 @@
+//! Answers the questions of the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use skymesh_plugin_host::SlotHealth;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::door::may_ask;
+use super::{About, Answer, Door, LivePlugins, LiveRouter, QUESTION_BYTES, Question};
+use crate::reload::Reload;
+use crate::runtime::Runtime;
+
+/// Who may ask at once; one more waits until another is done.
+const ASKERS: usize = 8;
+
+/// How long a question may take to come, and an answer to be read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers whoever opens the door, until the agent stops.
+pub(crate) async fn serve(runtime: Arc<Runtime>, door: Door) {
+    let askers = Arc::new(Semaphore::new(ASKERS));
+    let accept = async {
+        loop {
+            let Ok(place) = Arc::clone(&askers).acquire_owned().await else { return };
+            let Ok((stream, _)) = door.listener.accept().await else {
+                // No more file descriptors, for one; nothing else is to suffer from trying again.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let runtime_ = Arc::clone(&runtime);
+            runtime.tasks.spawn(async move {
+                tokio::select! {
+                    () = runtime_.stopped.cancelled() => {}
+                    _ = converse(&runtime_, stream) => {}
+                }
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = runtime.stopping.cancelled() => {}
+        () = accept => {}
+    }
+}
+
+/// Takes one question and answers it.
+async fn converse(runtime: &Arc<Runtime>, stream: UnixStream) -> std::io::Result<()> {
+    if !may_ask(stream.peer_cred()?.uid()) {
+        return Ok(());
+    }
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut question = BufReader::new(read.take(QUESTION_BYTES));
+    match timeout(PATIENCE, question.read_line(&mut line)).await {
+        // Somebody who only looked whether anybody is there.
+        Ok(Ok(0)) => return Ok(()),
+        Ok(read) => read?,
+        Err(_) => return Ok(()),
+    };
+    let answer = match serde_json::from_str(&line) {
+        Ok(question) => answer(runtime, question).await,
+        Err(error) => Answer::Error(format!("no question that this agent understands: {error}")),
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    let _ = timeout(PATIENCE, write.write_all(&text)).await;
+    Ok(())
+}
+
+async fn answer(runtime: &Arc<Runtime>, question: Question) -> Answer {
+    match question {
+        Question::About => ok(&About {
+            pid: std::process::id(),
+            app: runtime.app.to_string(),
+            address: runtime.address.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }),
+        Question::Reload => match runtime.desk.reload(None).await {
+            Some(reload) => ok(&*reload),
+            None => Answer::Error("the agent is stopping".to_owned()),
+        },
+        Question::Plugins => ok(&plugins(runtime)),
+    }
+}
+
+fn ok(value: &impl Serialize) -> Answer {
+    serde_json::to_value(value).map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
+}
+
+fn plugins(runtime: &Runtime) -> LivePlugins {
+    let routers = runtime.directory.routers();
+    let mut routers: Vec<LiveRouter> = routers
+        .iter()
+        .map(|core| LiveRouter {
+            name: core.name.to_string(),
+            selector: core.selector.strategy(),
+            health: words(&core.selector.health()),
+        })
+        .collect();
+    routers.sort();
+    let reload = Reload::clone(&runtime.desk.latest.borrow());
+    LivePlugins { plugins: runtime.host.report(), routers, reload }
+}
+
+/// A selector's health in words.
+pub(crate) fn words(health: &SlotHealth) -> String {
+    match health {
+        SlotHealth::Builtin => "healthy".to_owned(),
+        SlotHealth::Healthy { failures: 0, .. } => "healthy".to_owned(),
+        SlotHealth::Healthy { failures, .. } => {
+            format!("healthy; {failures} picks failed and were served by the built-in selector")
+        }
+        SlotHealth::Missing { reason } => format!("missing, the built-in serves: {reason}"),
+        SlotHealth::Quarantined { failures, .. } => {
+            format!("quarantined after {failures} failures, the built-in serves until a reload")
+        }
+        // There may be more some day.
+        other => format!("{other:?}"),
+    }
+}

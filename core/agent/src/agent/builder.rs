@@ -1,0 +1,229 @@
+//! What an agent is started with, and how it starts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use skymesh_plugin_host::{CodecSlot, PluginHost, PluginLoadError, PluginsConfig};
+use skymesh_transport::{BindError, Listener};
+use skymesh_types::{AppId, NameError};
+use tokio::sync::mpsc;
+
+use super::Agent;
+use crate::admin::{self, AdminError};
+use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
+use crate::reload::{ConfigSource, Desk, Reloader};
+use crate::runtime::{Contact, Parts, Runtime, Settings};
+use crate::uplink::{COMMANDS, Uplink};
+use crate::{ingress, pings};
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No app was named.
+    #[error("agent.app is missing: name the app that this process belongs to")]
+    NoApp,
+    /// The app is no valid name.
+    #[error("agent.app: {0}")]
+    App(#[from] NameError),
+    /// A value is out of range.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// The listening address can't be had.
+    #[error("agent.listen: {0}")]
+    Listen(#[from] BindError),
+    /// A plugin can't be had.
+    #[error(transparent)]
+    Plugin(#[from] PluginLoadError),
+    /// The socket for the command line can't be made.
+    #[error("agent.admin: {0}")]
+    Admin(#[from] AdminError),
+    /// The nameserver can't be reached, and `agent.unreachable` is `fail`.
+    #[error("{0} (agent.unreachable = \"retry\" would keep trying)")]
+    Nameserver(String),
+}
+
+/// What to start an agent with. [`Agent::builder`].
+#[derive(Debug, Default)]
+#[must_use = "nothing is started until `connect`"]
+pub struct AgentBuilder {
+    app: Option<String>,
+    settings: Settings,
+    plugins: PluginsConfig,
+    host: Option<PluginHost>,
+    source: Source,
+}
+
+/// Where the configuration can be read again.
+#[derive(Default)]
+struct Source(Option<Arc<dyn ConfigSource>>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.0.is_some()).finish()
+    }
+}
+
+impl AgentBuilder {
+    /// The app that this process belongs to.
+    pub fn app(mut self, app: impl Into<String>) -> Self {
+        self.app = Some(app.into());
+        self
+    }
+
+    /// Where the nameserver listens, `host:port`.
+    pub fn nameserver(mut self, address: impl Into<String>) -> Self {
+        self.settings.agent.nameserver = address.into();
+        self
+    }
+
+    /// What to do while the nameserver can't be reached.
+    pub fn unreachable(mut self, unreachable: Unreachable) -> Self {
+        self.settings.agent.unreachable = unreachable;
+        self
+    }
+
+    /// The whole `[agent]` table. Replaces what was set before it.
+    pub fn config(mut self, config: AgentConfig) -> Self {
+        self.settings.agent = config;
+        self
+    }
+
+    /// The whole `[services]` table.
+    pub fn services(mut self, services: ServicesConfig) -> Self {
+        self.settings.services = services;
+        self
+    }
+
+    /// The `[plugins]` table.
+    pub fn plugins(mut self, plugins: PluginsConfig) -> Self {
+        self.plugins = plugins;
+        self
+    }
+
+    /// A plugin host that was made already, e.g. one with statically linked plugins. The
+    /// `[plugins]` table is then used by reloads only.
+    pub fn plugin_host(mut self, host: PluginHost) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Where reloads read the configuration again. Without it they look at plugin files only, unless
+    /// they are given a configuration.
+    pub fn source(mut self, source: impl ConfigSource) -> Self {
+        self.source = Source(Some(Arc::new(source)));
+        self
+    }
+
+    /// Loads the plugins, listens, and connects to the nameserver.
+    ///
+    /// While the nameserver can't be reached, waits for it (saying so in the log) or fails, as
+    /// `agent.unreachable` says. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what to correct.
+    pub async fn connect(mut self) -> Result<Agent, ConnectError> {
+        if let Some(app) = self.app.take() {
+            self.settings.agent.app = Some(app.parse()?);
+        }
+        self.settings.agent.validate()?;
+        self.settings.services.validate(&self.settings.agent.inbox)?;
+        let app = self.settings.agent.app.clone().ok_or(ConnectError::NoApp)?;
+        let host = match self.host.take() {
+            Some(host) => host,
+            None => PluginHost::new(self.plugins.clone())?,
+        };
+        let codecs =
+            load_strategies(&host, &self.settings.services, self.settings.agent.max_frame_bytes)?;
+        let Self { settings, plugins, source, .. } = self;
+        start(Start { settings, app, host, codecs, plugins, source: source.0 }).await
+    }
+}
+
+/// Loads every strategy that is configured, so that what is wrong is said at the start, not at the
+/// first message. Answers the codecs by id.
+fn load_strategies(
+    host: &PluginHost,
+    services: &ServicesConfig,
+    max_frame_bytes: usize,
+) -> Result<HashMap<String, CodecSlot>, PluginLoadError> {
+    let mut codecs = HashMap::new();
+    for service in services.0.values() {
+        if let Some(strategy) = &service.selector {
+            host.selector(strategy)?;
+        }
+        if let Some(strategy) = &service.codec
+            && let Some(codec) = host.codec(strategy)?
+        {
+            codecs.insert(strategy.id().to_owned(), codec.limited_to(max_frame_bytes));
+        }
+    }
+    Ok(codecs)
+}
+
+/// What an agent is started with, once it is checked.
+struct Start {
+    settings: Settings,
+    app: AppId,
+    host: PluginHost,
+    codecs: HashMap<String, CodecSlot>,
+    plugins: PluginsConfig,
+    source: Option<Arc<dyn ConfigSource>>,
+}
+
+async fn start(start: Start) -> Result<Agent, ConnectError> {
+    let Start { settings, app, host, codecs, plugins, source } = start;
+    let door = admin::Door::open(&settings.agent.admin)?;
+    let mut read = skymesh_transport::ReadConfig::default();
+    read.max_frame_bytes = settings.agent.max_frame_bytes;
+    let listener = Listener::bind(&settings.agent.listen.to_string(), read).await?;
+    let listening = listener.local_address().to_string();
+    let address = settings.agent.advertise.clone().unwrap_or(listening).into();
+    let (uplink, commands) = mpsc::channel(COMMANDS);
+    let fail = settings.agent.unreachable == Unreachable::Fail;
+    let (desk, requests) = Desk::new();
+    let runtime = Runtime::new(Parts { settings, app, address, host, codecs, desk, uplink });
+    let uplink = Uplink::new(Arc::clone(&runtime), commands);
+    runtime.tasks.spawn(ingress::accept(Arc::clone(&runtime), listener));
+    runtime.tasks.spawn(uplink.run());
+    runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
+    runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
+    runtime.tasks.spawn(Reloader::new(Arc::clone(&runtime), plugins, source, requests).run());
+    if let Some(door) = door {
+        let _ = runtime.admin_socket.set(door.path.clone());
+        runtime.tasks.spawn(admin::serve(Arc::clone(&runtime), door));
+    }
+    let mut unfinished = Unfinished(Some(Arc::clone(&runtime)));
+    let mut contact = runtime.contact.subscribe();
+    loop {
+        match contact.borrow_and_update().clone() {
+            Contact::Made => break,
+            Contact::Failed(error) if fail => return Err(ConnectError::Nameserver(error)),
+            Contact::Failed(_) | Contact::Trying => {}
+        }
+        // The runtime keeps the sender for as long as this waits.
+        let _ = contact.changed().await;
+    }
+    unfinished.0 = None;
+    Ok(Agent { runtime })
+}
+
+async fn build_views(runtime: Arc<Runtime>) {
+    tokio::select! {
+        () = runtime.stopped.cancelled() => {}
+        () = runtime.directory.build_views(&runtime) => {}
+    }
+}
+
+/// Stops what was started by a `connect` that failed or was given up.
+struct Unfinished(Option<Arc<Runtime>>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(runtime) = &self.0 {
+            runtime.stopping.cancel();
+            runtime.stopped.cancel();
+        }
+    }
+}

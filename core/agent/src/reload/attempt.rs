@@ -1,0 +1,171 @@
+//! One reload, from a configuration to its effect. Blocks for files and runs plugin code, so it has
+//! a thread for that; holds no lock meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use skymesh_plugin_host::{
+    CodecSlot, FreshSelector, PluginLoadError, PluginsConfig, Renewal, StrategyConfig,
+};
+
+use super::{Change, FreshConfig, difference};
+use crate::config::{AgentConfig, ServicesConfig};
+use crate::router::RouterCore;
+use crate::runtime::{Hot, Runtime};
+
+/// The configuration that holds.
+#[derive(Debug, Clone)]
+pub(super) struct Holding {
+    pub(super) agent: AgentConfig,
+    pub(super) services: ServicesConfig,
+    pub(super) plugins: PluginsConfig,
+}
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) holding: Holding,
+    pub(super) changed: Vec<Change>,
+    pub(super) needs_restart: Vec<Change>,
+    /// Of optional strategies: the others took effect.
+    pub(super) faults: Vec<String>,
+    /// Routers whose views are still made by the old selector.
+    pub(super) routers: Vec<Arc<RouterCore>>,
+}
+
+/// Everything that is ready to take effect.
+#[derive(Debug, Default)]
+struct Ready {
+    codecs: HashMap<String, CodecSlot>,
+    selectors: Vec<(Arc<RouterCore>, Option<FreshSelector>)>,
+    /// Why it can't take effect.
+    errors: Vec<String>,
+    /// What is optional and could not be had.
+    warnings: Vec<String>,
+}
+
+/// # Errors
+/// Why nothing has changed.
+pub(super) fn attempt(
+    runtime: &Arc<Runtime>,
+    holding: &Holding,
+    mut fresh: FreshConfig,
+) -> Result<Applied, Vec<String>> {
+    // Named by code mostly, as a file for several processes can't.
+    fresh.agent.app = fresh.agent.app.or_else(|| holding.agent.app.clone());
+    let faults = fresh.agent.faults().into_iter().chain(fresh.services.faults(&fresh.agent.inbox));
+    let faults: Vec<String> = faults.map(|fault| fault.to_string()).collect();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let renewal = runtime.host.renew(fresh.plugins.clone());
+    let renewal = renewal.map_err(|error| vec![error.to_string()])?;
+    let ready = Ready::make(runtime, &renewal, &fresh);
+    if !ready.errors.is_empty() {
+        return Err(ready.errors);
+    }
+    renewal.commit();
+    Ok(take_effect(runtime, holding, fresh, ready))
+}
+
+impl Ready {
+    fn make(runtime: &Runtime, renewal: &Renewal<'_>, fresh: &FreshConfig) -> Self {
+        let hot = runtime.hot.load();
+        let limit = runtime.settings.agent.max_frame_bytes;
+        // Peers were told of the codecs that there were: those stay to decode by.
+        let mut ready = Self { codecs: hot.codecs.clone(), ..Self::default() };
+        for (pattern, service) in &fresh.services.0 {
+            let key = |strategy: &str| format!("services.\"{pattern}\".{strategy}");
+            if let Some(strategy) = &service.selector {
+                // Whether or not any router has come to need it.
+                let made = renewal.selector(strategy);
+                ready.note(&key("selector"), strategy, made.err().as_ref());
+            }
+            if let Some(strategy) = &service.codec {
+                match renewal.codec(hot.codecs.get(strategy.id()), strategy) {
+                    Ok(codec) => {
+                        ready.codecs.insert(strategy.id().to_owned(), codec.limited_to(limit));
+                    }
+                    Err(error) => ready.note(&key("codec"), strategy, Some(&error)),
+                }
+            }
+        }
+        for core in runtime.directory.routers() {
+            let strategy = fresh.services.selector(&core.name);
+            match renewal.selector_for(&core.selector, &strategy) {
+                Ok(selector) => ready.selectors.push((core, selector)),
+                // Said above, with its key.
+                Err(_) => ready.selectors.push((core, None)),
+            }
+        }
+        ready
+    }
+
+    fn note(&mut self, key: &str, strategy: &StrategyConfig, error: Option<&PluginLoadError>) {
+        let Some(error) = error else { return };
+        let line = format!("{key}: {error}");
+        if strategy.required { &mut self.errors } else { &mut self.warnings }.push(line);
+    }
+}
+
+/// Can't fail: whatever could has been tried before.
+fn take_effect(
+    runtime: &Arc<Runtime>,
+    holding: &Holding,
+    fresh: FreshConfig,
+    ready: Ready,
+) -> Applied {
+    let started = &runtime.settings.agent;
+    let agent = started.with_hot(&fresh.agent);
+    let mut changed = difference::between("agent", &holding.agent, &agent);
+    changed.extend(difference::between("services", &holding.services, &fresh.services));
+    changed.extend(difference::between("plugins", &holding.plugins, &fresh.plugins));
+    let mut needs_restart = difference::between("agent", started, &fresh.agent);
+    needs_restart.retain(|change| !difference::is_hot(&change.what));
+
+    let hot = Hot { agent: agent.clone(), services: fresh.services.clone(), codecs: ready.codecs };
+    let before = runtime.hot.swap(Arc::new(hot));
+    changed.extend(codec_changes(&before.codecs, &runtime.hot.load().codecs));
+    let mut routers = Vec::new();
+    for (core, selector) in &ready.selectors {
+        let Some(selector) = selector else { continue };
+        let from = core.selector.strategy();
+        core.selector.renew(selector);
+        let to = core.selector.strategy();
+        changed.push(Change {
+            what: format!("selector of {}", core.name),
+            from: Some(from),
+            to: Some(to),
+        });
+        routers.push(Arc::clone(core));
+    }
+    // Routers that were opened meanwhile, by the old configuration.
+    for core in runtime.directory.routers() {
+        if !ready.selectors.iter().any(|(known, _)| Arc::ptr_eq(known, &core)) {
+            runtime.reselect(&core);
+            routers.push(core);
+        }
+    }
+    runtime.directory.want_codecs(runtime);
+    runtime.directory.outdated(routers.iter().map(|core| core.name.clone()));
+    changed.extend(fresh.then.into_iter().flat_map(|effect| effect()));
+    runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
+    let holding = Holding { agent, services: fresh.services, plugins: fresh.plugins };
+    Applied { holding, changed, needs_restart, faults: ready.warnings, routers }
+}
+
+fn codec_changes(
+    old: &HashMap<String, CodecSlot>,
+    new: &HashMap<String, CodecSlot>,
+) -> Vec<Change> {
+    let name = |slot: &CodecSlot| slot.strategy().to_owned();
+    let differs = |(id, slot): &(&String, &CodecSlot)| {
+        old.get(*id).is_none_or(|before| before.strategy() != slot.strategy())
+    };
+    let changed = new.iter().filter(differs).map(|(id, slot)| Change {
+        what: format!("codec {id} of new connections"),
+        from: old.get(id).map(name),
+        to: Some(name(slot)),
+    });
+    changed.collect()
+}

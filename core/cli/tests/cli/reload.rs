@@ -1,0 +1,81 @@
+//! `skymesh reload`, and what else asks a running agent. The agent is this test's own.
+
+use std::fs::write;
+
+use skymesh::config::{AdminSocket, ConfigFile, StoreConfig};
+use skymesh::{Agent, Config, Nameserver, NameserverHandle};
+
+use crate::binary::run;
+
+/// A nameserver, and an agent that reads `mesh.toml` of the folder and answers at a socket in it.
+async fn running(folder: &tempfile::TempDir) -> (NameserverHandle, Agent) {
+    let mut config = Config::default();
+    config.nameserver.listen = "127.0.0.1:0".into();
+    config.nameserver.store = StoreConfig::memory();
+    let nameserver = Nameserver::bind(config.nameserver).await.unwrap();
+    let (handle, address) = (nameserver.handle(), nameserver.local_addr().to_string());
+    tokio::spawn(nameserver.run());
+    let (path, socket) = (folder.path().join("mesh.toml"), folder.path().join("agent.sock"));
+    write(&path, "[agent]\napp = 'shop'\n").unwrap();
+    let file = ConfigFile::new(path).adjusted(move |config| {
+        config.agent.nameserver = address.clone();
+        config.agent.admin = AdminSocket::Path(socket.clone());
+    });
+    let config = file.load().unwrap();
+    (handle, file.agent_builder(&config).connect().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_running_agent_reloads_and_says_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_nameserver, agent) = running(&folder).await;
+    let socket = agent.admin_socket().unwrap().to_str().unwrap().to_owned();
+    let _router = agent.router("shop.test.till").unwrap();
+    let idle = run(&["reload", "--agent", &socket]).await;
+    assert_eq!(idle.good(), "nothing changed; configuration 0 holds\n");
+
+    let file = folder.path().join("mesh.toml");
+    let table = "[agent]\napp = 'shop'\nmax_frame_bytes = 100000\n[services.'shop.*.*']\n\
+                 selector = { use = 'last' }\n";
+    // The fixture's library has another name than its plugin.
+    write(&file, table.replace("'last'", "'skymesh_fixture_orderly/last'")).unwrap();
+    let applied = run(&["reload", "--agent", &socket]).await;
+    let lines: Vec<&str> = applied.good().lines().collect();
+    assert_eq!(lines[0], "configuration 1 holds", "{applied:?}");
+    let exchanged = "  selector of shop.test.till: builtin -> skymesh_fixture_orderly/last 0.4.1";
+    assert!(lines.contains(&exchanged), "{applied:?}");
+    assert!(
+        lines.contains(&"  needs a restart: agent.max_frame_bytes: 16777216 -> 100000"),
+        "{applied:?}"
+    );
+
+    write(&file, "[agent]\nmax_frames = 1\n").unwrap();
+    let refused = run(&["reload", "--agent", &socket]).await;
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.stdout, "refused; configuration 1 still holds\n");
+    assert!(refused.stderr.contains("mesh.toml:2: unknown key `agent.max_frames`"), "{refused:?}");
+
+    let live = run(&["plugin", "list", "--agent", &socket]).await;
+    let row =
+        |start: &str| live.good().lines().find(|line| line.starts_with(start)).map(str::to_owned);
+    assert!(row("last ").unwrap().contains("active"), "{live:?}");
+    assert!(
+        row("shop.test.till").unwrap().contains("skymesh_fixture_orderly/last 0.4.1  healthy"),
+        "{live:?}"
+    );
+    assert!(row("last reload: refused").is_some(), "{live:?}");
+    let json = run(&["plugin", "list", "--json", "--agent", &socket]).await;
+    let json: serde_json::Value = serde_json::from_str(json.good()).unwrap();
+    assert_eq!(json["reload"]["outcome"], "refused");
+    agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_is_told() {
+    let answer = run(&["reload", "--agent", "/nowhere/agent.sock"]).await;
+    assert_eq!(answer.code, Some(1));
+    assert!(answer.stderr.contains("/nowhere/agent.sock: no agent answers"), "{answer:?}");
+    // Process 1 is none of ours.
+    let answer = run(&["reload", "--agent", "1"]).await;
+    assert!(answer.stderr.contains("process 1 has no agent"), "{answer:?}");
+}

@@ -1,0 +1,84 @@
+//! A configuration file that is read more than once: at the start and at every reload.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skymesh_agent::{AgentBuilder, ConfigSource, FreshConfig};
+
+use super::{Config, ConfigError};
+use crate::log;
+
+/// Where a process's configuration is, and what the program itself says over it.
+///
+/// ```no_run
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use skymesh::config::ConfigFile;
+///
+/// let file = ConfigFile::new("mesh.toml").adjusted(|config| config.agent.app = "game".parse().ok());
+/// let config = file.load()?;
+/// config.log.install()?;
+/// let agent = file.agent_builder(&config).connect().await?;
+/// agent.reload_on_hangup()?; // If the program has no other use for SIGHUP.
+/// # Ok(())
+/// # }
+/// ```
+/// From then on `skymesh reload`, [`Agent::reload`](crate::Agent::reload), SIGHUP if the program wants
+/// it, and a change of the file if `agent.watch_files` says so, have the file read again. What is hot
+/// takes effect; of what needs a restart, the [answer](crate::Reload) tells.
+#[derive(Clone)]
+pub struct ConfigFile {
+    path: PathBuf,
+    adjust: Vec<Adjustment>,
+}
+
+type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
+
+impl ConfigFile {
+    /// The file at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), adjust: Vec::new() }
+    }
+
+    /// Has the program's own word over the file's and the environment's, each time it is read.
+    #[must_use]
+    pub fn adjusted(mut self, adjust: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.adjust.push(Arc::new(adjust));
+        self
+    }
+
+    /// Reads it, as [`Config::load`], and adjusts it.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; or what the adjustments made of it is out of range.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(&self.path)?;
+        self.adjust.iter().for_each(|adjust| adjust(&mut config));
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// As [`Config::agent_builder`], for an agent that reads this file at its reloads.
+    pub fn agent_builder(&self, config: &Config) -> AgentBuilder {
+        config.agent_builder().source(self.clone())
+    }
+}
+
+impl ConfigSource for ConfigFile {
+    fn read(&self) -> Result<FreshConfig, Vec<String>> {
+        let config = self.load().map_err(|error| error.faults())?;
+        let level = config.log.level;
+        let fresh = FreshConfig::new(config.agent, config.services, config.plugins);
+        Ok(fresh.and_then(move || log::change_level(&level).into_iter().collect()))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+}
+
+impl fmt::Debug for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! Reloads, as those see them who send, ask and operate: what takes effect, what stays, what is told.
+
+mod load;
+mod stage;
+mod told;
+
+use serde_json::json;
+use skymesh_agent::{FreshConfig, ReloadOutcome};
+use skymesh_tests::{Mesh, SOON, services, within};
+use skymesh_types::Key;
+
+use stage::{EDITION, Shop, keyed_to};
+
+#[tokio::test]
+async fn another_selector_takes_effect_with_the_next_message() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let agent = shop.agent(&mesh, json!({})).await;
+    let router = shop.router(&agent).await;
+    let other = json!({ "app.*.*": { "selector": { "use": "mod_hash" } } });
+    let reload = agent.reload_with(shop.config(other)).await;
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+    let told: Vec<String> = reload.changed.iter().map(ToString::to_string).collect();
+    assert!(
+        told.contains(&"services.\"app.*.*\".selector.use: nothing -> \"mod_hash\"".to_owned()),
+        "{told:?}"
+    );
+    let exchanged = |line: &String| {
+        line.contains("selector of app.shop.till: builtin -> skymesh_selector_mod_hash/")
+    };
+    assert!(told.iter().any(exchanged), "{told:?}");
+    let picks: Vec<u64> =
+        (0..8).map(|key| router.select(Some(Key::from(key))).unwrap().url.instance.get()).collect();
+    assert_eq!(picks, [1, 2, 3, 4, 1, 2, 3, 4]);
+
+    // The same once more is no change, and the selector keeps its state.
+    let same = json!({ "app.*.*": { "selector": { "use": "mod_hash" } } });
+    let reload = agent.reload_with(shop.config(same)).await;
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Unchanged), "{reload}");
+    // A router that is opened later is of the new configuration, too.
+    let later = agent.router("app.shop.later").unwrap();
+    assert!(format!("{:?}", later.health()).contains("mod_hash"), "{:?}", later.health());
+}
+
+#[tokio::test]
+async fn another_file_of_the_same_name_takes_effect_and_the_old_content_again() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    shop.deploy(1);
+    let agent =
+        shop.agent(&mesh, json!({ "app.shop.*": { "selector": { "use": EDITION } } })).await;
+    let router = shop.router(&agent).await;
+    for edition in [1, 2, 1, 2] {
+        shop.deploy(edition);
+        let reload = agent.reload().await;
+        let picked = router.select(Some(Key::from(2))).unwrap().url.instance.get();
+        assert_eq!(picked, keyed_to(2, edition), "{reload}");
+    }
+    let reload = agent.reload().await;
+    assert_eq!((reload.version, reload.outcome), (3, ReloadOutcome::Unchanged), "{reload}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_in_full_and_changes_nothing() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    shop.deploy(1);
+    let table = json!({ "app.shop.*": { "selector": { "use": EDITION } } });
+    let agent = shop.agent(&mesh, table.clone()).await;
+    let router = shop.router(&agent).await;
+    // (services, what is said)
+    let wrong = [
+        (
+            json!({ "app.shop.*": { "selector": { "use": "nowhere" } } }),
+            vec!["services.\"app.shop.*\".selector: selector `nowhere` not found"],
+        ),
+        (
+            json!({ "app.a.*": { "selector": { "use": "nowhere" } }, "app.b.*": { "codec": { "use": "nothing" } } }),
+            vec!["app.a.*", "app.b.*"],
+        ),
+        (
+            json!({ "app.a.*": { "inbox_limit_bytes": 1 } }),
+            vec!["inbox_limit_bytes = 1 is out of range"],
+        ),
+    ];
+    for (services, said) in wrong {
+        let reload = agent.reload_with(shop.config(services)).await;
+        assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused));
+        assert_eq!(reload.faults.len(), said.len(), "{reload}");
+        for (fault, part) in reload.faults.iter().zip(said) {
+            assert!(fault.contains(part), "{fault}");
+        }
+        assert!(reload.changed.is_empty());
+        assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), 3);
+    }
+    // What is optional is told, and keeps nothing else from taking effect.
+    let optional = json!({
+        "app.shop.*": { "selector": { "use": EDITION } },
+        "app.a.*": { "selector": { "use": "nowhere", "required": false } },
+    });
+    let reload = agent.reload_with(shop.config(optional)).await;
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+    assert!(reload.faults[0].contains("`nowhere` not found"), "{reload}");
+
+    // Replaced in place while it is mapped, by half of itself.
+    shop.spoil();
+    let reload = agent.reload().await;
+    assert_eq!(reload.outcome, ReloadOutcome::Refused);
+    assert!(reload.faults[0].contains("truncated"), "{reload}");
+    assert!(
+        agent
+            .plugins()
+            .iter()
+            .any(|row| row.reason.as_deref().is_some_and(|r| r.contains("truncated")))
+    );
+    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), 3);
+}
+
+#[tokio::test]
+async fn keys_that_need_a_restart_are_named_and_hot_ones_are_applied() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let agent = shop.agent(&mesh, json!({})).await;
+    let mut config = shop.agent_config(&mesh);
+    config.outbox_bytes = 2 * 1024 * 1024;
+    config.resolve_timeout = std::time::Duration::from_millis(7);
+    let fresh = FreshConfig::new(config, services(json!({})), shop.plugins());
+    let reload = agent.reload_with(fresh).await;
+    let needs: Vec<&str> = reload.needs_restart.iter().map(|change| change.what.as_str()).collect();
+    assert_eq!(needs, ["agent.outbox_bytes"], "{reload}");
+    let changed: Vec<String> = reload.changed.iter().map(ToString::to_string).collect();
+    assert_eq!(changed, ["agent.resolve_timeout: \"5s\" -> \"7ms\""]);
+}
+
+/// A quarantined selector serves again after a reload, and so does one whose plugin was missing.
+#[tokio::test]
+async fn a_reload_ends_a_quarantine() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let config = json!({ "mischief": "panic_in_call", "every": 100 });
+    let table = json!({ "app.shop.*": { "selector": { "use": "skymesh_fixture_unruly/unruly", "config": config } } });
+    let agent = shop.agent(&mesh, table).await;
+    let router = shop.router(&agent).await;
+    while !router.health().is_degraded() {
+        assert!(router.select(None).is_some(), "the built-in serves in its place");
+    }
+    let reload = within(SOON, agent.reload()).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    assert!(!router.health().is_degraded());
+}

@@ -1,0 +1,114 @@
+//! Four tills of one service, a folder for libraries, and an agent that sends to the tills.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{Agent, AgentBuilder, FreshConfig, Inbox, Instance, Resolve, Router};
+use skymesh_plugin_host::PluginsConfig;
+use skymesh_tests::{Mesh, SOON, services};
+use tempfile::TempDir;
+
+/// The selector of the fixture: it picks by key, and the next one in its second edition.
+pub(super) const EDITION: &str = "skymesh_fixture_edition/edition";
+pub(super) const TILLS: u64 = 4;
+
+/// Which till gets a key, by an edition.
+pub(super) fn keyed_to(key: u64, edition: u64) -> u64 {
+    (key + edition - 1) % TILLS + 1
+}
+
+pub(super) struct Shop {
+    root: TempDir,
+    pub(super) tills: Vec<(Instance, Inbox)>,
+}
+
+impl Shop {
+    pub(super) async fn open(mesh: &Mesh) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        set_mode(&root.path().to_owned(), 0o755);
+        std::fs::create_dir(root.path().join("lib")).unwrap();
+        set_mode(&root.path().join("lib"), 0o755);
+        let agent = mesh.agent().await;
+        let mut tills = Vec::new();
+        for till in 1..=TILLS {
+            let url = format!("app.shop.till/{till}");
+            tills.push(agent.register(url.as_str()).await.unwrap());
+        }
+        Self { root, tills }
+    }
+
+    fn library(&self) -> PathBuf {
+        self.root
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("lib")
+            .join(file_name("skymesh_fixture_edition"))
+    }
+
+    /// Puts an edition under the library's name by rename.
+    pub(super) fn deploy(&self, edition: u64) {
+        let crate_name =
+            ["skymesh_fixture_edition_one", "skymesh_fixture_edition_two"][edition as usize - 1];
+        let test = std::env::current_exe().unwrap();
+        let built = test.parent().unwrap().join(file_name(crate_name));
+        let new = self.root.path().join("lib/new");
+        std::fs::copy(built, &new).unwrap();
+        set_mode(&new, 0o755);
+        std::fs::rename(new, self.library()).unwrap();
+    }
+
+    /// Cuts the library short, in place.
+    pub(super) fn spoil(&self) {
+        let bytes = std::fs::read(self.library()).unwrap();
+        std::fs::write(self.library(), &bytes[..bytes.len() / 2]).unwrap();
+    }
+
+    pub(super) fn plugins(&self) -> PluginsConfig {
+        let root = self.root.path().canonicalize().unwrap();
+        PluginsConfig {
+            dirs: vec![root.join("lib")],
+            cache_dir: Some(root.join("cache")),
+            ..PluginsConfig::default()
+        }
+    }
+
+    pub(super) fn agent_config(&self, mesh: &Mesh) -> AgentConfig {
+        AgentConfig {
+            app: "app".parse().ok(),
+            nameserver: mesh.address().to_string(),
+            ..AgentConfig::default()
+        }
+    }
+
+    /// The configuration of the mesh's other agents, with these services.
+    pub(super) fn config(&self, table: Value) -> FreshConfig {
+        FreshConfig::new(AgentConfig::default(), services(table), self.plugins())
+    }
+
+    pub(super) fn builder(&self, mesh: &Mesh, table: Value) -> AgentBuilder {
+        mesh.builder().services(services(table)).plugins(self.plugins())
+    }
+
+    pub(super) async fn agent(&self, mesh: &Mesh, table: Value) -> Agent {
+        self.builder(mesh, table).connect().await.unwrap()
+    }
+
+    /// The router to the tills, once it knows them all.
+    pub(super) async fn router(&self, agent: &Agent) -> Router {
+        let router = agent.router("app.shop.till").unwrap();
+        let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() as u64 == TILLS);
+        router.wait_until(SOON, all).await.unwrap();
+        router
+    }
+}
+
+fn file_name(library: &str) -> String {
+    format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
+}
+
+pub(super) fn set_mode(path: &PathBuf, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}

@@ -1,0 +1,149 @@
+//! Who may ask for a reload, and how it is told.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skymesh_agent::admin::{AdminClient, AdminSocket, find};
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{Agent, ConfigSource, FreshConfig, ReloadOutcome};
+use skymesh_plugin_host::{PluginState, PluginsConfig};
+use skymesh_tests::{Mesh, SOON, services, within};
+use skymesh_types::Key;
+
+use super::stage::{EDITION, Shop, keyed_to};
+
+/// A configuration file of which a test says what is in it.
+#[derive(Clone)]
+struct Paper {
+    services: Arc<Mutex<Result<Value, String>>>,
+    plugins: PluginsConfig,
+    path: PathBuf,
+}
+
+impl ConfigSource for Paper {
+    fn read(&self) -> Result<FreshConfig, Vec<String>> {
+        let table = self.services.lock().unwrap().clone().map_err(|error| vec![error])?;
+        let agent = AgentConfig::default();
+        Ok(FreshConfig::new(agent, services(table), self.plugins.clone()))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+}
+
+impl Paper {
+    fn write(&self, table: Result<Value, String>) {
+        *self.services.lock().unwrap() = table;
+    }
+}
+
+async fn agent(mesh: &Mesh, shop: &Shop, config: AgentConfig) -> (Agent, Paper) {
+    let services = Arc::new(Mutex::new(Ok(json!({}))));
+    let path = shop.plugins().dirs[0].join("mesh.toml");
+    std::fs::write(&path, "0").unwrap();
+    let paper = Paper { services, plugins: shop.plugins(), path };
+    let builder = shop.builder(mesh, json!({})).config(AgentConfig {
+        app: "app".parse().ok(),
+        nameserver: mesh.address().to_string(),
+        ..config
+    });
+    (builder.source(paper.clone()).connect().await.unwrap(), paper)
+}
+
+#[tokio::test]
+async fn the_command_line_asks_by_a_socket_of_the_users_own() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    shop.deploy(1);
+    let (agent, paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    let router = shop.router(&agent).await;
+    let socket = agent.admin_socket().unwrap().to_owned();
+    assert!(find(&std::process::id().to_string()).contains(&socket));
+    let client = AdminClient::new(&socket);
+    let about = client.about().await.unwrap();
+    assert_eq!((about.pid, about.app.as_str()), (std::process::id(), "app"));
+    assert_eq!(about.address, agent.address());
+
+    let mut reloads = agent.reloads();
+    paper.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
+    let reload = client.reload().await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+    assert_eq!(*within(SOON, reloads.next()).await.unwrap(), reload);
+    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), keyed_to(2, 1));
+    paper.write(Err("mesh.toml:7: unknown key `x`".into()));
+    let refused = client.reload().await.unwrap();
+    assert_eq!((refused.version, refused.outcome), (1, ReloadOutcome::Refused));
+    assert_eq!(refused.faults, ["mesh.toml:7: unknown key `x`"]);
+
+    let live = client.plugins().await.unwrap();
+    let edition = live.plugins.iter().find(|row| row.id.as_deref() == Some("edition")).unwrap();
+    assert_eq!(edition.state, PluginState::Active);
+    let till = live.routers.iter().find(|one| one.name == "app.shop.till").unwrap();
+    assert_eq!(till.selector, "skymesh_fixture_edition/edition 1.0.0");
+    assert_eq!((till.health.as_str(), live.reload), ("healthy", refused));
+
+    agent.shutdown().await;
+    assert!(!socket.exists());
+    assert!(client.about().await.is_err());
+}
+
+#[tokio::test]
+async fn a_socket_may_be_named_or_left_out() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let off = AgentConfig { admin: AdminSocket::Off, ..AgentConfig::default() };
+    let (without, _) = agent(&mesh, &shop, off).await;
+    assert_eq!(without.admin_socket(), None);
+    let path = shop.plugins().dirs[0].join("agent.sock");
+    let named = AgentConfig { admin: AdminSocket::Path(path.clone()), ..AgentConfig::default() };
+    let (with, _) = agent(&mesh, &shop, named).await;
+    assert_eq!(with.admin_socket(), Some(path.as_path()));
+    assert!(AdminClient::new(path).about().await.is_ok());
+}
+
+#[tokio::test]
+async fn files_that_change_take_effect_by_themselves() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    shop.deploy(1);
+    let watching = AgentConfig { watch_files: Duration::from_millis(10), ..AgentConfig::default() };
+    let (agent, paper) = agent(&mesh, &shop, watching).await;
+    let router = shop.router(&agent).await;
+    let mut reloads = agent.reloads();
+    // The configuration's file.
+    paper.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
+    std::fs::write(&paper.path, "10").unwrap();
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+    // A library's file.
+    shop.deploy(2);
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (2, ReloadOutcome::Applied), "{reload}");
+    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), keyed_to(2, 2));
+    // A mistake is told once, and its correction is taken.
+    paper.write(Err("a mistake".into()));
+    std::fs::write(&paper.path, "100").unwrap();
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.faults.as_slice()), (2, &["a mistake".to_owned()][..]));
+    paper.write(Ok(json!({})));
+    std::fs::write(&paper.path, "1000").unwrap();
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (3, ReloadOutcome::Applied), "{reload}");
+}
+
+#[tokio::test]
+async fn a_hangup_reloads_where_the_program_asked_for_it() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let (agent, paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    agent.reload_on_hangup().unwrap();
+    let mut reloads = agent.reloads();
+    paper.write(Ok(json!({ "app.shop.*": { "inbox_limit_bytes": 2_000_000 } })));
+    let pid = rustix::process::getpid();
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+}

@@ -202,7 +202,15 @@ impl Leaderships {
     fn finish(&mut self, handle: Handle, actions: &mut Vec<LeadershipAction>) {
         let Some(campaign) = self.campaigns.get_mut(&handle) else { return };
         campaign.guards = campaign.guards.saturating_sub(1);
-        if campaign.guards == 0 && campaign.is_resigning() {
+        if campaign.guards > 0 {
+            return;
+        }
+        let (resigning, owed) = (campaign.is_resigning(), campaign.owed.take());
+        if let Some(term) = owed.filter(|_| self.is_connected()) {
+            let saying = LeadershipSaying::StandDown { handle, term };
+            actions.push(LeadershipAction::Say(saying));
+        }
+        if resigning {
             self.quit(handle, Lost::Resigned, actions);
         }
     }
@@ -266,7 +274,7 @@ impl Leaderships {
                 Leader::Unknown => {}
                 Leader::Nobody | Leader::Is { .. } => {
                     if campaign.term().is_some_and(|term| term <= said.term) {
-                        campaign.end(*handle, Lost::Revoked, actions);
+                        campaign.revoked(*handle, actions);
                     }
                 }
             }
@@ -332,6 +340,14 @@ impl Campaign {
         self.office = Office::Leads { term, deadline, resigning: false };
         actions.push(LeadershipAction::Elected { handle, term, deadline });
         true
+    }
+
+    /// Ends the belief at once, and says so when guarded work is done: the next leader is seated upon that
+    /// word, or at the end of the lease.
+    fn revoked(&mut self, handle: Handle, actions: &mut Vec<LeadershipAction>) {
+        let busy = self.guards > 0;
+        self.owed = self.term().filter(|_| busy);
+        self.end_said(handle, Lost::Revoked, !busy, actions);
     }
 
     /// Ends the belief and says so on the connection that brought the reason.

@@ -30,6 +30,9 @@ pub(super) struct Campaign {
     pub(super) past: Term,
     /// Guarded work that is under way.
     pub(super) guards: usize,
+    /// The term that was taken from it in the midst of guarded work: the word that it stood down is
+    /// owed until that is done.
+    pub(super) owed: Option<Term>,
 }
 
 impl Campaign {
@@ -42,6 +45,7 @@ impl Campaign {
             office: Office::Stands,
             past: Term(0),
             guards: 0,
+            owed: None,
         }
     }
 

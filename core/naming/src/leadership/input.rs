@@ -32,7 +32,8 @@ pub enum LeadershipInput {
     GiveUp(Handle),
     /// An instance is about to be unregistered; it stops leading at once.
     Forget(Handle),
-    /// Guarded work of a leader begins. To be asked first:
+    /// Guarded work of a leader begins: until it ends, the registry does not hear that the leader stood
+    /// down, whether it resigns or is revoked. To be asked first:
     /// [`Leaderships::may_begin`](super::Leaderships::may_begin).
     Begin(Handle),
     /// Guarded work of a leader has ended.

@@ -162,6 +162,33 @@ fn the_registry_may_take_it_away() {
 }
 
 #[test]
+fn who_is_revoked_in_the_midst_of_guarded_work_says_so_when_that_is_done() {
+    let revoked = || {
+        let mut agent = Agent::standing();
+        agent.granted(150, 7, 1);
+        agent.feed(200, LeadershipInput::Begin(handle(11)));
+        agent.feed(210, LeadershipInput::Begin(handle(11)));
+        agent.done();
+        agent.heard(220, 7, Leader::Nobody);
+        assert_eq!(agent.done(), "ended 7 Revoked", "it knows at once, and its word is awaited");
+        assert_eq!(agent.leads(220), None);
+        agent.heard(230, 7, Leader::Nobody);
+        agent.feed(240, LeadershipInput::Finish(handle(11)));
+        assert_eq!(agent.done(), "");
+        agent
+    };
+    let mut agent = revoked();
+    agent.feed(250, LeadershipInput::Finish(handle(11)));
+    assert_eq!(agent.done(), "stand down 7");
+
+    // Without a connection there is nobody to tell; the lease ends by itself.
+    let mut agent = revoked();
+    agent.feed(245, LeadershipInput::Disconnected);
+    agent.feed(250, LeadershipInput::Finish(handle(11)));
+    assert_eq!(agent.done(), "");
+}
+
+#[test]
 fn who_resigns_finishes_its_guarded_work_first() {
     let mut agent = Agent::standing();
     agent.granted(150, 7, 1);

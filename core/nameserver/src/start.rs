@@ -184,3 +184,6 @@ fn remember(key: &str, handle: Handle, kept: Kept) -> Result<Remembered, StoreEr
         draining: kept.draining,
     })
 }
+
+#[cfg(test)]
+mod tests;

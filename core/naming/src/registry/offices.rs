@@ -13,6 +13,10 @@ use super::{Action, Campaigned, Leading, Refusal, Registry};
 use crate::election::{Elector, FirstCome, Term};
 use crate::flaw::Flaw;
 
+/// Half of all terms. Nobody has counted so far, so an agent that says so is not believed: the last
+/// term has no successor.
+const NEVER: Term = Term(1 << 63);
+
 /// All elections, and what is common to them.
 #[derive(Debug)]
 pub(super) struct Offices {
@@ -90,6 +94,10 @@ impl Registry {
         let (joined, memory) = (self.offices.joined, self.offices.memory);
         let office = self.offices.or_new(&name);
         office.enter(said, joined);
+        if memory == StoreMemory::Unsure && said.seen < NEVER {
+            // Its agent may have been away while names were learned anew.
+            office.newest = office.newest.max(said.seen);
+        }
         if let Some(reign) = office.reign_of(handle) {
             let same = said.claim == Some(reign.term);
             if lease.is_none() {
@@ -127,9 +135,12 @@ impl Registry {
         actions: &mut Vec<Action>,
     ) {
         let office = self.offices.or_new(name);
-        office.announced = office.announced.max(said.seen);
+        if said.seen < NEVER {
+            office.announced = office.announced.max(said.seen);
+        }
         office.newest = office.newest.max(office.announced);
-        if let Some(term) = said.claim.filter(|claim| *claim >= office.announced) {
+        let claim = said.claim.filter(|claim| (office.announced..NEVER).contains(claim));
+        if let Some(term) = claim {
             office.newest = office.newest.max(term);
             // Until it is announced again, nobody is told that nobody leads.
             office.seat =

@@ -133,6 +133,8 @@ impl Registry {
         self.set_layers(handle, layers);
         let record = &self.instance(handle).record;
         if (record.weight, record.hash_key) != (weight, hash_key) {
+            // Routers were asked to prepare for something else.
+            self.ask_anew(handle);
             self.amend(handle, Urgency::CanWait, |record| {
                 record.weight = weight;
                 record.hash_key = hash_key;

@@ -49,6 +49,16 @@ impl Registry {
         }
     }
 
+    /// What a pending instance would own has changed: a round that it is part of begins anew.
+    pub(super) fn ask_anew(&mut self, handle: Handle) {
+        let name = self.instance(handle).record.url.name.clone();
+        let round = self.services.get(&name).and_then(|service| service.agreement.round.as_ref());
+        if round.is_some_and(|round| round.wishes.joining.contains_key(&handle)) {
+            self.void.insert(name.clone());
+            self.agreed_on.insert(name);
+        }
+    }
+
     /// An instance is gone. A round that counted on it comes to nothing, and the next one begins
     /// with what is left.
     pub(super) fn forget_wish(&mut self, handle: Handle, name: &ServiceName) {

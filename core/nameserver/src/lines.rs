@@ -117,6 +117,11 @@ impl Lines {
         (sent, newly.then(|| line.outbox.clone()))
     }
 
+    /// Whether something was left out on that connection, and it has not drained since.
+    pub(crate) fn is_clogged(&self, connection: ConnectionId) -> bool {
+        self.open.get(&connection).is_some_and(|line| line.clogged)
+    }
+
     /// Tells an agent of protocol 1 of records.
     pub(crate) fn tell(&mut self, to: ConnectionId, records: &[Arc<InstanceRecord>]) -> Sent {
         let Some(line) = self.open.get_mut(&to) else { return Sent::Closed };

@@ -164,11 +164,11 @@ impl Keyed {
         if let PlacementInput::Prepare(preparation) = &input {
             cx.oracle.asked_to_prepare(cx.node, preparation.round);
         }
-        let preparing = self.router.is_preparing();
-        let told = matches!(input, PlacementInput::Placed(_) | PlacementInput::Ended(..));
+        let preparing = self.router.preparing();
+        let told = !matches!(input, PlacementInput::Tick | PlacementInput::Bounced(_));
         let in_time = self.router.next_deadline().is_none_or(|due| cx.now < due);
         self.router.handle(cx.now, input, &mut actions);
-        if preparing && !self.router.is_preparing() && !(told && in_time) {
+        if preparing.is_some() && self.router.preparing() != preparing && !(told && in_time) {
             cx.oracle.gave_up(cx.node);
         }
         self.perform(actions, cx);

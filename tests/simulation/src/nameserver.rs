@@ -278,7 +278,7 @@ impl Nameserver {
             Action::Prepare { to, round } => {
                 for to in to {
                     self.stale.remove(&to);
-                    tell(to, Said::Prepare(round.clone()), cx);
+                    self.tell_watch(to, &round.name, Said::Prepare(round.clone()), cx);
                 }
             }
             Action::RoundEnded { to, round, end, .. } => {

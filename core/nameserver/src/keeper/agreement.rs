@@ -61,11 +61,15 @@ impl Keeper {
         }
     }
 
-    fn ask_to_prepare(&self, to: ConnectionId, round: &Preparation) {
+    fn ask_to_prepare(&mut self, to: ConnectionId, round: &Preparation) {
         let service_name = round.name.to_string();
         if self.lines.speaks(to) == Some(Speaks::V1) {
             let cmd = PREPARE;
             return self.lines.reply(to, proto::RouterUpdate { cmd, service_name });
+        }
+        // It would overtake what was left out.
+        if self.lines.is_clogged(to) {
+            return self.overflowed.push_back((to, round.name.clone()));
         }
         let prepare = proto::PreparePlacement {
             service_name,

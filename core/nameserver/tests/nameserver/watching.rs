@@ -159,6 +159,36 @@ async fn a_slow_watcher_gets_a_snapshot_instead_of_everything_and_slows_nobody()
 }
 
 #[tokio::test]
+async fn a_slow_router_is_asked_to_prepare_after_its_snapshot() {
+    let mut config = NameserverConfig { coalesce: Duration::ZERO, ..config() };
+    config.limits.outbox_bytes = 64 * 1024;
+    let server = start(config).await;
+    let mut slow = Client::agent(&server, 8).await;
+    slow.snapshot(ROOM).await;
+    slow.snapshot("app.env.hall").await;
+    let mut agent = Client::agent(&server, 1).await;
+    agent.register("app.env.room/1", 11).await;
+    let mut at = 0;
+    while server.handle.counters().watchers_lagged.get() == 0 {
+        at += 1;
+        agent.send(attributes(at, 11, &bulk(at), &[])).await;
+        agent.request_reply().await;
+    }
+    let mut registration = crate::client::registration(1, "app.env.hall/1", 12);
+    registration.options = Some(proto::Options { consistent_hash_key: 500 });
+    agent.send(registration).await;
+    // Replies have a share of the queue of their own, so the question would overtake the rest.
+    until("left out", || server.handle.counters().watchers_lagged.get() == 2).await;
+    loop {
+        match slow.next().await {
+            Body::WatchSnapshot(snapshot) if snapshot.service_name == "app.env.hall" => break,
+            Body::WatchSnapshot(_) | Body::WatchDelta(_) => {}
+            other => panic!("before the snapshot: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn services_are_listed_by_pattern() {
     let server = start(config()).await;
     let mut agent = Client::dial(&server).await;

@@ -165,9 +165,9 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         self.hold.len()
     }
 
-    /// Whether a round is open, as far as this router knows.
-    pub const fn is_preparing(&self) -> bool {
-        self.round.is_some()
+    /// The round that this router prepares for, or has prepared for and does not know the end of.
+    pub fn preparing(&self) -> Option<RoundId> {
+        self.round.as_ref().map(|round| round.id)
     }
 
     /// Whether keys may be looked up in the placement alone: nothing is held and nothing moves.

@@ -80,7 +80,9 @@ pub enum Action {
         standing: Arc<Standing>,
     },
     /// Asks routers of a stateful service to hold what a round would move, and to answer with
-    /// [`Prepared`](crate::AgentInput::Prepared).
+    /// [`Prepared`](crate::AgentInput::Prepared). It may not overtake the placement that it is about:
+    /// a connection whose queue is full is not asked, but said to have
+    /// [`Overflowed`](crate::AgentInput::Overflowed); it is asked once it has its snapshot.
     Prepare {
         /// Whom, in order.
         to: Vec<ConnectionId>,

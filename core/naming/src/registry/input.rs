@@ -85,8 +85,8 @@ pub enum AgentInput {
     Goodbye,
     /// The socket closed.
     Disconnected,
-    /// The connection's queue is full, and a snapshot or delta of this name was not queued: the
-    /// watch needs a snapshot.
+    /// The connection's queue is full, and a snapshot or delta of this name, or the question whether
+    /// its router has prepared, was not queued: the watch needs a snapshot.
     Overflowed(ServiceName),
     /// The connection's queue has room again.
     Drained,

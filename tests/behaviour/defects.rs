@@ -18,7 +18,7 @@ const NAME: &str = "app.test.room";
 const HOURS: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// A raw agent of protocol 2: it does only what a test says, and dies when dropped.
-async fn raw_agent(mesh: &Mesh) -> V1Socket {
+pub(crate) async fn raw_agent(mesh: &Mesh) -> V1Socket {
     let mut socket = V1Socket::dial(&mesh.address().to_string()).await;
     let (server_address, app) = ("127.0.0.1:1".to_owned(), "app".to_owned());
     let info = AgentInfo {
@@ -36,7 +36,7 @@ async fn raw_agent(mesh: &Mesh) -> V1Socket {
     socket
 }
 
-async fn register_raw(socket: &mut V1Socket, instances: impl Iterator<Item = Info>) {
+pub(crate) async fn register_raw(socket: &mut V1Socket, instances: impl Iterator<Item = Info>) {
     let mut asked = 0;
     let mut frames = Vec::new();
     for info in instances {
@@ -128,7 +128,7 @@ async fn defect_11_a_thousand_instances_of_one_process_expire_together() {
 async fn defect_13_sixty_four_callers_get_large_answers_and_errors_at_once() {
     const CALLERS: u8 = 64;
     const CALLS: usize = 30;
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::patient().await;
     let methods = Methods::new()
         .method("echo", |request| async move { Ok(Response::new(request.into_payload())) })
         .method("fail", |_| async { Err(Status::failed_precondition("the match is over")) });

@@ -41,6 +41,13 @@ impl Mesh {
         Self::start_with(fast_nameserver()).await
     }
 
+    /// Starts a nameserver that takes nobody for dead who is only busy: for tests that keep a
+    /// processor for as long as a short lease.
+    pub async fn patient() -> Self {
+        let lease = Duration::from_secs(60);
+        Self::start_with(NameserverConfig { lease, ..fast_nameserver() }).await
+    }
+
     /// Starts a nameserver.
     ///
     /// # Panics

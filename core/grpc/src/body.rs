@@ -31,21 +31,22 @@ impl Running {
     }
 
     /// The head of the answer is there: what a unary call waits for. How long a stream then takes
-    /// says nothing of the server's speed, and an answer that it failed neither.
+    /// says nothing of the server's speed.
     pub(crate) fn answered(&mut self, headers: &HeaderMap) {
-        let status = status_in(headers);
-        if !status.is_some_and(is_failure) {
-            self.resolved.note_latency(self.began.elapsed());
-        }
-        self.note_end(status);
+        self.note_first(status_in(headers));
     }
 
     /// The call failed before anything was answered.
     pub(crate) fn failed(&mut self, code: Code) {
-        if code == Code::DeadlineExceeded {
+        self.note_first(Some(code));
+    }
+
+    /// A failure says nothing of the server's speed either, unless it is that it took too long.
+    fn note_first(&mut self, status: Option<Code>) {
+        if status.is_none_or(|code| code == Code::DeadlineExceeded || !is_failure(code)) {
             self.resolved.note_latency(self.began.elapsed());
         }
-        self.note_end(Some(code));
+        self.note_end(status);
     }
 
     fn note_end(&mut self, code: Option<Code>) {

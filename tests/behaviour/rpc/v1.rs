@@ -1,5 +1,7 @@
 //! Calls between our instances and an agent of the origin, played frame by frame.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{AgentInfo, Info, Message, Msg};
@@ -122,4 +124,45 @@ async fn a_v1_peer_calls_notifies_and_is_called() {
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(refused.processing(), Processing::NotProcessed);
     }
+}
+
+#[tokio::test]
+async fn answers_of_a_v1_peer_find_their_calls_in_any_order_and_none_waits_for_a_dead_peer() {
+    const CALLS: usize = 64;
+    let mesh = Mesh::start().await;
+    let agent = mesh.agent().await;
+    let (server, _rest) = serve(&agent, SERVER, Methods::new().method("echo", echo)).await;
+    let handle = server.instance().handle();
+    let mut origin = Origin::start(agent.address()).await;
+    // It is known by its first call.
+    origin.send(handle, &packet(Some("echo"), 1, b"")).await;
+    origin.hears().await;
+    let theirs = Handle::new(HANDLE).unwrap();
+    let call = |payload: String| tokio::spawn(server.call(theirs, Request::new("Greet", payload)));
+    let calls: Vec<_> = (0..CALLS).map(|number| call(number.to_string())).collect();
+    let mut asked = Vec::new();
+    for _ in 0..CALLS {
+        asked.push(origin.hears().await);
+    }
+    let mut seqs: Vec<u64> = asked.iter().map(|packet| packet.seq).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), CALLS, "each call has a number of its own");
+    while let Some(packet) = asked.pop() {
+        let answer = Packet { method: None, ..packet };
+        origin.send(handle, &answer).await;
+    }
+    for (number, call) in calls.into_iter().enumerate() {
+        let answer = within(SOON, call).await.unwrap().unwrap();
+        assert_eq!(answer.payload(), number.to_string().as_bytes());
+    }
+    // One that is silent: the caller's own deadline ends the call, as v1 has no word for any other end.
+    let silent = Request::new("Greet", "").timeout(Duration::from_millis(50));
+    let late = within(SOON, server.call(theirs, silent)).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    let open = call("the last".to_owned());
+    while origin.hears().await.body != "the last" {}
+    drop(origin);
+    let lost = within(SOON, open).await.unwrap().unwrap_err();
+    assert_eq!((lost.code(), lost.processing()), (Code::Unavailable, Processing::MaybeProcessed));
 }

@@ -1,11 +1,17 @@
 //! Elections at our nameserver, in the words of the origin: who is told what, in which numbers.
 
+use std::time::Duration;
+
 use skymesh_proto::msg::Body;
-use skymesh_proto::{ElectionResult, ServicePresence};
+use skymesh_proto::{
+    ElectionResult, GiveUpLeader, KeepAlive, LeaderStanding, LeaderState, RunForLeader,
+    ServicePresence, WatchLeader,
+};
 use skymesh_tests::Mesh;
-use skymesh_tests::v1::{V1Agent, info};
+use skymesh_tests::v1::{V1Agent, V1Socket, info};
 
 use super::ORIGIN;
+use crate::defects::{raw_agent, register_raw};
 
 const RUN: i32 = 1001;
 const GIVE_UP: i32 = 1002;
@@ -121,4 +127,58 @@ async fn the_last_candidates_end_leaves_no_leader() {
     }
     told.sort_unstable();
     assert_eq!(told, [(0, 0), (GIVE_UP, OK)]);
+}
+
+/// Waits until an agent of protocol 2 is told that so and so leads; answers the term. It keeps its
+/// session alive meanwhile, as nobody else does.
+async fn told(socket: &mut V1Socket, expected: Option<u64>) -> u64 {
+    loop {
+        let standing = socket.hears(|body| match body {
+            Body::LeaderStanding(LeaderStanding { state, leader, term, .. }) => {
+                let leader = match LeaderState::try_from(state) {
+                    Ok(LeaderState::Leads) => leader.map(|leader| leader.handle),
+                    Ok(LeaderState::Nobody) => None,
+                    _ => return None,
+                };
+                (leader == expected).then_some(term)
+            }
+            _ => None,
+        });
+        match tokio::time::timeout(Duration::from_millis(100), standing).await {
+            Ok(term) => return term,
+            Err(_) => socket.send(KeepAlive { seq: 1 }).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_protocols_stand_in_one_election_and_terms_grow_through_it() {
+    let mesh = Mesh::start().await;
+    let mut agents: [V1Agent; 1] = agents(&mesh).await;
+    let mut ours = raw_agent(&mesh).await;
+    register_raw(&mut ours, [info(ORIGIN, 102, 2)].into_iter()).await;
+    ours.send(WatchLeader { service_name: ORIGIN.to_owned() }).await;
+    agents[0].campaign(1, RUN).await;
+    let first = told(&mut ours, Some(1)).await;
+    assert!(first > 0);
+    all_hear(&mut agents, (1, RUN, OK)).await;
+
+    let run = RunForLeader { request: 7, handle: 2, campaign: 1, ..RunForLeader::default() };
+    ours.send(run).await;
+    let reply = ours.hears(|body| match body {
+        Body::RequestReply(reply) if reply.request == 7 => Some(reply.result),
+        _ => None,
+    });
+    assert_eq!(reply.await, 0, "it stands");
+    agents[0].campaign(1, GIVE_UP).await;
+    let second = told(&mut ours, Some(2)).await;
+    assert!(second > first, "{second} after {first}");
+    all_hear(&mut agents, (2, RUN, OK)).await;
+    agents[0].campaign(1, RUN).await;
+    assert_eq!(agents[0].election().await, (1, RUN, RUN_FAILED));
+    agents[0].campaign(1, GIVE_UP).await;
+    assert_eq!(agents[0].election().await, (1, GIVE_UP, QUIT_CANDIDATE));
+    ours.send(GiveUpLeader { request: 8, handle: 2 }).await;
+    assert_eq!(told(&mut ours, None).await, second);
+    all_hear(&mut agents, (2, GIVE_UP, OK)).await;
 }

@@ -6,10 +6,13 @@ use skymesh_agent::config::{AgentConfig, Unreachable};
 use skymesh_agent::{
     Agent, ConnectError, Event, Inbox, Instance, RegisterError, RequestError, Resolve,
 };
+use skymesh_grpc::Grpc;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{
     AttributesChanged, KickOff, Options, RouterUpdate, RouterUpdateReply, ServicePresence,
 };
+use skymesh_rpc::{Code, Methods, Request, Response, Rpc};
+use skymesh_tests::trial::{Ask, Server, TrialClient, TrialServer};
 use skymesh_tests::v1::{V1Agent, V1Nameserver, V1Socket, info};
 use skymesh_tests::{Mesh, SOON, next_event, next_message, within};
 
@@ -199,6 +202,35 @@ async fn two_agents_of_ours_and_one_of_the_origin_meet_at_a_v1_nameserver() {
     let mut socket = dialled_by(&second, &origin).await;
     assert_eq!(socket.next_message().await.payload, "hello");
     within(SOON, second.shutdown()).await;
+}
+
+/// Without protocol 2 between them, calls go in the origin's layouts.
+#[tokio::test]
+async fn two_agents_of_ours_at_a_v1_nameserver_call_each_other() {
+    let mesh = Mesh::start().await;
+    let address = mesh.address().to_string();
+    let join = async || Agent::builder().config(config(&address)).connect().await.unwrap();
+    let (first, second) = (join().await, join().await);
+    let (server, inbox) = first.register("app.test.server/1").await.unwrap();
+    let echo = |request: Request| async move { Ok(Response::new(request.into_payload())) };
+    let methods = Methods::new().method("echo", echo);
+    let (_rpc, rest) = Rpc::builder(server.clone(), inbox).serve(methods).attach();
+    // Both protocols on one instance: what is no call goes on to the virtual connections.
+    let (_grpc, incoming) = Grpc::builder(server).attach_behind(rest);
+    let greeter = tonic::transport::Server::builder().add_service(TrialServer::new(Server(1)));
+    tokio::spawn(greeter.serve_with_incoming(incoming));
+
+    let (client, inbox) = second.register("app.test.client/1").await.unwrap();
+    let (rpc, rest) = Rpc::attach(client.clone(), inbox);
+    let (grpc, _incoming) = Grpc::builder(client).attach_behind(rest);
+    let call = rpc.call("app.test.server", Request::new("echo", "hello"));
+    assert_eq!(within(SOON, call).await.unwrap().payload(), "hello");
+    let large = rpc.call("app.test.server", Request::new("echo", vec![0; 5000])).await.unwrap_err();
+    assert_eq!(large.code(), Code::InvalidArgument, "{large}");
+    let mut greeter = TrialClient::new(grpc.channel("app.test.server").unwrap());
+    let ask = Ask { payload: vec![1; 100_000], ..Ask::default() };
+    let answer = within(SOON, greeter.unary(ask)).await.unwrap().into_inner();
+    assert_eq!((answer.served_by, answer.payload.len()), (1, 100_000));
 }
 
 #[tokio::test]

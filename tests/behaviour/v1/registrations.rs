@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use skymesh_nameserver::NameserverConfig;
+use skymesh_nameserver::{KickTarget, NameserverConfig};
 use skymesh_proto::msg::Body;
 use skymesh_proto::{AgentInfo, Heartbeat, SetAttributes};
 use skymesh_tests::v1::{Captured, V1Agent, V1Socket, captured, info};
 use skymesh_tests::{Mesh, fast_nameserver};
+use skymesh_types::{AttributeChange, ServiceUrl};
 
 use super::{ORIGIN, THEIRS};
 
@@ -90,6 +91,35 @@ async fn an_instance_that_is_not_heard_of_goes_offline_alone_and_is_told_so() {
     assert_eq!(agent.register(ORIGIN, 102, THEIRS + 2).await, 0);
     let back = watcher.presence().await;
     assert_eq!((back.info, back.online), (Some(info(ORIGIN, 102, THEIRS + 2)), true));
+}
+
+#[tokio::test]
+async fn what_an_operator_does_reaches_agents_of_the_origin() {
+    let mesh = Mesh::start().await;
+    let nameserver = mesh.address().to_string();
+    let mut agent = V1Agent::start(&nameserver, "app").await;
+    let mut watcher = V1Agent::start(&nameserver, "app").await;
+    assert_eq!(agent.register(ORIGIN, 101, THEIRS).await, 0);
+    assert!(watcher.presence().await.online);
+    let url: ServiceUrl = format!("{ORIGIN}/101").parse().unwrap();
+    let set = [("load".to_owned(), 9.into())].into();
+    let change = AttributeChange { set, unset: Vec::new() };
+    mesh.nameserver().override_attributes(url.clone(), change, None).await.unwrap();
+    let changed = watcher.nameserver.hears(|body| match body {
+        Body::AttributesChanged(said) => Some(said.attributes),
+        _ => None,
+    });
+    assert_eq!(changed.await, "{\"load\":9}");
+    mesh.nameserver().kick(KickTarget::Url(url), "maintenance").await.unwrap();
+    let kicked = agent.nameserver.hears(|body| match body {
+        Body::KickOff(said) => Some(said.handle),
+        _ => None,
+    });
+    assert_eq!(kicked.await, THEIRS);
+    let gone = watcher.presence().await;
+    assert_eq!((gone.info, gone.online), (Some(info(ORIGIN, 101, THEIRS)), false));
+    assert_eq!(agent.register(ORIGIN, 101, THEIRS).await, -2006, "that incarnation stays away");
+    assert_eq!(agent.register(ORIGIN, 101, THEIRS + 1).await, 0);
 }
 
 /// The origin's own agents, frame by frame, at our nameserver: each hears what it heard there.

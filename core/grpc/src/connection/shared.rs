@@ -356,6 +356,11 @@ impl Shared {
         if state.over || state.last_active + self.idle > Instant::now() {
             return false;
         }
+        if !state.accepted {
+            // Who connects has a limit of its own.
+            state.last_active = Instant::now();
+            return false;
+        }
         if !state.sending.is_drained() {
             drop(state);
             self.fail(ConnectionError::Idle(self.idle), Tell::Peer);

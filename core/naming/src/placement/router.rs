@@ -1,6 +1,9 @@
 //! One router of one stateful service: routes keyed parcels by the placement that the agent knows,
 //! holds those whose keys are about to move, and routes again what came back. Sans-io, and not on
-//! the path of keys that stay: a shell may look keys up in a snapshot while nothing is held.
+//! the path of keys that stay: a shell may look keys up in a snapshot while nothing is held. When
+//! what is held goes is in `router/release.rs`.
+
+mod release;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use skymesh_types::Handle;
 
 use super::hold::{Held, Hold, HoldLimits, Wait};
 use super::{
-    Bounced, Epoch, Full, Parcel, Placement, PlacementAction, PlacementInput, Placing, Preparation,
+    Epoch, Full, Parcel, Placement, PlacementAction, PlacementInput, Placing, Preparation,
     RoundEnd, RoundId, Undelivered,
 };
 use crate::InstanceRecord;
@@ -109,6 +112,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         input: PlacementInput<M>,
         actions: &mut Vec<PlacementAction<M>>,
     ) {
+        let mut may_go = true;
         match input {
             PlacementInput::Placed(placement) => self.placed(placement),
             PlacementInput::Prepare(preparation) => self.asked(now, preparation, actions),
@@ -120,32 +124,17 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             PlacementInput::Ended(round, end) => self.ended(round, end),
             PlacementInput::Disconnected => self.orphan(),
             PlacementInput::Tick => {}
-            PlacementInput::Bounced(bounced) => self.bounced(now, bounced, actions),
+            PlacementInput::Bounced(bounced) => may_go = self.bounced(now, bounced, actions),
         }
-        self.give_up_round(now);
+        may_go |= self.give_up_round(now);
         if self.round.is_none()
             && let Some(next) = self.next.take()
         {
             self.prepare(now, next, actions);
         }
-        self.release(now, actions);
-        self.release_at = self.hold.heads().filter_map(|held| self.due(held)).min();
-    }
-
-    /// When time alone lets the first parcel of its key go.
-    fn due(&self, held: &Held<M>) -> Option<Duration> {
-        let patience = held.since + self.hold.patience();
-        let key = held.parcel.key;
-        let resolved = self.placement.is_some();
-        if resolved && self.must_hold(key) {
-            return None;
-        }
-        let no_owner = !resolved || !self.has_owner(key);
-        match held.wait {
-            Wait::Until(at) if no_owner => Some(at.max(patience)),
-            Wait::Until(at) => Some(at),
-            Wait::Newer(_) => Some(patience),
-            Wait::Moving | Wait::Turn => no_owner.then_some(patience),
+        if may_go {
+            self.release(now, actions);
+            self.release_at = self.hold.heads().filter_map(|held| self.due(held)).min();
         }
     }
 
@@ -173,12 +162,6 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     /// Whether keys may be looked up in the placement alone: nothing is held and nothing moves.
     pub fn is_quiet(&self) -> bool {
         self.placement.is_some() && self.round.is_none() && self.hold.len() == 0
-    }
-
-    /// Whether somebody owns a key, as far as is known.
-    fn has_owner(&self, key: u64) -> bool {
-        let members = self.placement.as_ref().map(|placement| &placement.members);
-        members.is_some_and(|members| self.placing.owner(members, key).is_some())
     }
 
     fn must_hold(&self, key: u64) -> bool {
@@ -282,68 +265,14 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     }
 
     /// The registry ends every round in less time than this, so it is out of reach: the last
-    /// placement goes on serving.
-    fn give_up_round(&mut self, now: Duration) {
-        let over = |round: &Round| round.since + self.hold.patience() <= now;
-        if self.round.as_ref().is_some_and(over) {
-            self.round = None;
+    /// placement goes on serving. Answers whether it gave up.
+    fn give_up_round(&mut self, now: Duration) -> bool {
+        let patience = self.hold.patience();
+        let over = self.round.take_if(|round| round.since + patience <= now).is_some();
+        if over {
             self.foresee();
         }
-    }
-
-    /// A receiver sent a parcel back: it goes again once both can agree.
-    fn bounced(
-        &mut self,
-        now: Duration,
-        bounced: Bounced<M>,
-        actions: &mut Vec<PlacementAction<M>>,
-    ) {
-        let Bounced { mut parcel, sent, known } = bounced;
-        let (first, bounces) = parcel.bounced(now);
-        if first + self.hold.patience() <= now {
-            return actions.push(PlacementAction::Undelivered(parcel, Undelivered::WrongEpoch));
-        }
-        let wait = match known {
-            // This router is behind.
-            Some(known) if known > self.epoch() => Wait::Newer(self.epoch()),
-            // It was, and has caught up since.
-            Some(known) if known == self.epoch() && sent < known => Wait::Until(now),
-            // The receiver is behind, or was when it answered.
-            Some(_) => Wait::Until(now + RETRY * (1 << (bounces - 1).min(RETRY_DOUBLINGS))),
-            None if self.epoch() > sent => Wait::Until(now),
-            None => Wait::Newer(sent),
-        };
-        self.hold.push_returned(Held { parcel, since: now, wait });
-    }
-
-    fn release(&mut self, now: Duration, actions: &mut Vec<PlacementAction<M>>) {
-        if self.hold.len() == 0 {
-            return;
-        }
-        let mut hold = std::mem::replace(&mut self.hold, Hold::new(HoldLimits::default()));
-        let (epoch, resolved) = (self.epoch(), self.placement.is_some());
-        let released = hold.release(|hold, held| {
-            let overdue = hold.is_overdue(held, now);
-            let over = match held.wait {
-                Wait::Moving | Wait::Turn => true,
-                Wait::Newer(than) => epoch > than || overdue,
-                Wait::Until(at) => at <= now,
-            };
-            let key = held.parcel.key;
-            // A placement without owners may be followed by one that has some.
-            over && !(resolved && self.must_hold(key)) && (overdue || self.has_owner(key))
-        });
-        self.hold = hold;
-        for held in released {
-            let Held { parcel, wait, .. } = held;
-            if !resolved {
-                actions.push(PlacementAction::Undelivered(parcel, Undelivered::Unresolved));
-            } else if matches!(wait, Wait::Newer(than) if epoch <= than) {
-                actions.push(PlacementAction::Undelivered(parcel, Undelivered::WrongEpoch));
-            } else {
-                self.send(parcel, actions);
-            }
-        }
+        over
     }
 }
 

@@ -3,6 +3,7 @@
 use skymesh_types::{AgentId, Attributes, Revision};
 
 use super::*;
+use crate::placement::Bounced;
 use crate::{InstanceState, PeerProtocol};
 
 /// The owner of a key is the member with the same number, else the first.
@@ -315,6 +316,18 @@ fn what_is_offered_before_anything_is_known_is_given_up_in_time() {
     world.feed(4010, PlacementInput::Tick);
     assert_eq!(world.done(), "101 Unresolved");
     assert_eq!(world.router.next_deadline(), Some(ms(4020)));
+}
+
+#[test]
+fn ten_thousand_may_come_back() {
+    let mut world = World::placed();
+    let count = 10_000;
+    for message in 0..count {
+        world.bounce(10, message, 5, Some(6));
+    }
+    assert_eq!((world.router.held(), world.router.next_deadline()), (10_000, Some(ms(4010))));
+    world.place(30, 6, &[1, 2, 3]);
+    assert_eq!(world.actions.len(), 10_000);
 }
 
 #[test]

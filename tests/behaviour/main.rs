@@ -7,6 +7,7 @@ mod codecs;
 mod crash;
 mod defects;
 mod delivery;
+mod election;
 mod faults;
 mod grpc;
 mod hostile;

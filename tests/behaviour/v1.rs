@@ -1,6 +1,7 @@
 //! Agents of the origin and ours, side by side: messages, pings and naming in both directions.
 
 mod elections;
+mod leading;
 mod nameserver;
 mod pings;
 mod registrations;

@@ -4,11 +4,13 @@
 //! Nothing here sleeps: a test awaits the event that it is about. [`within`] only guards against
 //! an event that never comes.
 
+mod cable;
 mod mesh;
 mod node;
 pub mod trial;
 pub mod v1;
 
+pub use cable::Cable;
 pub use mesh::{Mesh, fast_nameserver, services};
 pub use node::Node;
 

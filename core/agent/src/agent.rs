@@ -39,6 +39,10 @@ impl Agent {
         Self { runtime }
     }
 
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
     /// The app that this process belongs to.
     pub fn app(&self) -> &AppId {
         &self.runtime.app
@@ -163,6 +167,8 @@ impl Agent {
         let deadline = Instant::now() + runtime.hot.load().agent.drain_timeout;
         // Without a nameserver there is nobody to tell; peers notice when the connections end.
         let told = *runtime.contact.borrow() == Contact::Made;
+        // Whoever leads finishes its guarded work meanwhile, and somebody else can be seated.
+        runtime.elections.give_up_all(runtime);
         if told {
             let (drained, done) = oneshot::channel();
             let _ = timeout_at(deadline, runtime.uplink.send(Command::Drain(drained))).await;
@@ -171,6 +177,8 @@ impl Agent {
         let _ = timeout_at(deadline, runtime.quiet()).await;
         let links = runtime.directory.links();
         let _ = timeout_at(deadline, runtime.deliver_on(links)).await;
+        // First the belief ends, then the word goes out.
+        runtime.elections.forget_all();
         if told {
             let (goodbye, said) = oneshot::channel();
             let _ = timeout_at(deadline, runtime.uplink.send(Command::Goodbye(goodbye))).await;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use skymesh_naming::election::{CampaignId, Leader, Standing, Term};
 use skymesh_naming::placement::Epoch;
-use skymesh_naming::{Delta, InstanceRecord, InstanceState, PeerProtocol, Snapshot};
+use skymesh_naming::{Delta, InstanceRecord, InstanceState, Leading, PeerProtocol, Snapshot};
 use skymesh_proto as proto;
 use skymesh_types::{
     AgentId, AttributeError, Attributes, Handle, InstanceId, NameError, RegistryId, Revision,
@@ -136,22 +137,55 @@ pub(crate) fn delta(said: &proto::WatchDelta) -> Result<Delta, ConvertError> {
 }
 
 /// A receiver's reason for a refusal.
-pub(crate) fn undeliverable(said: i32) -> UndeliverableReason {
+pub(crate) fn undeliverable(said: &proto::Refused) -> UndeliverableReason {
     use proto::RefusalReason as Wire;
-    match Wire::try_from(said) {
+    let term = Term(said.term);
+    match Wire::try_from(said.reason) {
         Ok(Wire::UnknownHandle) => UndeliverableReason::UnknownHandle,
         Ok(Wire::InboxFull) => UndeliverableReason::InboxFull,
         Ok(Wire::SourceOffline) => UndeliverableReason::SourceOffline,
         Ok(Wire::UnknownSource) => UndeliverableReason::UnknownSource,
         Ok(Wire::Malformed) => UndeliverableReason::Malformed,
         Ok(Wire::Closing) => UndeliverableReason::Closing,
-        Ok(Wire::StaleTerm | Wire::NotLeader | Wire::Unspecified) | Err(_) => {
-            UndeliverableReason::Other
+        Ok(Wire::StaleTerm) => UndeliverableReason::StaleTerm { newest: term },
+        Ok(Wire::NotLeader) => {
+            UndeliverableReason::NotLeader { term, leader: Handle::new(said.leader).ok() }
         }
+        Ok(Wire::Unspecified) | Err(_) => UndeliverableReason::Other,
     }
 }
 
-/// The same on its way out.
+/// What a receiver says of leaders with a refusal: the newest term, and who leads in it.
+pub(crate) fn refusal_hint(reason: UndeliverableReason) -> (u64, u64) {
+    match reason {
+        UndeliverableReason::StaleTerm { newest } => (newest.0, 0),
+        UndeliverableReason::NotLeader { term, leader } => (term.0, leader.map_or(0, Handle::get)),
+        _ => (0, 0),
+    }
+}
+
+/// Who leads a service, as the nameserver says.
+pub(crate) fn standing(said: &proto::LeaderStanding) -> Result<Standing, ConvertError> {
+    let leader = match proto::LeaderState::try_from(said.state) {
+        Ok(proto::LeaderState::Nobody) => Leader::Nobody,
+        Ok(proto::LeaderState::Leads) => {
+            let (url, handle) = url_and_handle(said.leader.as_ref())?;
+            Leader::Is { url, handle, campaign: CampaignId(said.campaign) }
+        }
+        Ok(proto::LeaderState::Unknown) | Err(_) => Leader::Unknown,
+    };
+    Ok(Standing { name: said.service_name.parse()?, term: Term(said.term), leader })
+}
+
+/// The leaderships that a nameserver confirms.
+pub(crate) fn leading(said: &[proto::Lead]) -> Result<Vec<Leading>, ConvertError> {
+    let lead = |lead: &proto::Lead| {
+        Ok(Leading { handle: Handle::new(lead.handle)?, term: Term(lead.term) })
+    };
+    said.iter().map(lead).collect()
+}
+
+/// A reason for a refusal on its way out.
 pub(crate) fn refusal_reason(reason: UndeliverableReason) -> proto::RefusalReason {
     use proto::RefusalReason as Wire;
     match reason {
@@ -161,6 +195,8 @@ pub(crate) fn refusal_reason(reason: UndeliverableReason) -> proto::RefusalReaso
         UndeliverableReason::UnknownSource => Wire::UnknownSource,
         UndeliverableReason::Malformed => Wire::Malformed,
         UndeliverableReason::Closing => Wire::Closing,
+        UndeliverableReason::StaleTerm { .. } => Wire::StaleTerm,
+        UndeliverableReason::NotLeader { .. } => Wire::NotLeader,
         UndeliverableReason::Other => Wire::Unspecified,
     }
 }

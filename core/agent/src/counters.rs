@@ -52,6 +52,11 @@ counters! {
     refused_malformed,
     /// Messages refused to their sender: the service closed with them unread.
     refused_closing,
+    /// Messages refused to their sender: sent as leader of a term that a fence here has seen the end of.
+    refused_stale_term,
+    /// Messages refused to their sender: for the leader of a service, and sent to an instance that
+    /// does not lead it.
+    refused_not_leader,
     /// Messages of this agent that a receiver refused; the sending service got an event each time.
     undeliverable,
     /// Messages of this agent whose connection ended before the receiver had confirmed them: at
@@ -78,6 +83,8 @@ impl Counters {
             UndeliverableReason::SourceOffline => &self.refused_source_offline,
             UndeliverableReason::UnknownSource => &self.refused_unknown_source,
             UndeliverableReason::Closing => &self.refused_closing,
+            UndeliverableReason::StaleTerm { .. } => &self.refused_stale_term,
+            UndeliverableReason::NotLeader { .. } => &self.refused_not_leader,
             UndeliverableReason::Malformed | UndeliverableReason::Other => &self.refused_malformed,
         }
     }

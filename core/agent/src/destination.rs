@@ -6,6 +6,7 @@ use std::time::Duration;
 use skymesh_plugin_api::InstanceStats;
 use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 
+use crate::election::Election;
 use crate::inbox::Source;
 use crate::peer::Route;
 use crate::router::{Keyed, Router};
@@ -13,7 +14,8 @@ use crate::runtime::Runtime;
 use crate::send::SendError;
 
 /// Where a message may go: a [`Handle`], a [`ServiceUrl`], a [`Source`], a [`ServiceName`] or a
-/// [`Router`] (its selector picks), [`Router::key`] (it picks by a key), or a URL or name as text,
+/// [`Router`] (its selector picks), [`Router::key`] (it picks by a key), an [`Election`] (whoever
+/// leads), or a URL or name as text,
 /// which is parsed each time. Types of your own that stand for one of them may implement it too.
 pub trait Destination: Sync {
     /// What it comes down to.
@@ -34,6 +36,8 @@ pub enum Target<'a> {
     Router(&'a Router),
     /// The instance that the router's selector picks by a key.
     Keyed(Keyed<'a>),
+    /// Whoever leads.
+    Leader(&'a Election),
     /// A URL or a name, not parsed yet.
     Text(&'a str),
 }
@@ -56,6 +60,7 @@ destination! {
     ServiceUrl => |url| Target::Url(url);
     ServiceName => |name| Target::Name(name);
     Router => |router| Target::Router(router);
+    Election => |election| Target::Leader(election);
     Keyed<'_> => |keyed| Target::Keyed(*keyed);
     str => |text| Target::Text(text);
     String => |text| Target::Text(text);
@@ -147,6 +152,7 @@ impl Target<'_> {
             Target::Keyed(Keyed { router, key }) => pick(router, Some(key), post),
             Target::Name(name) => pick(&open(runtime, name)?, None, post),
             Target::Url(url) => find(runtime, url, post),
+            Target::Leader(election) => election.with_route(|route, _| post(route)),
             Target::Handle(handle) => match runtime.directory.route(runtime, handle) {
                 Some(route) => Ok(post(&route)),
                 None => Err(NoRoute::Never(SendError::UnknownHandle(handle))),

@@ -335,6 +335,11 @@ impl Directory {
         }
     }
 
+    /// The service of an incarnation that messages go to.
+    pub(crate) fn service_of(&self, handle: Handle) -> Option<ServiceName> {
+        self.known_route(handle).map(|route| route.name.clone())
+    }
+
     fn known_route(&self, handle: Handle) -> Option<Arc<Route>> {
         self.routes.pin().get(&handle).and_then(Weak::upgrade)
     }

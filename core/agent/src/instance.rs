@@ -34,8 +34,8 @@ pub struct Instance {
 /// but the payload is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outgoing<'a> {
-    /// What it is for: 0 message, 1 request, 2 response, 3 notify, 4 stream; the receiver's
-    /// [`Message::kind`](crate::Message::kind).
+    /// What it is for: 0 message, 1 request, 2 response, 3 notify, 4 stream, at most 63; the
+    /// receiver's [`Message::kind`](crate::Message::kind).
     pub kind: u8,
     /// Bits that the kind gives a meaning to.
     pub flags: u32,
@@ -121,7 +121,7 @@ impl Instance {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn post(&self, to: impl Destination, post: Outgoing<'_>) -> Result<(), SendError> {
-        send::deliver(&self.runtime, &self.sender, &to, self.seal(post)).await
+        send::deliver(&self.runtime, &self.sender, &to, self.seal(post)?).await
     }
 
     /// As [`post`](Self::post), and never waits.
@@ -129,7 +129,7 @@ impl Instance {
     /// # Errors
     /// As [`try_send`](Self::try_send).
     pub fn try_post(&self, to: impl Destination, post: Outgoing<'_>) -> Result<(), SendError> {
-        send::try_deliver(&self.runtime, &self.sender, &to, self.seal(post))
+        send::try_deliver(&self.runtime, &self.sender, &to, self.seal(post)?)
     }
 
     /// The incarnation that a message to `to` would go to now (a selector's pick counts as one),
@@ -267,6 +267,8 @@ impl Instance {
     /// [`RequestError`] if the agent has stopped.
     pub async fn unregister(&self) -> Result<(), RequestError> {
         self.runtime.deliver_sent(&self.sender).await;
+        // It has stopped leading before the nameserver hears that it left.
+        self.runtime.elections.forget(self.handle());
         let (reply, answer) = oneshot::channel();
         let command = Command::Unregister { handle: self.handle(), reply };
         self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;
@@ -274,11 +276,14 @@ impl Instance {
     }
 
     fn envelope<'a>(&self, payload: &'a [u8]) -> Envelope<'a> {
-        self.seal(Outgoing { payload, ..Outgoing::default() })
+        Envelope { source: self.handle().get(), payload, ..Envelope::default() }
     }
 
-    fn seal<'a>(&self, post: Outgoing<'a>) -> Envelope<'a> {
-        Envelope {
+    pub(crate) fn seal<'a>(&self, post: Outgoing<'a>) -> Result<Envelope<'a>, SendError> {
+        if post.kind > Kind::MAX.0 {
+            return Err(SendError::Kind(post.kind));
+        }
+        Ok(Envelope {
             // The route knows it.
             destination: 0,
             source: self.handle().get(),
@@ -288,7 +293,7 @@ impl Instance {
             correlation: post.correlation,
             metadata: post.metadata,
             payload: post.payload,
-        }
+        })
     }
 }
 

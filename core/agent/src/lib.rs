@@ -15,6 +15,7 @@ mod convert;
 mod counters;
 mod destination;
 mod directory;
+mod election;
 mod inbox;
 mod ingress;
 mod instance;
@@ -32,6 +33,7 @@ mod uplink;
 pub use agent::{Agent, AgentBuilder, ConnectError};
 pub use counters::{Counter, Counters};
 pub use destination::{Destination, RequestOutcome, Resolved, Target};
+pub use election::{Election, Guard, Leader, Leadership, NotLeading, RunForLeader, Standing};
 pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
 pub use instance::{AttributesError, Broadcast, Instance, Outgoing};
 pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};
@@ -39,6 +41,9 @@ pub use reload::{Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloa
 pub use router::{Keyed, ReadyTimeout, Router};
 pub use send::SendError;
 pub use service::Service;
-pub use skymesh_naming::{InstanceRecord, InstanceState, Known, Member, OfflineCause, Resolve};
+pub use skymesh_naming::election::Term;
+pub use skymesh_naming::{
+    FenceGate, InstanceRecord, InstanceState, Known, Lost, Member, OfflineCause, Resolve, StaleTerm,
+};
 pub use skymesh_plugin_host::SlotHealth;
 pub use uplink::RequestError;

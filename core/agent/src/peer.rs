@@ -14,6 +14,7 @@ use skymesh_types::AgentId;
 use skymesh_wire::Envelope;
 use tokio_util::sync::CancellationToken;
 
+use crate::election::Barred;
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use lane::Lane;
@@ -74,6 +75,8 @@ pub(crate) enum Refusal {
     TooLarge,
     /// The codec refused it.
     Codec(String),
+    /// The destination (in this process) does not admit it.
+    Barred(Barred),
 }
 
 /// An agent that this one sends to. Dropping the last one ends the connection, after what was

@@ -4,10 +4,11 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use skymesh_naming::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
-use skymesh_types::{AttributeError, Attributes, Revision, ServiceUrl, UrlError};
+use skymesh_naming::{AttributeLayers, FenceGate, InstanceRecord, InstanceState, PeerProtocol};
+use skymesh_types::{AttributeError, Attributes, Revision, ServiceName, ServiceUrl, UrlError};
 use tokio::sync::oneshot;
 
+use crate::election::Admission;
 use crate::inbox::{Event, Inbox, Queue};
 use crate::instance::Instance;
 use crate::runtime::{Runtime, new_handle};
@@ -65,11 +66,18 @@ pub struct Registration {
     url: Result<ServiceUrl, UrlError>,
     declared: Attributes,
     weight: u32,
+    fences: Vec<(ServiceName, Arc<FenceGate>)>,
 }
 
 impl Registration {
     pub(crate) fn new(runtime: Arc<Runtime>, url: Result<ServiceUrl, UrlError>) -> Self {
-        Self { runtime, url, declared: Attributes::new(), weight: DEFAULT_WEIGHT }
+        Self {
+            runtime,
+            url,
+            declared: Attributes::new(),
+            weight: DEFAULT_WEIGHT,
+            fences: Vec::new(),
+        }
     }
 
     /// Attributes that watchers see from the first moment on.
@@ -82,6 +90,19 @@ impl Registration {
     /// Default 100. A nameserver of protocol 1 has no word for any other: the registration is refused.
     pub fn weight(mut self, weight: u32) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// Fences the leaders of a service: what an instance of it sends [as leader](crate::Leadership::send)
+    /// reaches the inbox only if `gate` admits its term, and is refused to its sender otherwise
+    /// ([`UndeliverableReason::StaleTerm`](crate::UndeliverableReason::StaleTerm)). Messages that are
+    /// not sent as leader pass. They lie in the inbox in the order in which they were admitted, so
+    /// what is done in that order is fenced; share the gate with all that guards the same thing.
+    ///
+    /// The gate knows what it has admitted since it was made: see
+    /// [`FenceGate::new`] for one that guards something that outlives the process.
+    pub fn fence(mut self, leaders_of: ServiceName, gate: Arc<FenceGate>) -> Self {
+        self.fences.push((leaders_of, gate));
         self
     }
 
@@ -98,7 +119,7 @@ impl Registration {
     }
 
     async fn register(self) -> Result<(Instance, Inbox), RegisterError> {
-        let Self { runtime, url, declared, weight } = self;
+        let Self { runtime, url, declared, weight, fences } = self;
         let url = url?;
         if !url.name.is_in(&runtime.app) {
             return Err(RegisterError::ForeignApp { url, app: runtime.app.to_string() });
@@ -108,7 +129,7 @@ impl Registration {
             return Err(RegisterError::Request { url, source });
         }
         let declared = declared.checked()?;
-        let (instance, inbox) = build(&runtime, &url, declared.clone(), weight);
+        let (instance, inbox) = build(&runtime, &url, declared.clone(), weight, fences);
         let (reply, answer) = oneshot::channel();
         let own = Own {
             sender: Arc::clone(&instance.sender),
@@ -132,6 +153,7 @@ fn build(
     url: &ServiceUrl,
     declared: Attributes,
     weight: u32,
+    fences: Vec<(ServiceName, Arc<FenceGate>)>,
 ) -> (Instance, Inbox) {
     let handle = new_handle();
     let mut config = runtime.settings.agent.inbox.clone();
@@ -139,7 +161,9 @@ fn build(
     if let Some(limit) = hot.services.find(&url.name, |s| s.inbox_limit_bytes.as_ref()) {
         config.limit_bytes = *limit;
     }
-    let queue = Queue::new(url.name.clone(), handle, config, Arc::clone(&runtime.counters));
+    let (name, counters) = (url.name.clone(), Arc::clone(&runtime.counters));
+    let admission = Admission::new(handle, fences);
+    let queue = Queue::with_admission(name, handle, config, counters, admission);
     queue.push_event(Event::Registered { handle });
     let record = InstanceRecord {
         url: url.clone(),

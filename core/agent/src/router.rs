@@ -203,6 +203,11 @@ impl RouterCore {
         }
     }
 
+    /// Told whenever the view, or what is to be made of it, is another one.
+    pub(crate) fn subscribe_changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Tells who waits that the answer may be another one, though the members are the same.
     pub(crate) fn note_changed(&self) {
         self.changed.send_replace(());

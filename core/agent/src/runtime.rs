@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{AgentConfig, ServicesConfig};
 use crate::counters::Counters;
 use crate::directory::Directory;
+use crate::election::Elections;
 use crate::peer::Link;
 use crate::pings::Pings;
 use crate::reload::Desk;
@@ -59,6 +60,7 @@ pub(crate) struct Runtime {
     /// Where the command line is answered, once it is.
     pub(crate) admin_socket: OnceLock<PathBuf>,
     pub(crate) directory: Directory,
+    pub(crate) elections: Elections,
     pub(crate) counters: Arc<Counters>,
     pub(crate) uplink: mpsc::Sender<Command>,
     /// All tasks of the agent; a graceful stop waits for them.
@@ -107,6 +109,8 @@ impl Runtime {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { settings, app, address, host, codecs, desk, uplink } = parts;
         let Settings { agent, services } = settings.clone();
+        let started = Instant::now();
+        let elections = Elections::new(agent.nameserver_protocol, started);
         Arc::new(Self {
             hot: ArcSwap::from_pointee(Hot { agent, services, codecs }),
             desk,
@@ -117,6 +121,7 @@ impl Runtime {
             address,
             host,
             directory: Directory::default(),
+            elections,
             counters: Arc::default(),
             uplink,
             tasks: TaskTracker::new(),
@@ -125,7 +130,7 @@ impl Runtime {
             pings: Pings::default(),
             contact: watch::Sender::new(Contact::Trying),
             inbound: AtomicUsize::new(0),
-            started: Instant::now(),
+            started,
         })
     }
 
@@ -157,6 +162,7 @@ impl Runtime {
 
     /// Takes an instance off the mesh, without waiting for an answer.
     pub(crate) fn forget(&self, handle: Handle) {
+        self.elections.forget(handle);
         self.directory.remove_local(handle);
         self.command(Command::Forget(handle));
     }
@@ -174,7 +180,7 @@ impl Runtime {
     }
 
     /// Commands the uplink from where nothing can wait.
-    fn command(&self, command: Command) {
+    pub(crate) fn command(&self, command: Command) {
         if let Err(mpsc::error::TrySendError::Full(command)) = self.uplink.try_send(command) {
             let uplink = self.uplink.clone();
             self.tasks.spawn(async move { uplink.send(command).await });

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use skymesh_naming::StaleTerm;
+use skymesh_naming::election::Term;
 use skymesh_types::{Handle, ServiceName, ServiceUrl, UrlError};
 use skymesh_wire::Envelope;
 
-use crate::destination::{Destination, NoRoute, Resolved};
+use crate::destination::{Destination, NoRoute, Resolved, Target};
+use crate::election::{self, Barred};
 use crate::peer::{NotPosted, Post, Refusal};
 use crate::router::ReadyTimeout;
 use crate::runtime::Runtime;
@@ -72,6 +75,27 @@ pub enum SendError {
         /// What is wrong with them.
         reason: String,
     },
+    /// Nobody leads the service (that is known), or nobody did in time. `send` waits for a leader
+    /// up to `agent.resolve_timeout`, `try_send` does not.
+    #[error("nobody leads {0} as far as is known")]
+    NoLeader(ServiceName),
+    /// It was to go out as the leader's word, and this instance does not lead any more.
+    #[error("this instance leads no longer")]
+    NotLeading,
+    /// The destination lives in this process and does not lead its service.
+    #[error("the destination does not lead its service")]
+    NotLeader {
+        /// The newest term that it knows of.
+        term: Term,
+        /// Who leads in that term, as far as it knows.
+        leader: Option<Handle>,
+    },
+    /// The destination lives in this process and its fence has seen a newer term.
+    #[error("the destination's fence: {0}")]
+    StaleTerm(StaleTerm),
+    /// The kind is none that applications may give.
+    #[error("{0} is no kind of message: kinds go up to 63")]
+    Kind(u8),
     /// The text is no URL or name.
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -85,6 +109,9 @@ pub(crate) fn try_deliver(
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
     let post = Post { sender, envelope };
+    if let Target::Leader(election) = to.target() {
+        return election::try_deliver(runtime, election, &post);
+    }
     match to.target().with_route(runtime, |route| route.post(&post)) {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
@@ -106,6 +133,9 @@ pub(crate) async fn deliver(
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
     let post = Post { sender, envelope };
+    if let Target::Leader(election) = to.target() {
+        return election::deliver(runtime, election, &post).await;
+    }
     loop {
         match to.target().with_route(runtime, |route| route.post(&post)) {
             Ok(Ok(turn)) => {
@@ -146,6 +176,9 @@ pub(crate) async fn resolve(
     runtime: &Arc<Runtime>,
     to: &(impl Destination + ?Sized),
 ) -> Result<Resolved, SendError> {
+    if let Target::Leader(election) = to.target() {
+        return election::resolve(runtime, election).await;
+    }
     loop {
         match to.target().with_route(runtime, Resolved::of) {
             Ok(resolved) => return Ok(resolved),
@@ -159,7 +192,7 @@ pub(crate) async fn resolve(
 }
 
 #[cold]
-fn refused(runtime: &Runtime, post: &Post<'_>, refusal: Refusal) -> SendError {
+pub(crate) fn refused(runtime: &Runtime, post: &Post<'_>, refusal: Refusal) -> SendError {
     match refusal {
         Refusal::Closed => SendError::Gone,
         Refusal::InboxFull => SendError::InboxFull,
@@ -169,5 +202,9 @@ fn refused(runtime: &Runtime, post: &Post<'_>, refusal: Refusal) -> SendError {
             limit: runtime.settings.agent.max_frame_bytes,
         },
         Refusal::Codec(reason) => SendError::Codec(reason),
+        Refusal::Barred(Barred::StaleTerm(stale)) => SendError::StaleTerm(stale),
+        Refusal::Barred(Barred::NotLeader { term, leader }) => {
+            SendError::NotLeader { term, leader }
+        }
     }
 }

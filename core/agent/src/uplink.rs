@@ -5,6 +5,7 @@
 
 mod command;
 mod connection;
+mod elections;
 mod error;
 mod greeting;
 mod heed;
@@ -44,6 +45,9 @@ pub enum RequestError {
     /// This agent has no such instance.
     #[error("{0:?} is not registered by this agent")]
     Unknown(Handle),
+    /// The instance gave up while the nameserver was asked to let it stand.
+    #[error("it was given up meanwhile")]
+    Withdrawn,
     /// The agent has stopped.
     #[error("the agent has stopped")]
     Stopped,

@@ -99,6 +99,59 @@
 //! ```
 //! gRPC, by tonic's generated code over the mesh, is the module `grpc`, behind the feature `grpc`.
 //!
+//! # Leading
+//! Where one instance of a service is to do something that the others must not, they elect a leader.
+//! Each leadership has a term, higher than all before it, and ends by the clock of its own process
+//! unless the nameserver confirms it: so there is never more than one, unless a clock goes wrong.
+//! Where even that must not matter, a fence refuses whoever led before.
+//! ```
+//! # use std::sync::Arc;
+//! # use skymesh::config::StoreConfig;
+//! # use skymesh::{Agent, Config, Delivery, FenceGate, Nameserver};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut config = Config::default();
+//! # config.nameserver.listen = "127.0.0.1:0".into();
+//! # config.nameserver.lease = std::time::Duration::from_secs(1);
+//! # config.nameserver.store = StoreConfig::memory();
+//! # let nameserver = Nameserver::bind(config.nameserver).await?;
+//! # let address = nameserver.local_addr().to_string();
+//! # tokio::spawn(nameserver.run());
+//! # let agent = Agent::builder().app("game").nameserver(&address).connect().await?;
+//! // What only a leader may write to. A gate that outlives the process begins with the newest term
+//! // that it has admitted: keep that with what is written.
+//! let gate = Arc::new(FenceGate::default());
+//! let store = agent.register("game.test.store/1").fence("game.test.lobby".parse()?, gate);
+//! let (_store, mut written) = store.await?;
+//!
+//! // Every instance of the service stands, and is told when it leads: by an event in its inbox, or
+//! // here. The candidacy outlives lost connections and restarts of the nameserver.
+//! let (lobby, _inbox) = agent.register("game.test.lobby/1").await?;
+//! lobby.run_for_leader().await?;
+//! let leadership = lobby.elected().await?;
+//! tokio::select! {
+//!     // Resolves at the deadline at the latest, with no network needed.
+//!     why = leadership.lost() => println!("somebody else goes on: {why:?}"),
+//!     sent = leadership.send("game.test.store", "a new season begins") => sent?,
+//! }
+//! while let Some(delivery) = written.recv().await {
+//!     let Delivery::Message(message) = delivery else { continue };
+//!     assert_eq!(message.term(), Some(leadership.term()));
+//!     break;
+//! }
+//!
+//! // Anybody can ask who leads, or send to whoever that is.
+//! let election = agent.watch_election("game.test.lobby")?;
+//! lobby.send(&election, "to the leader").await?;
+//!
+//! // Hands over once guarded work is done, without waiting for a lease to end.
+//! leadership.resign().await;
+//! assert!(!lobby.is_leader());
+//! # agent.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Configuration
 //! A program that reads a file, with the environment over it, starts like this:
 //! ```no_run
@@ -135,6 +188,7 @@
 //! * [`Agent`]: registering, stopping. [`Instance`]: sending, attributes. [`Router`]: who is there.
 //! * [`Inbox`], [`Delivery`], [`Event`]: what an instance is told, and in which order.
 //! * [`Service`]: an inbox driven for you.
+//! * [`Instance::run_for_leader`], [`Leadership`], [`Election`], [`Registration::fence`]: leaders.
 //! * [`Nameserver`]: as a part of your own program. [`AdminClient`]: kick, drain and override from
 //!   another one.
 //! * `rpc` and `grpc`: calls, if the features of these names are on.
@@ -154,10 +208,11 @@ pub use config::{Config, ConfigError};
 
 pub use skymesh_agent::{
     Agent, AgentBuilder, AttributesError, Broadcast, ConnectError, Counter, Counters,
-    DEFAULT_WEIGHT, Delivery, Destination, Event, Inbox, Instance, InstanceRecord, InstanceState,
-    Keyed, Known, Member, Message, OfflineCause, Outgoing, ReadyTimeout, RegisterError,
-    Registration, RequestError, Resolve, Router, SendError, Service, SlotHealth, Source, Target,
-    UndeliverableReason,
+    DEFAULT_WEIGHT, Delivery, Destination, Election, Event, FenceGate, Guard, Inbox, Instance,
+    InstanceRecord, InstanceState, Keyed, Known, Leader, Leadership, Lost, Member, Message,
+    NotLeading, OfflineCause, Outgoing, ReadyTimeout, RegisterError, Registration, RequestError,
+    Resolve, Router, RunForLeader, SendError, Service, SlotHealth, Source, StaleTerm, Standing,
+    Target, Term, UndeliverableReason,
 };
 pub use skymesh_agent::{
     Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloads, admin as agent_admin,

@@ -19,6 +19,15 @@ impl Kind {
     pub const NOTIFY: Self = Self(3);
     /// A part of a stream.
     pub const STREAM: Self = Self(4);
+
+    /// The largest kind there is. What is added to a kind says how the message has to do with a
+    /// leader; the receiving agent takes it off again.
+    pub const MAX: Self = Self(0x3f);
+    /// Added to a kind: it is for the destination only while that leads its service, and `epoch` is
+    /// the term that the source knows of.
+    pub const TO_LEADER: u8 = 0x40;
+    /// Added to a kind: the source sends it as the leader of its service, and `epoch` is its term.
+    pub const BY_LEADER: u8 = 0x80;
 }
 
 impl fmt::Debug for Kind {

@@ -148,6 +148,25 @@ fn inner_service() {
 }
 
 #[test]
+fn election() {
+    check(&Case {
+        program: "election",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[client] testApp.weixin1.electionServer/101 leads",
+            "[client] testApp.weixin1.electionServer/102 leads",
+            "is asked to give up",
+            "leads no longer: Resigned",
+            "writes: the first word of a leader (a newer term: true)",
+            "writes: the last word of a leader (a newer term: false)",
+            "[client] 4 leaders, each in a newer term than the one before, none of them twice in a row",
+        ],
+    });
+}
+
+#[test]
 fn what_can_not_be_done_is_said_and_fails() {
     let cases = [
         // The library is there, and is not the one that was asked for.

@@ -8,12 +8,13 @@ mod ending;
 mod paper;
 
 /// The programs, by name, as cargo has built them for these tests.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("demo", env!("CARGO_BIN_EXE_demo")),
     ("helloworld", env!("CARGO_BIN_EXE_helloworld")),
     ("name_router", env!("CARGO_BIN_EXE_name_router")),
     ("custom_selector", env!("CARGO_BIN_EXE_custom_selector")),
     ("grpc_helloworld", env!("CARGO_BIN_EXE_grpc_helloworld")),
+    ("election", env!("CARGO_BIN_EXE_election")),
     ("inner_service", env!("CARGO_BIN_EXE_inner_service")),
 ];
 

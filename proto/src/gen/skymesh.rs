@@ -696,6 +696,12 @@ pub struct Refused {
     /// processed. Not named where the instance is closing.
     #[prost(uint64, repeated, tag = "6")]
     pub requests: ::prost::alloc::vec::Vec<u64>,
+    /// Where a leader is concerned: the newest term that the receiver knows of; 0 if it knows of none.
+    #[prost(uint64, tag = "7")]
+    pub term: u64,
+    /// Not leader: the handle that leads in that term, if the receiver knows.
+    #[prost(uint64, tag = "8")]
+    pub leader: u64,
 }
 /// A keyed message that was routed by another placement than the receiver knows: it was not taken, and
 /// is to be routed again. Its cost is credited as well.

@@ -18,7 +18,7 @@ use skymesh_tests::{Mesh, SOON, next_event, next_message, within};
 
 use super::{ORIGIN, THEIRS, dialled_by};
 
-fn config(nameserver: &str) -> AgentConfig {
+pub(super) fn config(nameserver: &str) -> AgentConfig {
     AgentConfig {
         app: Some("app".parse().unwrap()),
         nameserver: nameserver.to_owned(),
@@ -28,14 +28,14 @@ fn config(nameserver: &str) -> AgentConfig {
 }
 
 /// An agent, and the connection that it dialled.
-async fn joined(nameserver: &V1Nameserver) -> (Agent, V1Socket) {
+pub(super) async fn joined(nameserver: &V1Nameserver) -> (Agent, V1Socket) {
     let config = config(&nameserver.address);
     let (agent, socket) =
         tokio::join!(Agent::builder().config(config).connect(), nameserver.accept());
     (agent.unwrap(), socket)
 }
 
-async fn registered(agent: &Agent, socket: &mut V1Socket) -> (Instance, Inbox) {
+pub(super) async fn registered(agent: &Agent, socket: &mut V1Socket) -> (Instance, Inbox) {
     let registration = async { agent.register("app.test.server/1").await.unwrap() };
     tokio::join!(registration, socket.take_registration(0)).0
 }

@@ -8,6 +8,7 @@
 //! The program runs itself again for each role: `role send|receive CONTENDER SIZE MESSAGES ...`.
 
 mod contender;
+mod failover;
 mod frame;
 mod options;
 mod picks;
@@ -26,6 +27,13 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("role") => round::play(&arguments[1..]),
         Some("picks") => picks::compare(),
+        Some("failover") => {
+            let number = |at: usize, unless| {
+                arguments.get(at).and_then(|n| n.parse().ok()).unwrap_or(unless)
+            };
+            failover::measure(number(1, 1000), number(2, 10))
+        }
+        Some("failover-role") => failover::play(arguments.get(1).map_or("", String::as_str)),
         Some("rpc-role") => rpc::play(&arguments[1..]),
         Some("rpc") => rpc::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(7)),
         _ => Options::parse(&arguments).and_then(|options| {

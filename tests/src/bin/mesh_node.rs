@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skymesh_agent::{Agent, Delivery};
+use skymesh_agent::{Agent, Delivery, Event};
 use skymesh_nameserver::{Nameserver, StoreConfig, StoreKind};
 use skymesh_rpc::{Methods, Request, Response, Rpc};
 use skymesh_tests::{fast_nameserver, services};
@@ -18,8 +18,13 @@ async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("error").init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["nameserver", listen] => nameserver(listen, StoreConfig::memory()).await,
-        ["nameserver", listen, folder] => nameserver(listen, StoreConfig::file(folder)).await,
+        ["nameserver", listen] => nameserver(listen, StoreConfig::memory(), None).await,
+        ["nameserver", listen, folder] => nameserver(listen, StoreConfig::file(folder), None).await,
+        ["nameserver", listen, folder, lease_ms] => {
+            let lease = Duration::from_millis(lease_ms.parse()?);
+            nameserver(listen, StoreConfig::file(folder), Some(lease)).await
+        }
+        ["candidate", nameserver, url] => candidate(nameserver, url).await,
         ["echo", nameserver, url] => echo(nameserver, url).await,
         ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
         ["rpc", nameserver, url] => rpc(nameserver, url).await,
@@ -39,10 +44,16 @@ async fn connect(nameserver: &str) -> Result<Agent, Failure> {
 }
 
 /// A nameserver until SIGTERM.
-async fn nameserver(listen: &str, store: StoreConfig) -> Result<(), Failure> {
+async fn nameserver(
+    listen: &str,
+    store: StoreConfig,
+    lease: Option<Duration>,
+) -> Result<(), Failure> {
     let mut config = fast_nameserver();
     config.listen = listen.to_owned();
-    if store.kind == StoreKind::File {
+    if let Some(lease) = lease {
+        config.lease = lease;
+    } else if store.kind == StoreKind::File {
         // What it restores stays that long without its agents: longer than a slow machine needs to
         // look at it.
         config.lease = Duration::from_secs(15);
@@ -68,6 +79,26 @@ async fn echo(nameserver: &str, url: &str) -> Result<(), Failure> {
     while let Some(delivery) = inbox.recv().await {
         if let Delivery::Message(message) = delivery {
             instance.send(message.source(), message.payload()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Stands for the leadership of its service, and says its terms as they begin and end.
+async fn candidate(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (instance, mut inbox) = agent.register(url).await?;
+    instance.run_for_leader().await?;
+    say(&json!({ "stands": true }));
+    while let Some(delivery) = inbox.recv().await {
+        match delivery {
+            Delivery::Event(Event::Elected { leadership: Some(leadership), .. }) => {
+                say(&json!({ "elected": leadership.term().0 }));
+            }
+            Delivery::Event(Event::Unseated { term: Some(term), .. }) => {
+                say(&json!({ "unseated": term.0 }));
+            }
+            _ => {}
         }
     }
     Ok(())

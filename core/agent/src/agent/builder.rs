@@ -189,6 +189,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     runtime.tasks.spawn(uplink.run());
     runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
     runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
+    runtime.tasks.spawn(watch_deadlines(Arc::clone(&runtime)));
     runtime.tasks.spawn(Reloader::new(Arc::clone(&runtime), plugins, source, requests).run());
     if let Some(door) = door {
         let _ = runtime.admin_socket.set(door.path.clone());
@@ -207,6 +208,10 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     }
     unfinished.0 = None;
     Ok(Agent { runtime })
+}
+
+async fn watch_deadlines(runtime: Arc<Runtime>) {
+    runtime.elections.run(&runtime).await;
 }
 
 async fn build_views(runtime: Arc<Runtime>) {

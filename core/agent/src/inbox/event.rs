@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use skymesh_naming::{InstanceRecord, InstanceState, OfflineCause};
+use skymesh_naming::election::Term;
+use skymesh_naming::{InstanceRecord, InstanceState, Lost, OfflineCause};
 use skymesh_types::{Attributes, Handle, ServiceName};
+
+use crate::election::{Leadership, Standing};
 
 /// Something that happened, in its place among the messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +69,38 @@ pub enum Event {
         /// Who it was.
         source: Handle,
     },
+    /// This instance leads its service from now on.
+    Elected {
+        /// The service: this instance's own.
+        name: ServiceName,
+        /// Its term, and what can be done with it. `None` at a nameserver of protocol 1, which knows
+        /// no terms.
+        leadership: Option<Leadership>,
+    },
+    /// This instance leads its service no longer. It stands on, unless it gave up.
+    Unseated {
+        /// The service: this instance's own.
+        name: ServiceName,
+        /// The term that is over; `None` at a nameserver of protocol 1.
+        term: Option<Term>,
+        /// Why it is.
+        why: Lost,
+    },
+    /// The nameserver does not let this instance stand (any more).
+    CandidacyRefused {
+        /// The service: this instance's own.
+        name: ServiceName,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Somebody else leads a service whose election this instance watches, or nobody does, or what
+    /// is known of it became stale. The first one says how it stands when the watch begins.
+    LeaderChanged {
+        /// The service.
+        name: ServiceName,
+        /// How it stands now.
+        standing: Standing,
+    },
     /// The nameserver took this instance off the mesh; the inbox ends after this.
     KickedOff {
         /// Why.
@@ -94,6 +129,18 @@ pub enum UndeliverableReason {
     Malformed,
     /// It closed with them unread.
     Closing,
+    /// They were sent as leader of a term that is over there: its fence has seen a newer one.
+    StaleTerm {
+        /// The newest term that its fence has admitted.
+        newest: Term,
+    },
+    /// They were for the leader of its service, and it does not lead (any more).
+    NotLeader {
+        /// The newest term that it knows of.
+        term: Term,
+        /// Who leads in that term, as far as it knows.
+        leader: Option<Handle>,
+    },
     /// A reason that this version does not know.
     Other,
 }
@@ -107,6 +154,8 @@ impl fmt::Display for UndeliverableReason {
             Self::UnknownSource => "the sender was never introduced",
             Self::Malformed => "it could not decode the envelope",
             Self::Closing => "it closed with them unread",
+            Self::StaleTerm { .. } => "the sender's term as leader is over",
+            Self::NotLeader { .. } => "it does not lead its service",
             Self::Other => "refused for another reason",
         })
     }

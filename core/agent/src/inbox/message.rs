@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use skymesh_naming::InstanceRecord;
+use skymesh_naming::election::Term;
 use skymesh_types::{Handle, ServiceUrl};
+use skymesh_wire::Kind;
 
 use super::Letter;
 
@@ -114,7 +116,15 @@ impl Message {
 
     /// The envelope's kind; 0 for plain messages.
     pub fn kind(&self) -> u8 {
-        self.kind
+        self.kind & Kind::MAX.0
+    }
+
+    /// The term in which its source leads, if it was sent as leader: by
+    /// [`Leadership::send`](crate::Leadership::send). It may be over already; see [`FenceGate`].
+    ///
+    /// [`FenceGate`]: crate::FenceGate
+    pub fn term(&self) -> Option<Term> {
+        (self.kind & Kind::BY_LEADER != 0).then_some(Term(self.epoch))
     }
 
     /// The envelope's flags.

@@ -8,11 +8,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use skymesh_types::{Handle, ServiceName};
+use skymesh_wire::Kind;
 use tokio::sync::Notify;
 
 use super::{Entry, Event, Letter, Slot, Source};
 use crate::config::InboxConfig;
 use crate::counters::Counters;
+use crate::election::{Admission, Barred, Belief};
 
 /// Most events that wait in an inbox. A service that does not read gets one
 /// [`Event::Lagged`] per service name instead of what comes after.
@@ -34,6 +36,8 @@ pub(crate) struct Queue {
     handle: Handle,
     config: InboxConfig,
     counters: Arc<Counters>,
+    /// Asked about messages that have to do with leaders.
+    admission: Admission,
     state: Mutex<State>,
     /// Cost of all messages ever taken out; behind by what the receiver has swapped out.
     taken_bytes: AtomicU64,
@@ -63,6 +67,7 @@ pub(crate) enum Pushed {
     Closed,
     Full,
     SourceOffline,
+    Barred(Barred),
 }
 
 impl Queue {
@@ -72,9 +77,25 @@ impl Queue {
         config: InboxConfig,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
+        Self::with_admission(name, handle, config, counters, Admission::new(handle, Vec::new()))
+    }
+
+    /// As [`new`](Self::new), with fences.
+    pub(crate) fn with_admission(
+        name: ServiceName,
+        handle: Handle,
+        config: InboxConfig,
+        counters: Arc<Counters>,
+        admission: Admission,
+    ) -> Arc<Self> {
         let (state, taken_bytes) = (Mutex::default(), AtomicU64::new(0));
         let room = Notify::new();
-        Arc::new(Self { name, handle, config, counters, state, taken_bytes, room })
+        Arc::new(Self { name, handle, config, counters, admission, state, taken_bytes, room })
+    }
+
+    /// Whether its instance leads, as far as it may believe so.
+    pub(crate) fn belief(&self) -> &Belief {
+        self.admission.belief()
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
@@ -144,7 +165,14 @@ impl Queue {
     /// Queues an event; beyond the limit, one lagged event stands for those of its service.
     /// Answers whether the event itself was taken.
     pub(crate) fn push_event(&self, event: Event) -> bool {
+        self.push_event_and(event, || ())
+    }
+
+    /// As [`push_event`](Self::push_event), and runs `change` before anything else is queued, even if
+    /// the event is not: what the event says is true for every message after it, and for none before.
+    pub(crate) fn push_event_and(&self, event: Event, change: impl FnOnce()) -> bool {
         let mut state = self.lock();
+        change();
         if state.closed {
             return false;
         }
@@ -287,6 +315,11 @@ impl Batch<'_> {
         if self.queue.waiting_bytes(state) > limit_bytes {
             return Pushed::Full;
         }
+        if letter.kind > Kind::MAX.0
+            && let Some(barred) = self.queue.admission.bars(&letter, source)
+        {
+            return Pushed::Barred(barred);
+        }
         if let Some(chunk) = self.chunk.take() {
             state.entries.push_back(Entry::Chunk(chunk));
         }
@@ -319,6 +352,10 @@ fn service_of(event: &Event) -> Option<ServiceName> {
         | Event::Offline { record, .. }
         | Event::AttributesChanged { record, .. }
         | Event::StateChanged { record, .. } => Some(record.url.name.clone()),
+        Event::Elected { name, .. }
+        | Event::Unseated { name, .. }
+        | Event::CandidacyRefused { name, .. }
+        | Event::LeaderChanged { name, .. } => Some(name.clone()),
         _ => None,
     }
 }

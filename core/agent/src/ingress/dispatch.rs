@@ -316,6 +316,7 @@ impl Dispatch {
                 Pushed::Closed => UndeliverableReason::UnknownHandle,
                 Pushed::Full => UndeliverableReason::InboxFull,
                 Pushed::SourceOffline => UndeliverableReason::SourceOffline,
+                Pushed::Barred(barred) => (*barred).into(),
             };
             let stray = Stray::of(letter, destination);
             self.refusals.note(&stray, reason, &self.runtime.counters);

@@ -35,7 +35,6 @@ impl Settle for Settlement {
         let reason = convert::refusal_reason(UndeliverableReason::Closing).into();
         let (destination, source) = (self.destination, source.get());
         // Who waits for answers hears that nobody is there any more: none has to be named.
-        let requests = Vec::new();
-        self.tell(Refused { destination, source, reason, bytes, messages, requests });
+        self.tell(Refused { destination, source, reason, bytes, messages, ..Refused::default() });
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::link::Dialect;
 use super::{Link, Shared};
 use crate::convert;
-use crate::inbox::Event;
+use crate::inbox::{Event, UndeliverableReason};
 use crate::runtime::{Runtime, entropy};
 
 /// A connection that lasted this long was a good one: the next is dialled soon.
@@ -222,9 +222,14 @@ impl PeerTask {
         let Ok(to) = Handle::new(refused.destination) else { return };
         link.settle(to, refused.bytes, refused.messages);
         self.runtime.counters.undeliverable.add(refused.messages);
+        let reason = convert::undeliverable(refused);
+        if let UndeliverableReason::NotLeader { term, leader: Some(leader) } = reason
+            && let Some(name) = self.runtime.directory.service_of(to)
+        {
+            self.runtime.elections.hint(&name, term, leader);
+        }
         let source = Handle::new(refused.source).ok();
         if let Some(queue) = source.and_then(|handle| self.runtime.directory.local(handle)) {
-            let reason = convert::undeliverable(refused.reason);
             let (messages, requests) = (refused.messages, refused.requests.as_slice().into());
             queue.push_event(Event::Undeliverable { to, reason, messages, requests });
         }

@@ -64,6 +64,7 @@ impl LocalTarget {
             Pushed::Closed => Err(NotPosted::Refused(Refusal::Closed)),
             Pushed::Full => Err(NotPosted::Refused(Refusal::InboxFull)),
             Pushed::SourceOffline => Err(NotPosted::Refused(Refusal::SourceOffline)),
+            Pushed::Barred(barred) => Err(NotPosted::Refused(Refusal::Barred(barred))),
         }
     }
 

@@ -5,6 +5,7 @@ use skymesh_types::{AttributeChange, Attributes, Handle, ServiceName};
 use tokio::sync::oneshot;
 
 use super::connection::Uplink;
+use super::elections::{unwatch_leader, watch_leader};
 use super::heed::watch;
 use super::{Own, Reply, RequestError};
 use crate::instance::AttributesError;
@@ -33,6 +34,10 @@ pub(crate) enum Command {
         reply: Reply<Attributes, RequestError>,
     },
     Watch(ServiceName),
+    /// The elections have something to say.
+    Elections,
+    WatchElection(ServiceName),
+    UnwatchElection(ServiceName),
     /// Every instance takes nothing new from now on.
     Drain(oneshot::Sender<()>),
     /// The agent leaves; the uplink ends after this, and answers when it is said.
@@ -58,6 +63,10 @@ impl Uplink {
                 Vec::new()
             }
             Some(Command::Watch(name)) => vec![watch(&name, None)],
+            // It is said with what follows from any command.
+            Some(Command::Elections) => Vec::new(),
+            Some(Command::WatchElection(name)) => vec![watch_leader(&name)],
+            Some(Command::UnwatchElection(name)) => vec![unwatch_leader(&name)],
             Some(Command::Drain(drained)) => {
                 self.drained = Some(drained);
                 let bodies = self.ledger.drain();

@@ -64,12 +64,12 @@ impl Uplink {
                         backoff.reset();
                     }
                     self.runtime.counters.uplinks_lost.add(1);
-                    self.runtime.directory.uplink_lost(self.runtime.elapsed());
+                    self.lost();
                     self.runtime.contact.send_replace(Contact::Failed(error.to_string()));
                     tracing::warn!(%error, "lost the nameserver; what is known goes on serving");
                 }
                 Err(error) => {
-                    self.runtime.directory.uplink_lost(self.runtime.elapsed());
+                    self.lost();
                     // Said once per outage; every attempt would fill the log.
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(%error, "can't reach the nameserver yet; trying on");
@@ -83,6 +83,12 @@ impl Uplink {
         if let Some(said) = self.leaving.take() {
             let _ = said.send(());
         }
+    }
+
+    /// The nameserver is out of reach.
+    fn lost(&self) {
+        self.runtime.directory.uplink_lost(self.runtime.elapsed());
+        self.runtime.elections.disconnected();
     }
 
     /// Waits before the next attempt; commands that come meanwhile are kept for it.
@@ -126,15 +132,16 @@ impl Uplink {
                     }
                 }
                 _ = keepalive.tick() => {
+                    seq += 1;
+                    self.runtime.elections.beat_sent(seq);
                     if line.v1.is_some() {
-                        line.beat(heard.elapsed()).await?;
+                        line.beat(seq, heard.elapsed()).await?;
                         self.catch_up(line).await?;
                         continue;
                     }
                     if heard.elapsed() > line.lease {
                         return Err(UplinkError::Silent(line.lease));
                     }
-                    seq += 1;
                     line.outbox.push_control(|out| {
                         encode_msg(&Msg::from(KeepAlive { seq }), out);
                     })?;

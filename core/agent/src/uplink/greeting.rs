@@ -65,6 +65,10 @@ impl Uplink {
         for position in self.runtime.directory.positions() {
             line.push(watch(&position.name, position.at)).await?;
         }
+        if let Some(v1) = &mut line.v1 {
+            v1.welcomed(welcome.leaders);
+        }
+        self.replay_elections(&mut line).await?;
         Ok(line)
     }
 

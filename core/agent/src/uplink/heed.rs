@@ -37,10 +37,13 @@ impl Uplink {
         self.catch_up(line).await
     }
 
-    /// Heeds what was said in the place of a nameserver of protocol 1.
+    /// Says what the elections want said, and heeds what was said in the place of a nameserver of
+    /// protocol 1.
     pub(super) async fn catch_up(&mut self, line: &mut Line) -> Result<(), UplinkError> {
         let mut changed = Vec::new();
-        while let Some(body) = line.answers.pop_front() {
+        loop {
+            self.say_elections(line).await?;
+            let Some(body) = line.answers.pop_front() else { break };
             if let ControlFlow::Break(gap) = self.heed(line, Some(body), &mut changed)? {
                 line.push(watch(&gap, None)).await?;
             }
@@ -60,6 +63,7 @@ impl Uplink {
             Some(Body::RegisterInstanceReply(reply)) => {
                 self.ledger.registered(reply, line.registry)
             }
+            Some(Body::RequestReply(reply)) if self.campaigned(&reply) => Outcome::Nothing,
             Some(Body::RequestReply(reply)) => {
                 let outcome = self.ledger.replied(reply);
                 self.note_drained();
@@ -88,13 +92,21 @@ impl Uplink {
             Some(Body::Refusal(refusal)) => {
                 return Err(UplinkError::Refused { code: 0, reason: refusal.reason });
             }
-            Some(Body::KeepAliveReply(_)) => Outcome::Nothing,
+            Some(Body::KeepAliveReply(reply)) => {
+                self.kept_alive(&reply)?;
+                Outcome::Nothing
+            }
+            Some(Body::LeaderStanding(said)) => {
+                self.leader_said(&said)?;
+                Outcome::Nothing
+            }
             _ => {
                 self.runtime.counters.unknown_commands.add(1);
                 Outcome::Nothing
             }
         };
         if let Outcome::Left(handle) = outcome {
+            self.runtime.elections.forget(handle);
             self.runtime.directory.remove_local(handle);
         }
         Ok(ControlFlow::Continue(()))

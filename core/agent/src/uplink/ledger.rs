@@ -216,10 +216,16 @@ impl Ledger {
     }
 
     fn ask(&mut self, request: Request) -> Body {
-        self.last_request += 1;
-        let body = self.body(self.last_request, &request);
-        self.open.insert(self.last_request, request);
+        let number = self.next_request();
+        let body = self.body(number, &request);
+        self.open.insert(number, request);
         body
+    }
+
+    /// A number for a request that others keep.
+    pub(crate) const fn next_request(&mut self) -> u64 {
+        self.last_request += 1;
+        self.last_request
     }
 
     fn body(&self, request: u64, open: &Request) -> Body {

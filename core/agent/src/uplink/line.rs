@@ -55,10 +55,11 @@ impl Line {
     }
 
     /// What a nameserver of protocol 1 has to hear now and then, silent for `silence` itself.
-    pub(super) async fn beat(&mut self, silence: Duration) -> Result<(), UplinkError> {
+    pub(super) async fn beat(&mut self, seq: u64, silence: Duration) -> Result<(), UplinkError> {
         let Some(v1) = &mut self.v1 else { return Ok(()) };
         let mut said = if silence >= V1_PAUSE { v1.all_heard() } else { Said::default() };
         said.out.extend(v1.beat());
+        said.back.push(v1.kept_alive(seq));
         self.pass_on(said).await
     }
 

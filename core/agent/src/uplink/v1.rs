@@ -5,6 +5,7 @@
 //! snapshots and deltas of it with a registry id and revisions of its own, new with each connection.
 //! Weight and draining have no place in protocol 1.
 
+mod elections;
 mod roster;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +14,13 @@ use serde_json::{Map, Value};
 use skymesh_naming::{AttributeLayers, ResultCode};
 use skymesh_proto::msg::Body;
 use skymesh_proto::{
-    ChangeAttributes, Heartbeat, Instance, InstanceState, KickOffInstance, RegisterInstance,
+    ChangeAttributes, Heartbeat, Info, Instance, InstanceState, KickOffInstance, RegisterInstance,
     RegisterInstanceReply, RegisterRouter, RegisterService, RequestReply, RouterUpdateReply,
-    SetAttributes, UnregisterService,
+    RunForLeader, SetAttributes, UnregisterService,
 };
 use skymesh_types::{AttributeChange, Attributes, RegistryId};
 
+use elections::Elections;
 use roster::Roster;
 
 /// [`RouterUpdate`](skymesh_proto::RouterUpdate): are you ready for a change of the placement?
@@ -36,6 +38,7 @@ pub(super) struct Interpreter {
     own: BTreeMap<u64, Own>,
     roster: Roster,
     watched: BTreeSet<String>,
+    elections: Elections,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,18 @@ impl Interpreter {
     /// For one connection; `registry` is to be new with each.
     pub(super) fn new(address: String, agent: u64, registry: RegistryId) -> Self {
         let roster = Roster::new(registry);
-        Self { address, agent, own: BTreeMap::new(), roster, watched: BTreeSet::new() }
+        let (own, watched) = (BTreeMap::new(), BTreeSet::new());
+        Self { address, agent, own, roster, watched, elections: Elections::default() }
+    }
+
+    /// The nameserver welcomed the agent and named the leaders of its app.
+    pub(super) fn welcomed(&mut self, leaders: Vec<Info>) {
+        self.elections.welcomed(leaders);
+    }
+
+    /// As if the nameserver had answered a keepalive, which protocol 1 does not have.
+    pub(super) fn kept_alive(&self, seq: u64) -> Body {
+        self.elections.kept_alive(seq)
     }
 
     /// The agent says something, in protocol 2.
@@ -91,9 +105,19 @@ impl Interpreter {
                 let all = self.own.keys().map(|&handle| UnregisterService { handle }.into());
                 Said { out: all.collect(), back: Vec::new() }
             }
-            Body::Unwatch(_) | Body::KeepAlive(_) => Said::default(),
-            // Elections are of both protocols.
-            Body::ElectionRequest(asked) => Said { out: vec![asked.into()], back: Vec::new() },
+            Body::RunForLeader(asked) => self.run_for_leader(&asked),
+            Body::GiveUpLeader(asked) => {
+                let mut said = Said::back(done(asked.request));
+                said.out.push(self.elections.give_up(asked.handle));
+                said
+            }
+            Body::StandDown(said) => {
+                let back = self.elections.stood_down(&said).into_iter().collect();
+                Said { out: Vec::new(), back }
+            }
+            // Everybody hears of every leader.
+            Body::WatchLeader(asked) => Said::back(self.elections.standing(&asked.service_name)),
+            Body::Unwatch(_) | Body::UnwatchLeader(_) | Body::KeepAlive(_) => Said::default(),
             other => {
                 let cmd = other.cmd();
                 tracing::warn!(?cmd, "not supported by this nameserver (protocol 1)");
@@ -130,6 +154,10 @@ impl Interpreter {
                 Said { out: vec![reply.into()], back: Vec::new() }
             }
             Body::RouterUpdate(_) => Said::default(),
+            Body::ElectionResult(said) => {
+                let back = self.elections.result(said).into_iter().collect();
+                Said { out: Vec::new(), back }
+            }
             other => Said::back(other),
         }
     }
@@ -177,17 +205,32 @@ impl Interpreter {
             return Said::back(reply);
         }
         own.registered = true;
+        let stands = self.elections.request(handle);
         let attributes = own.layers.merged();
         let mut said = Said::default();
         if attributes != Attributes::default() {
             let attributes = attributes.to_json().into();
             said.out.push(SetAttributes { handle, attributes }.into());
         }
+        said.out.extend(stands);
         let (delta, revision) = self.tell_own(handle);
         let reason = String::new();
         let reply = RegisterInstanceReply { request, handle, result, reason, revision };
         said.back.push(reply.into());
         said.back.extend(delta);
+        said
+    }
+
+    /// Protocol 1 answers only who is turned down, so the request is answered here. Who is not
+    /// registered yet stands when it is: the nameserver would not know it.
+    fn run_for_leader(&mut self, asked: &RunForLeader) -> Said {
+        let mut said = Said::back(done(asked.request));
+        let Some(own) = self.own.get(&asked.handle) else { return said };
+        let name = own.asked.info.as_ref().map_or("", |info| &info.service_name);
+        self.elections.run(asked, name);
+        if own.registered {
+            said.out.extend(self.elections.request(asked.handle));
+        }
         said
     }
 
@@ -231,6 +274,7 @@ impl Interpreter {
 
     /// An own instance is of the mesh no more.
     fn left(&mut self, handle: u64) -> Said {
+        self.elections.forget(handle);
         let info = self.own.remove(&handle).and_then(|own| own.asked.info);
         let changed = info.and_then(|info| self.roster.remove(&info));
         self.tell(changed)

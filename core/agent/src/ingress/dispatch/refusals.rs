@@ -41,16 +41,18 @@ impl Stray {
 }
 
 fn request(kind: u8, correlation: u64) -> Option<u64> {
-    (Kind(kind) == Kind::REQUEST && correlation != 0).then_some(correlation)
+    // It may be for a leader, or of one.
+    (Kind(kind & Kind::MAX.0) == Kind::REQUEST && correlation != 0).then_some(correlation)
 }
 
 impl Refusals {
     pub(super) fn note(&mut self, stray: &Stray, reason: UndeliverableReason, counters: &Counters) {
         counters.refused(reason).add(1);
+        let (term, leader) = convert::refusal_hint(reason);
         let reason: i32 = convert::refusal_reason(reason).into();
         let of_a_kind = |last: &&mut Refused| {
-            (last.destination, last.source, last.reason)
-                == (stray.destination, stray.source, reason)
+            (last.destination, last.source, last.reason, last.term, last.leader)
+                == (stray.destination, stray.source, reason, term, leader)
                 && last.requests.len() < NAMED_REQUESTS
         };
         if let Some(last) = self.0.last_mut().filter(of_a_kind) {
@@ -65,6 +67,8 @@ impl Refusals {
             bytes: stray.bytes,
             messages: 1,
             requests: stray.request.into_iter().collect(),
+            term,
+            leader,
         });
     }
 

@@ -1,7 +1,7 @@
 use skymesh_proto::{
-    AttributesChanged, DrainInstance, ElectionRequest, Info, KickOff, Options,
-    RegisterServiceReply, RouterUpdate, ServicePresence, UnregisterInstance, Watch, WatchDelta,
-    WatchSnapshot,
+    AttributesChanged, DrainInstance, ElectionRequest, ElectionResult, GiveUpLeader, Info,
+    KeepAliveReply, KickOff, Lead, Options, RegisterServiceReply, RouterUpdate, ServicePresence,
+    StandDown, UnregisterInstance, Watch, WatchDelta, WatchLeader, WatchSnapshot,
 };
 
 use super::*;
@@ -140,6 +140,64 @@ fn refusals_kicks_rounds_and_what_protocol_1_does_not_know() {
     let said = v1.say(DrainInstance { request: 6, handle: 11 }.into());
     let Body::RequestReply(reply) = &said.back[0] else { panic!("{said:?}") };
     assert!(reply.reason.contains("not supported by this nameserver"), "{}", reply.reason);
-    let run = ElectionRequest { handle: 11, event: 1001 };
-    assert_eq!(v1.say(run.into()).out, [run.into()]);
+}
+
+fn run(v1: &mut Interpreter, campaign: u64, claim: u64) -> Said {
+    let asked = RunForLeader { request: 7, handle: 11, campaign, priority: 0, claim, seen: claim };
+    v1.say(asked.into())
+}
+
+fn result(handle: u64, event: i32, result: i32) -> Body {
+    let candidate = Some(info(handle - 10, handle));
+    ElectionResult { candidate, event, result }.into()
+}
+
+/// The standing that follows, as term, leader and campaign.
+fn stands(said: &Said) -> (u64, Option<u64>, u64) {
+    match &said.back[..] {
+        [Body::LeaderStanding(said)] => {
+            (said.term, said.leader.as_ref().map(|leader| leader.handle), said.campaign)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn elections_of_protocol_1_are_told_with_terms_of_this_agents_own() {
+    let mut v1 = interpreter();
+    let asked = RegisterInstance { info: Some(info(1, 11)), ..RegisterInstance::default() };
+    let _ = v1.say(asked.into());
+    assert_eq!(run(&mut v1, 1, 0), Said::back(done(7)), "it is not registered yet");
+    let said = v1.hear(RegisterServiceReply { handle: 11, result: 0 }.into());
+    assert_eq!(said.out, [ElectionRequest { handle: 11, event: 1001 }.into()]);
+    assert_eq!(v1.hear(result(11, 1001, -1001)), Said::default(), "it is the next in line");
+    assert_eq!(stands(&v1.hear(result(12, 1001, 0))), (1, Some(12), 0));
+    assert_eq!(v1.kept_alive(1), KeepAliveReply { seq: 1, leads: Vec::new() }.into());
+    assert_eq!(stands(&v1.hear(result(11, 1001, 0))), (2, Some(11), 1));
+    let leads = vec![Lead { handle: 11, term: 2 }];
+    assert_eq!(v1.kept_alive(2), KeepAliveReply { seq: 2, leads }.into());
+    assert_eq!(stands(&v1.hear(result(11, 1001, -1002))), (2, Some(11), 1), "nothing new");
+    // Its process slept beyond the deadline, and the nameserver did not care.
+    let said = v1.say(StandDown { handle: 11, term: 2 }.into());
+    assert_eq!(stands(&said), (3, Some(11), 1));
+    let said = v1.say(GiveUpLeader { request: 8, handle: 11 }.into());
+    assert_eq!(said.out, [ElectionRequest { handle: 11, event: 1002 }.into()]);
+    assert_eq!(stands(&v1.hear(result(11, 1002, 0))), (3, None, 0));
+    assert_eq!(v1.hear(result(11, 1002, -1003)), Said::default());
+}
+
+#[test]
+fn a_leader_of_protocol_1_leads_on_after_a_reconnect() {
+    let mut v1 = interpreter();
+    v1.welcomed(vec![info(1, 11)]);
+    let watch = WatchLeader { service_name: "app.env.room".to_owned() };
+    assert_eq!(stands(&v1.say(watch.into())), (1, Some(11), 0));
+    let asked = RegisterInstance { info: Some(info(1, 11)), ..RegisterInstance::default() };
+    let _ = v1.say(asked.into());
+    let _ = run(&mut v1, 5, 9);
+    let _ = v1.hear(RegisterServiceReply { handle: 11, result: 0 }.into());
+    assert_eq!(stands(&v1.hear(result(11, 1001, -1002))), (9, Some(11), 5), "as it claims");
+    // It does not claim anything any more: another leadership.
+    let _ = run(&mut v1, 6, 0);
+    assert_eq!(stands(&v1.hear(result(11, 1001, -1002))), (10, Some(11), 6));
 }

@@ -1,0 +1,228 @@
+//! All elections of one agent: the shell around [`Leaderships`], and what is known of those that
+//! are watched.
+//!
+//! One lock guards it, so that what is to be said to the nameserver leaves in the order in which it
+//! was decided, and events enter the inboxes in that order too. The lock is held for no I/O; messages
+//! never take it.
+
+mod instances;
+mod nameserver;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use skymesh_naming::election::Term;
+use skymesh_naming::{LeadershipAction, LeadershipInput, LeadershipSaying, Leaderships};
+use skymesh_types::{Handle, ServiceName};
+use tokio::sync::Notify;
+
+use super::leadership::Leadership;
+use super::standing::{Standing, Terms};
+use super::watch::ElectionCore;
+use crate::inbox::{Event, Queue};
+use crate::instance::Instance;
+use crate::runtime::Runtime;
+use crate::uplink::{Command, Reply, RequestError};
+pub(crate) use nameserver::result;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Elections {
+    state: Mutex<State>,
+    terms: Terms,
+    /// Time in the core is counted from then.
+    started: Instant,
+    /// The next deadline may be another one.
+    deadline_moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    core: Leaderships,
+    /// What the core wants said on the present connection. Empty while there is none. What users do
+    /// adds to it only with a place in the uplink's queue of commands, and there is at most one
+    /// `GiveUp` for each `Run`: so that queue bounds it.
+    says: VecDeque<LeadershipSaying>,
+    candidates: HashMap<Handle, Candidate>,
+    /// Which candidacy a request was about.
+    asked: HashMap<u64, Handle>,
+    watches: HashMap<ServiceName, Arc<ElectionCore>>,
+    last_life: u64,
+    actions: Vec<LeadershipAction>,
+}
+
+/// An instance of this agent that stands.
+#[derive(Debug)]
+struct Candidate {
+    instance: Instance,
+    /// Which of its candidacies, so that guarded work of an earlier one is not taken for this one's.
+    life: u64,
+    /// Whether the nameserver has said yes.
+    accepted: bool,
+    waiting: Vec<Reply<(), RequestError>>,
+}
+
+impl Elections {
+    /// For a nameserver that speaks `protocol`; time counts from `started`.
+    pub(crate) fn new(protocol: u32, started: Instant) -> Self {
+        let terms = if protocol == 1 { Terms::NotSupported } else { Terms::Known };
+        Self { state: Mutex::default(), terms, started, deadline_moved: Notify::new() }
+    }
+
+    pub(super) fn knows_terms(&self) -> bool {
+        self.terms == Terms::Known
+    }
+
+    /// Ends what is over by the clock, for as long as the agent runs.
+    pub(crate) async fn run(&self, runtime: &Arc<Runtime>) {
+        loop {
+            let next = self.lock().core.next_deadline().map(|due| self.started + due);
+            let due = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = runtime.stopped.cancelled() => return,
+                () = self.deadline_moved.notified() => {}
+                () = due => self.tick(runtime),
+            }
+        }
+    }
+
+    /// Ends what is over by the clock.
+    pub(crate) fn tick(&self, runtime: &Runtime) {
+        self.feed(runtime, LeadershipInput::Tick);
+    }
+
+    /// Feeds the core, does what it says, and has the uplink say the rest.
+    fn feed(&self, runtime: &Runtime, input: LeadershipInput) {
+        let mut state = self.lock();
+        self.feed_locked(&mut state, input);
+        let speaks = !state.says.is_empty();
+        drop(state);
+        if speaks {
+            runtime.command(Command::Elections);
+        }
+    }
+
+    fn feed_locked(&self, state: &mut State, input: LeadershipInput) {
+        // Read under the lock: the core's time never goes back.
+        let now = self.started.elapsed();
+        let mut actions = std::mem::take(&mut state.actions);
+        state.core.handle(now, input, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                LeadershipAction::Say(saying) => state.says.push_back(saying),
+                LeadershipAction::Elected { handle, term, deadline } => {
+                    self.elected(state, handle, term, deadline);
+                }
+                LeadershipAction::Extended { handle, deadline } => {
+                    if let Some(candidate) = state.candidates.get(&handle) {
+                        candidate.queue().belief().extended(self.started + deadline);
+                    }
+                }
+                LeadershipAction::Ended { handle, term, why } => {
+                    if let Some(candidate) = state.candidates.get(&handle) {
+                        let queue = candidate.queue();
+                        let (name, shown) = (candidate.name(), self.terms.shown(term));
+                        let event = Event::Unseated { name, term: shown, why };
+                        queue.push_event_and(event, || queue.belief().ended(term, why));
+                    }
+                }
+            }
+        }
+        state.actions = actions;
+        let core = &state.core;
+        state.candidates.retain(|handle, candidate| {
+            let stands = core.stands(*handle);
+            if !stands {
+                candidate.answer(&Err(RequestError::Withdrawn));
+            }
+            stands
+        });
+        self.deadline_moved.notify_one();
+    }
+
+    fn elected(&self, state: &State, handle: Handle, term: Term, deadline: Duration) {
+        let Some(candidate) = state.candidates.get(&handle) else { return };
+        let leadership = self
+            .knows_terms()
+            .then(|| Leadership::new(candidate.instance.clone(), term, candidate.life));
+        let (queue, event) =
+            (candidate.queue(), Event::Elected { name: candidate.name(), leadership });
+        let deadline = self.started + deadline;
+        queue.push_event_and(event, || queue.belief().elected(term, deadline, handle));
+    }
+
+    /// The watch of a name, opened if there is none. Answers whether the nameserver has to be asked.
+    pub(super) fn watch(&self, name: &ServiceName) -> (Arc<ElectionCore>, bool) {
+        self.lock().watch(name)
+    }
+
+    /// Brings a watch's events into an inbox.
+    pub(super) fn subscribe(&self, core: &ElectionCore, queue: &Arc<Queue>) {
+        // Under the lock, so that no change falls between the first event and the rest.
+        let _state = self.lock();
+        core.subscribe(queue);
+    }
+
+    /// Ends the watch of a name if `ends` says so; answers whether the nameserver is to be told.
+    pub(super) fn unwatch(
+        &self,
+        name: &ServiceName,
+        ends: impl FnOnce(&ElectionCore) -> bool,
+    ) -> bool {
+        let mut state = self.lock();
+        let Some(core) = state.watches.get(name) else { return false };
+        if !ends(core) {
+            return false;
+        }
+        core.show(Standing::Loading);
+        state.watches.remove(name).is_some()
+    }
+
+    /// A receiver says who leads in a term.
+    pub(crate) fn hint(&self, name: &ServiceName, term: Term, leader: Handle) {
+        let core = self.lock().watches.get(name).cloned();
+        if let Some(core) = core {
+            core.hint(term, leader);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn watch(&mut self, name: &ServiceName) -> (Arc<ElectionCore>, bool) {
+        if let Some(core) = self.watches.get(name) {
+            return (Arc::clone(core), false);
+        }
+        let core = Arc::new(ElectionCore::new(name.clone()));
+        self.watches.insert(name.clone(), Arc::clone(&core));
+        (core, true)
+    }
+}
+
+impl Candidate {
+    fn queue(&self) -> &Arc<Queue> {
+        &self.instance.queue
+    }
+
+    fn name(&self) -> ServiceName {
+        self.instance.url().name.clone()
+    }
+
+    /// Answers everybody who asked to stand; whether there was anybody.
+    fn answer(&mut self, result: &Result<(), RequestError>) -> bool {
+        let asked = !self.waiting.is_empty();
+        for reply in self.waiting.drain(..) {
+            let _ = reply.send(result.clone());
+        }
+        asked
+    }
+}

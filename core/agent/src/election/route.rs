@@ -1,0 +1,172 @@
+//! Messages to whoever leads: they carry the term, and go on to the next leader where nothing was
+//! accepted yet. What a receiver in another process refuses is told to the sender and not sent
+//! again: it could overtake what was sent since, or arrive twice.
+
+use std::sync::Arc;
+
+use skymesh_wire::{Envelope, Kind};
+use tokio::time::{Instant, timeout_at};
+
+use super::Election;
+use super::watch::Lead;
+use crate::destination::{NoRoute, Resolved};
+use crate::peer::{NotPosted, Post, Route};
+use crate::runtime::Runtime;
+use crate::send::{SendError, refused};
+
+impl Election {
+    /// Hands the route to the leader, and its term, to `post`.
+    pub(crate) fn with_route<R>(
+        &self,
+        post: impl FnOnce(&Route, &Lead) -> R,
+    ) -> Result<R, NoRoute> {
+        let nobody = || match self.standing().is_loading() {
+            true => NoRoute::Loading(self.router.clone()),
+            false => NoRoute::Never(SendError::NoLeader(self.name().clone())),
+        };
+        let lead = self.core.lead().ok_or_else(nobody)?;
+        let directory = &self.runtime.directory;
+        let route = directory.route(&self.runtime, lead.handle).or_else(|| {
+            // The router's view may be a moment behind.
+            let url = self.standing().leader().map(|leader| leader.url.clone())?;
+            directory.find(&self.runtime, &url).filter(|route| route.handle == lead.handle)
+        });
+        Ok(post(&*route.ok_or_else(nobody)?, &lead))
+    }
+
+    /// Waits until messages may go to another leader than `before`.
+    async fn another(&self, before: Option<&Lead>) {
+        let mut standing = self.core.subscribe_changes();
+        let mut members = self.router.core.subscribe_changes();
+        loop {
+            standing.borrow_and_update();
+            members.borrow_and_update();
+            let other = self.with_route(|_, lead| Some(lead) != before);
+            if matches!(other, Ok(true)) {
+                return;
+            }
+            tokio::select! {
+                // The election and the router keep the senders.
+                _ = standing.changed() => {}
+                _ = members.changed() => {}
+                () = self.runtime.stopped.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// The message with the leader's term, unless its source sends it as leader itself.
+fn addressed<'a>(post: &Post<'a>, lead: &Lead) -> Post<'a> {
+    let mut envelope = post.envelope;
+    if let Some(term) = lead.term
+        && envelope.kind.0 & Kind::BY_LEADER == 0
+    {
+        envelope =
+            Envelope { kind: Kind(envelope.kind.0 | Kind::TO_LEADER), epoch: term.0, ..envelope };
+    }
+    Post { sender: post.sender, envelope }
+}
+
+/// Posts to the leader, without waiting.
+pub(crate) fn try_deliver(
+    runtime: &Arc<Runtime>,
+    election: &Election,
+    post: &Post<'_>,
+) -> Result<(), SendError> {
+    match election.with_route(|route, lead| route.post(&addressed(post, lead))) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
+            Err(SendError::Full)
+        }
+        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
+        Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, post, refusal)),
+        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+        Err(NoRoute::Never(error)) => Err(error),
+    }
+}
+
+/// Posts to the leader, and waits for one and for room. Cancel safe: a dropped future has sent
+/// nothing, or everything.
+pub(crate) async fn deliver(
+    runtime: &Arc<Runtime>,
+    election: &Election,
+    post: &Post<'_>,
+) -> Result<(), SendError> {
+    let mut patience = None;
+    loop {
+        let mut tried = None;
+        let posted = election.with_route(|route, lead| {
+            tried = Some(Lead { handle: lead.handle, term: lead.term });
+            route.post(&addressed(post, lead))
+        });
+        let problem = match posted {
+            Ok(Ok(turn)) => {
+                turn.pay().await;
+                return Ok(());
+            }
+            Ok(Err(NotPosted::NoRoom(lane))) => {
+                lane.room().await;
+                continue;
+            }
+            Ok(Err(NotPosted::Busy(link))) => {
+                // An error means that the link is gone; the next round finds another.
+                let _ = link.outbox().writable().await;
+                continue;
+            }
+            Ok(Err(NotPosted::Broken)) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Ok(Err(NotPosted::Gone)) => SendError::Gone,
+            Ok(Err(NotPosted::Refused(refusal))) => match refused(runtime, post, refusal) {
+                SendError::NotLeader { term, leader } => {
+                    if let Some(leader) = leader {
+                        election.core.hint(term, leader);
+                    }
+                    SendError::NotLeader { term, leader }
+                }
+                other => return Err(other),
+            },
+            Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
+            Err(NoRoute::Never(error)) => error,
+        };
+        next_leader(election, tried.as_ref(), &mut patience, problem).await?;
+    }
+}
+
+/// Waits for a leader other than the one that was tried, up to `agent.resolve_timeout` in all.
+async fn next_leader(
+    election: &Election,
+    tried: Option<&Lead>,
+    patience: &mut Option<Instant>,
+    problem: SendError,
+) -> Result<(), SendError> {
+    let runtime = &election.runtime;
+    let wait = runtime.settings.agent.resolve_timeout;
+    let deadline = *patience.get_or_insert_with(|| Instant::now() + wait);
+    let found = timeout_at(deadline, election.another(tried)).await;
+    if runtime.stopped.is_cancelled() {
+        return Err(SendError::Stopped);
+    }
+    found.map_err(|_| match problem {
+        SendError::Gone | SendError::Loading(_) => SendError::NoLeader(election.name().clone()),
+        other => other,
+    })
+}
+
+/// Who leads, as a destination that was looked up; waits for a leader as `send` does.
+pub(crate) async fn resolve(
+    runtime: &Arc<Runtime>,
+    election: &Election,
+) -> Result<Resolved, SendError> {
+    let mut patience = None;
+    loop {
+        let problem = match election.with_route(|route, _| Resolved::of(route)) {
+            Ok(resolved) => return Ok(resolved),
+            Err(_) if runtime.stopped.is_cancelled() => return Err(SendError::Stopped),
+            Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
+            Err(NoRoute::Never(error)) => error,
+        };
+        next_leader(election, None, &mut patience, problem).await?;
+    }
+}

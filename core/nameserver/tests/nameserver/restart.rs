@@ -31,9 +31,13 @@ async fn crash(server: Server) {
 
 /// Starts again; the store of the earlier life may need a moment to give the folder free.
 async fn start_again(folder: &Path) -> Server {
+    start_when_free(|| on(folder)).await
+}
+
+async fn start_when_free(config: impl Fn() -> NameserverConfig) -> Server {
     soon("the folder is free", async {
         loop {
-            match Nameserver::bind(on(folder)).await {
+            match Nameserver::bind(config()).await {
                 Ok(nameserver) => return serve(nameserver),
                 Err(BindError::Folder(_)) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
@@ -154,7 +158,10 @@ async fn overrides_are_back_and_lie_over_what_is_recalled() {
 #[tokio::test]
 async fn thousands_of_registrations_are_written_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let first = start(on(folder.path())).await;
+    // Longer than all of this takes: a lease that ends is a change as well.
+    let lease = Duration::from_secs(60);
+    let patient = || NameserverConfig { lease, ..on(folder.path()) };
+    let first = start(patient()).await;
     let mut agent = Client::agent(&first, 1).await;
     let count = 3000;
     for n in 1..=count {
@@ -165,7 +172,7 @@ async fn thousands_of_registrations_are_written_behind() {
     }
     saved(&first, count).await;
     crash(first).await;
-    let second = start_again(folder.path()).await;
+    let second = start_when_free(patient).await;
     let mut watcher = Client::agent(&second, 9).await;
     assert_eq!(watcher.snapshot(ROOM).await.instances.len(), 3000);
 }

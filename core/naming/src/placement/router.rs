@@ -117,7 +117,9 @@ impl<P: Placing, M> KeyedRouter<P, M> {
             PlacementInput::Placed(placement) => self.placed(placement),
             PlacementInput::Prepare(preparation) => self.asked(now, preparation, actions),
             PlacementInput::Settled(round) => {
-                if self.round.as_ref().is_some_and(|open| open.id == round) {
+                // A registry that was lost counts on it no more, until it has asked anew.
+                let asked = |open: &Round| open.id == round && !open.orphaned;
+                if self.round.as_ref().is_some_and(asked) {
                     actions.push(PlacementAction::Prepared(round));
                 }
             }

@@ -11,8 +11,7 @@ use tokio::time::interval;
 use crate::fact::{Act, Cue, Fact, Parcel, Plugin, tell};
 use crate::{KEYS, SERVERS, SERVICE};
 
-/// Messages go out in batches of this many, one batch per tick: 1 200 a second, slow enough to watch.
-const BATCH: u32 = 12;
+/// Messages go out in batches, one per tick.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How long the servers may take to show up.
@@ -39,9 +38,10 @@ pub(crate) async fn obey(config: &Path) -> Result<(), RoleError> {
                 }
                 client = Some(Client::join(config).await?);
             }
-            (Cue::Play { act, messages }, Some(client)) => {
-                client.play(act, messages, &mut cues).await?;
+            (Cue::Play { act, messages, batch }, Some(client)) => {
+                client.play(act, messages, batch, &mut cues).await?;
             }
+            (Cue::TellPlugins, Some(client)) => tell(&Fact::Plugins(Plugin::of(&client.agent))),
             (Cue::CountLosses, Some(client)) => {
                 let counted = client.agent.counters();
                 let unconfirmed = counted.unconfirmed.get();
@@ -74,6 +74,7 @@ impl Client {
         &mut self,
         act: Act,
         messages: Option<u32>,
+        batch: u32,
         cues: &mut Cues,
     ) -> Result<(), RoleError> {
         let (mut sent, mut refused) = (0, 0);
@@ -81,10 +82,10 @@ impl Client {
         while messages.is_none_or(|messages| sent < messages) {
             tokio::select! {
                 _ = ticks.tick() => {
-                    for number in sent..sent + BATCH {
+                    for number in sent..sent + batch {
                         refused += u32::from(!self.send(act, number).await?);
                     }
-                    sent += BATCH;
+                    sent += batch;
                 }
                 delivery = self.inbox.recv() => match delivery {
                     Some(Delivery::Event(event)) => note(&event),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -67,8 +67,9 @@ pub(crate) struct Director {
 }
 
 impl Director {
-    /// Starts every process; the client has not joined the mesh yet.
-    pub(crate) async fn open() -> Result<Self, DemoError> {
+    /// Starts every process; the client has not joined the mesh yet. Plugins are looked for in
+    /// `plugins`, too.
+    pub(crate) async fn open(plugins: Option<&Path>) -> Result<Self, DemoError> {
         let failed = |doing: &str, source| DemoError::File { doing: doing.to_owned(), source };
         let folder = tempfile::Builder::new().prefix("skymesh-demo-").tempdir();
         let folder = folder.map_err(|source| failed("making a temporary folder", source))?;
@@ -78,6 +79,12 @@ impl Director {
 
         let mut stage = Stage::new().logs_in(folder.path());
         stage.set("SKYMESH_PLUGINS__CACHE_DIR", folder.path().join("plugins").display());
+        if let Some(folder) = plugins {
+            stage.set("SKYMESH_PLUGINS__DIRS", format!("[{:?}]", folder.display().to_string()));
+            // Somebody's own folder, named by hand, on a machine of one's own: by the usual umask, a
+            // group may write there.
+            stage.set("SKYMESH_PLUGINS__ALLOW_INSECURE_DIRS", true);
+        }
         // Any free port, so that the demo never collides with anything.
         stage.set("SKYMESH_NAMESERVER__LISTEN", "127.0.0.1:0");
         let nameserver = stage.enter("nameserver", &["nameserver", &path])?;
@@ -134,7 +141,7 @@ impl Director {
                 };
                 match (&fact, self.number_of(&actor)) {
                     (Fact::Got(parcel), Some(number)) => self.tally.note(number, parcel),
-                    (Fact::Ready { plugins, .. }, _) => {
+                    (Fact::Ready { plugins, .. } | Fact::Plugins(plugins), _) => {
                         self.plugins.insert(actor.clone(), plugins.clone());
                     }
                     _ => {}
@@ -185,7 +192,10 @@ impl Director {
         }
         let text = CONFIG.replace(CHOICE, choice);
         let failed = |source| DemoError::File { doing: "changing mesh.toml".to_owned(), source };
-        fs::write(&self.config, text).map_err(failed)?;
+        // Whoever reads it just now, such as a server that is slow to start, finds a whole file.
+        let written = self.config.with_extension("new");
+        fs::write(&written, text).map_err(failed)?;
+        fs::rename(&written, &self.config).map_err(failed)?;
         self.cue_client(&Cue::Join).await?;
         let client = self.client.name().to_owned();
         self.until("the client's word that it has joined", |actor, fact| {

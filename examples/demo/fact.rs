@@ -39,6 +39,8 @@ pub(crate) enum Fact {
     Offline { server: u64 },
     /// What the client's agent has counted as not delivered, or perhaps not.
     Losses { unconfirmed: u64, undeliverable: u64 },
+    /// What the client's agent says of its plugins now.
+    Plugins(Vec<Plugin>),
     /// All that a server got, as it counted by itself.
     Total { messages: u64 },
 }
@@ -59,12 +61,14 @@ pub(crate) struct Plugin {
 pub(crate) enum Cue {
     /// Read the configuration (again), and join the mesh by it.
     Join,
-    /// Send messages: so many, or until the next cue.
-    Play { act: Act, messages: Option<u32> },
+    /// Send messages: so many, or until the next cue; `batch` of them every 10 ms.
+    Play { act: Act, messages: Option<u32>, batch: u32 },
     /// Stop sending.
     Halt,
     /// Say what the agent has counted.
     CountLosses,
+    /// Say how the agent's plugins do.
+    TellPlugins,
 }
 
 /// Tells the director.

@@ -4,6 +4,10 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin demo
 //! ```
+//! With a selector of one's own, it shows that one under load instead, and with one server less:
+//! ```text
+//! demo --selector my_router --plugins FOLDER
+//! ```
 //! The exit code is 0 only if all that it says was found to be so: what arrived is counted by the
 //! servers, not by who sent it. The configuration is `examples/demo/mesh.toml`.
 
@@ -24,6 +28,7 @@ use skymesh_examples::role::{self, Curtain, RoleError};
 use skymesh_examples::stage;
 
 use crate::fact::{Fact, tell};
+use crate::scenes::own::{self, Own};
 
 /// The service that the client sends to.
 const SERVICE: &str = "demo.local.server";
@@ -37,11 +42,18 @@ async fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => stage::play(scenes::play()).await,
+        [option, ..] if option.starts_with("--") => match Own::from_arguments(&arguments) {
+            Ok(own) => stage::play(own.play()).await,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
         ["nameserver", config] => role::perform(nameserver(config.as_ref())).await,
         ["server", config, number] => role::perform(server::serve(config.as_ref(), number)).await,
         ["client", config] => role::perform(client::obey(config.as_ref())).await,
         _ => {
-            eprintln!("the demo takes no arguments; it gives its own processes some");
+            eprintln!("error: {}", own::USAGE);
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,7 @@
 //! What the demo plays, scene by scene, and what it claims of each.
 
+pub(crate) mod own;
+
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,9 @@ use crate::tally::Received;
 
 /// The whole demo.
 const LIMIT: Duration = Duration::from_secs(28);
+
+/// Messages every 10 ms: 1 200 a second, slow enough to watch.
+const BATCH: u32 = 12;
 
 /// Two seconds' worth: 12 of each key.
 const MESSAGES: u32 = 2400;
@@ -65,8 +70,17 @@ pub(crate) async fn play() -> Result<(), DemoError> {
 async fn whole() -> Result<(), DemoError> {
     println!("skymesh demo: five processes, one mesh.toml, strategies from shared libraries\n");
     let started = Instant::now();
-    let mut director = Director::open().await?;
+    let mut director = Director::open(None).await?;
     let played = scenes(&mut director).await;
+    end(&mut director, played, started)
+}
+
+/// The last line, if all went well; else what the processes logged.
+fn end(
+    director: &mut Director,
+    played: Result<(), DemoError>,
+    started: Instant,
+) -> Result<(), DemoError> {
     if played.is_err() {
         director.print_logs();
     }
@@ -99,7 +113,7 @@ async fn select(director: &mut Director, choice: &Choice) -> Result<Received, De
     let Choice { act, line, id, meaning } = choice;
     director.screen.line(&format!("\n{}. {meaning}: {line}", act.0));
     director.switch_to(line).await?;
-    let received = send(director, *act, MESSAGES).await?;
+    let received = send(director, *act, MESSAGES, BATCH).await?;
     director.claim(director.loaded_by_client("selector", id))?;
     if *act == TURNS.act {
         director.claim(director.loaded_by_all("codec", "compact"))?;
@@ -109,9 +123,14 @@ async fn select(director: &mut Director, choice: &Choice) -> Result<Received, De
 }
 
 /// Lets the client send `messages`, until the servers have them all.
-async fn send(director: &mut Director, act: Act, messages: u32) -> Result<Received, DemoError> {
+async fn send(
+    director: &mut Director,
+    act: Act,
+    messages: u32,
+    batch: u32,
+) -> Result<Received, DemoError> {
     let full = messages * 135 / (100 * director.living().len() as u32);
-    director.cue_client(&Cue::Play { act, messages: Some(messages) }).await?;
+    director.cue_client(&Cue::Play { act, messages: Some(messages), batch }).await?;
     let what = format!("the arrival of all {messages} messages");
     let mut played = false;
     while !played || director.tally.received(act) < messages {
@@ -145,7 +164,7 @@ async fn kill(director: &mut Director) -> Result<(u32, u32), DemoError> {
         .screen
         .line(&format!("\n4. kill -9 {pid}: server {VICTIM} dies while the client sends"));
     let before = director.act(TABLE.act);
-    director.cue_client(&Cue::Play { act: KILL, messages: None }).await?;
+    director.cue_client(&Cue::Play { act: KILL, messages: None, batch: BATCH }).await?;
     while director.tally.received(KILL) < BESIDE_THE_KILL {
         director.hear("messages before the kill").await?;
         let bars = director.bars(KILL);
@@ -215,7 +234,7 @@ async fn after(
     sent: (u32, u32),
 ) -> Result<(), DemoError> {
     director.screen.line("\n5. afterwards, with the servers that are left");
-    let after = send(director, AFTER, MESSAGES_AFTER).await?;
+    let after = send(director, AFTER, MESSAGES_AFTER, BATCH).await?;
     director.claim(claim::each_once(&after, MESSAGES_AFTER))?;
     director.claim(claim::only_the_dead_ones_keys_moved(before, &after, VICTIM))?;
     // What was sent later has arrived, so what was sent while the server died has too.

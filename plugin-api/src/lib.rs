@@ -42,6 +42,9 @@
 //! with `crate-type = ["cdylib", "rlib"]` in its Cargo.toml. The `cdylib` is the shared library that
 //! a configuration names; the `rlib` serves tests and static linking (`skymesh_plugin()`).
 //!
+//! `skymesh plugin new selector my_router` makes such a crate; the [`tutorial`] goes from there to one
+//! under load in five commands.
+//!
 //! # What an author may rely on
 //! * A panic is caught inside the plugin, logged by the host with its message and place, and
 //!   answered by the host's fallback. Build with `panic = "unwind"` (Rust's default): a library
@@ -68,6 +71,9 @@ mod selector;
 mod shard;
 mod stats;
 mod trace;
+#[allow(clippy::test_attr_in_doctest, reason = "it shows a whole file, with its tests")]
+#[doc = include_str!("tutorial.md")]
+pub mod tutorial {}
 mod view;
 
 pub use abi::entry::LinkedPlugin;

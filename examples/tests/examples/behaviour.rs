@@ -203,7 +203,14 @@ fn what_can_not_be_done_is_said_and_fails() {
             arguments: &["fast"],
             environment: &[],
             code: 1,
-            says: &["takes no arguments"],
+            says: &["usage: demo [--selector ID"],
+        },
+        Case {
+            program: "demo",
+            arguments: &["--selector", "no_such"],
+            environment: &[],
+            code: 1,
+            says: &["selector `no_such` not found", "ended unexpectedly: exit status: 1"],
         },
         // Nobody listens there, and the configuration says not to wait.
         Case {

@@ -6,6 +6,7 @@
 mod behaviour;
 mod ending;
 mod paper;
+mod tutorial;
 
 /// The programs, by name, as cargo has built them for these tests.
 const PROGRAMS: [(&str, &str); 7] = [

@@ -62,7 +62,7 @@ pub(in crate::command) struct New {
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     /// The folder of skymesh-plugin-api to build against; by default that of the checkout of skymesh
-    /// that this program or folder lies in, and else the published crate
+    /// that this folder lies in or this program was built in, and else the published crate
     #[arg(long, value_name = "DIR")]
     api_path: Option<PathBuf>,
 }
@@ -195,12 +195,13 @@ impl Api {
         })
     }
 
-    /// The checkout around the new crate, around this folder, or around this program.
+    /// The checkout around the new crate, around this folder, around this program, or the one that this
+    /// program was built from.
     fn detect(folder: &Path) -> Self {
-        let places =
-            [Some(folder.to_owned()), std::env::current_dir().ok(), std::env::current_exe().ok()];
-        let places = places.into_iter().flatten();
-        let found = places.into_iter().find_map(|place| {
+        let built_from = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let here = [std::env::current_dir().ok(), std::env::current_exe().ok()];
+        let places = [Some(folder.to_owned())].into_iter().chain(here).flatten();
+        let found = places.chain([built_from.to_owned()]).find_map(|place| {
             let candidates = place.ancestors().map(|one| one.join(API_FOLDER));
             candidates.filter_map(|one| one.canonicalize().ok()).find(|one| is_api(one))
         });

@@ -1,6 +1,7 @@
 //! tonic's own generated clients and servers over the mesh: all kinds of calls, what travels beside
 //! them, who is picked, and what happens when an instance goes.
 
+mod origin;
 mod services;
 mod v1;
 

@@ -125,8 +125,9 @@ async fn what_an_operator_does_reaches_agents_of_the_origin() {
 /// The origin's own agents, frame by frame, at our nameserver: each hears what it heard there.
 #[tokio::test]
 async fn the_origins_own_agents_hear_what_they_heard_from_their_nameserver() {
-    for name in ["helloworld.jsonl", "inner_service.jsonl", "election.jsonl", "grpc.jsonl"] {
-        replay(name).await;
+    let names = ["helloworld", "name_router", "inner_service", "election", "grpc"];
+    for name in names {
+        replay(&format!("{name}.jsonl")).await;
     }
 }
 
@@ -169,8 +170,11 @@ async fn all_hear(name: &str, agents: &mut HashMap<u64, Agent>) -> usize {
         let expected = std::mem::take(&mut agent.hears);
         count += expected.len();
         let mut heard = Vec::new();
-        for _ in &expected {
-            heard.push(agent.socket.next().await);
+        while heard.len() < expected.len() {
+            let word = agent.socket.next().await;
+            // Attributes that were set before it came; the origin keeps none (its defect 15).
+            let early = matches!(word, Body::AttributesChanged(_)) && !expected.contains(&word);
+            heard.extend(Some(word).filter(|_| !early));
         }
         assert_eq!(unordered(heard), unordered(expected), "{name}, to {port}");
     }

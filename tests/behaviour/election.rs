@@ -208,6 +208,36 @@ async fn who_leaves_the_mesh_hands_over_at_once() {
     assert!(terms.is_sorted_by(|a, b| a < b), "{terms:?}");
 }
 
+/// Figures are the benchmark's (`-- failover`). Here no hand-over may wait for anything that takes its
+/// time: a lease, a grace, a keepalive.
+#[tokio::test]
+async fn three_hundred_hand_overs_wait_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = NameserverConfig {
+        lease: Duration::from_secs(60),
+        store: StoreConfig::file(folder.path()),
+        ..fast_nameserver()
+    };
+    drop(Nameserver::bind(config.clone()).await.unwrap());
+    let mesh = Mesh::start_with(config).await;
+    let mut leads = candidate(&mesh.agent().await, 1).await;
+    let mut leadership = elected(&mut leads.1).await;
+    let mut waits = candidate(&mesh.agent().await, 2).await;
+    let hand_overs = async {
+        for _ in 0..300 {
+            let (why, next) = tokio::join!(leadership.resign(), elected(&mut waits.1));
+            assert_eq!(why, Lost::Resigned);
+            assert!(next.term() > leadership.term());
+            // A leadership that is over takes nothing away from the next one.
+            leads.0.run_for_leader().await.unwrap();
+            assert_eq!(leadership.resign().await, Lost::Resigned);
+            leadership = next;
+            std::mem::swap(&mut leads, &mut waits);
+        }
+    };
+    within(Duration::from_secs(60), hand_overs).await;
+}
+
 #[tokio::test]
 async fn what_can_not_stand_is_told() {
     let mesh = Mesh::start().await;

@@ -9,6 +9,7 @@ mod admission;
 mod belief;
 mod candidate;
 mod elections;
+mod known;
 mod leadership;
 mod route;
 mod standing;

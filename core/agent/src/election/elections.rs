@@ -17,9 +17,9 @@ use skymesh_naming::{LeadershipAction, LeadershipInput, LeadershipSaying, Leader
 use skymesh_types::{Handle, ServiceName};
 use tokio::sync::Notify;
 
+use super::known::ElectionCore;
 use super::leadership::Leadership;
 use super::standing::{Standing, Terms};
-use super::watch::ElectionCore;
 use crate::inbox::{Event, Queue};
 use crate::instance::Instance;
 use crate::runtime::Runtime;
@@ -184,11 +184,16 @@ impl Elections {
         state.watches.remove(name).is_some()
     }
 
-    /// A receiver says who leads in a term.
-    pub(crate) fn hint(&self, name: &ServiceName, term: Term, leader: Handle) {
+    /// A receiver refused what was for the leader, and says who leads in a term, if it knows.
+    pub(crate) fn hint(
+        &self,
+        name: &ServiceName,
+        refused_by: Handle,
+        (term, leader): (Term, Option<Handle>),
+    ) {
         let core = self.lock().watches.get(name).cloned();
         if let Some(core) = core {
-            core.hint(term, leader);
+            core.hint(refused_by, term, leader);
         }
     }
 

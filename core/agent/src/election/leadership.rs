@@ -95,13 +95,13 @@ impl Leadership {
     }
 
     /// Gives the leadership and the candidacy up, once all [guarded](Self::guard) work is done, and
-    /// waits until it is over. Another candidate is seated without waiting for a lease to end.
+    /// waits until it is over. Does nothing if it is over already. Another candidate is seated without waiting for a lease to end.
     ///
     /// If the future is dropped, it resigns all the same. The instance stands again after another
     /// [`run_for_leader`](Instance::run_for_leader).
     pub async fn resign(&self) -> Lost {
         let runtime = &self.instance.runtime;
-        runtime.elections.resign(runtime, self.instance.handle(), self.life);
+        runtime.elections.resign(runtime, self.instance.handle(), self.term);
         self.lost().await
     }
 

@@ -8,7 +8,7 @@ use skymesh_wire::{Envelope, Kind};
 use tokio::time::{Instant, timeout_at};
 
 use super::Election;
-use super::watch::Lead;
+use super::known::Lead;
 use crate::destination::{NoRoute, Resolved};
 use crate::peer::{NotPosted, Post, Route};
 use crate::runtime::Runtime;
@@ -120,8 +120,8 @@ pub(crate) async fn deliver(
             Ok(Err(NotPosted::Gone)) => SendError::Gone,
             Ok(Err(NotPosted::Refused(refusal))) => match refused(runtime, post, refusal) {
                 SendError::NotLeader { term, leader } => {
-                    if let Some(leader) = leader {
-                        election.core.hint(term, leader);
+                    if let Some(tried) = &tried {
+                        election.core.hint(tried.handle, term, leader);
                     }
                     SendError::NotLeader { term, leader }
                 }

@@ -2,18 +2,16 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use arc_swap::ArcSwapOption;
 use futures_core::Stream;
-use skymesh_naming::election::Term;
-use skymesh_types::{Handle, NameError, ServiceName};
+use skymesh_types::{NameError, ServiceName};
 use tokio::sync::watch;
 
-use super::standing::{Leader, Standing};
+use super::known::ElectionCore;
+use super::standing::Standing;
 use crate::agent::Agent;
-use crate::inbox::{Event, Queue};
 use crate::instance::Instance;
 use crate::router::Router;
 use crate::runtime::Runtime;
@@ -51,7 +49,7 @@ impl Election {
     ///
     /// Cancel safe.
     pub async fn wait_until(&self, mut wanted: impl FnMut(&Standing) -> bool) -> Standing {
-        let mut shown = self.core.shown.subscribe();
+        let mut shown = self.core.subscribe_changes();
         loop {
             let standing = shown.borrow_and_update().clone();
             if wanted(&standing) {
@@ -65,7 +63,7 @@ impl Election {
     /// How it stands now, and then each time that this changes, for ever. Who reads slowly sees the
     /// newest standing and misses those between.
     pub fn changes(&self) -> impl Stream<Item = Standing> + Send + Unpin + use<> {
-        let mut shown = self.core.shown.subscribe();
+        let mut shown = self.core.subscribe_changes();
         shown.mark_changed();
         Changes { next: Box::pin(next(shown)), _core: Arc::clone(&self.core) }
     }
@@ -111,130 +109,6 @@ impl Stream for Changes {
         let (standing, shown) = ready!(self.next.as_mut().poll(cx));
         self.next = Box::pin(next(shown));
         Poll::Ready(Some(standing))
-    }
-}
-
-/// What all handles of a watch share.
-#[derive(Debug)]
-pub(crate) struct ElectionCore {
-    name: ServiceName,
-    shown: watch::Sender<Standing>,
-    /// What the next message to the leader goes by.
-    lead: ArcSwapOption<Lead>,
-    watchers: Mutex<Watchers>,
-}
-
-/// Who a message to the leader goes to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Lead {
-    pub(super) handle: Handle,
-    /// `None` at a nameserver of protocol 1.
-    pub(super) term: Option<Term>,
-}
-
-#[derive(Debug, Default)]
-struct Watchers {
-    inboxes: Vec<Weak<Queue>>,
-    /// The agent itself watches, not for an inbox.
-    agent: bool,
-    /// Instances of this agent are asked who leads.
-    hints: bool,
-}
-
-impl Watchers {
-    fn is_watched(&self) -> bool {
-        self.agent || self.hints || !self.inboxes.is_empty()
-    }
-}
-
-impl ElectionCore {
-    pub(super) fn new(name: ServiceName) -> Self {
-        let shown = watch::Sender::new(Standing::Loading);
-        Self { name, shown, lead: ArcSwapOption::empty(), watchers: Mutex::default() }
-    }
-
-    pub(super) fn standing(&self) -> Standing {
-        self.shown.borrow().clone()
-    }
-
-    pub(super) fn lead(&self) -> Option<Arc<Lead>> {
-        self.lead.load_full()
-    }
-
-    /// Told whenever the standing, or who messages go to, changes.
-    pub(super) fn subscribe_changes(&self) -> watch::Receiver<Standing> {
-        self.shown.subscribe()
-    }
-
-    /// Shows another standing to everybody; called under the lock of the elections.
-    pub(super) fn show(&self, standing: Standing) {
-        if *self.shown.borrow() == standing {
-            return;
-        }
-        let lead = |leader: &Leader| Arc::new(Lead { handle: leader.handle, term: leader.term });
-        self.lead.store(standing.leader().map(lead));
-        self.shown.send_replace(standing.clone());
-        let event = Event::LeaderChanged { name: self.name.clone(), standing };
-        self.watchers().inboxes.retain(|listener| {
-            let Some(queue) = listener.upgrade() else { return false };
-            queue.push_event(event.clone());
-            true
-        });
-    }
-
-    /// A receiver says who leads in a newer term than is known: messages go there, and the next word
-    /// of the nameserver is believed whatever it says.
-    pub(super) fn hint(&self, term: Term, handle: Handle) {
-        let known = self.lead.load();
-        let newer = match known.as_deref() {
-            Some(lead) => lead.term.is_some_and(|known| known < term),
-            None => true,
-        };
-        if newer {
-            self.lead.store(Some(Arc::new(Lead { handle, term: Some(term) })));
-            // Who waits for a leader looks again.
-            self.shown.send_modify(|_| {});
-        }
-    }
-
-    pub(super) fn subscribe(&self, queue: &Arc<Queue>) {
-        let mut watchers = self.watchers();
-        if watchers.inboxes.iter().any(|known| known.as_ptr() == Arc::as_ptr(queue)) {
-            return;
-        }
-        watchers.inboxes.push(Arc::downgrade(queue));
-        let standing = self.standing();
-        if !standing.is_loading() {
-            queue.push_event(Event::LeaderChanged { name: self.name.clone(), standing });
-        }
-    }
-
-    fn watch_for_agent(&self) {
-        self.watchers().agent = true;
-    }
-
-    /// An instance of this agent stands, or did.
-    pub(super) fn watch_for_hints(&self) {
-        self.watchers().hints = true;
-    }
-
-    /// Answers whether nobody watches any more.
-    fn unsubscribe(&self, queue: &Arc<Queue>) -> bool {
-        let mut watchers = self.watchers();
-        let gone = |known: &Weak<Queue>| known.as_ptr() == Arc::as_ptr(queue);
-        watchers.inboxes.retain(|known| !gone(known) && known.strong_count() > 0);
-        !watchers.is_watched()
-    }
-
-    fn unwatch_for_agent(&self) -> bool {
-        let mut watchers = self.watchers();
-        watchers.agent = false;
-        watchers.inboxes.retain(|known| known.strong_count() > 0);
-        !watchers.is_watched()
-    }
-
-    fn watchers(&self) -> MutexGuard<'_, Watchers> {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -301,7 +175,7 @@ impl Agent {
 
 impl Instance {
     /// Brings changes of who leads a service into this instance's inbox, as
-    /// [`Event::LeaderChanged`]; the first one says how it stands as soon as that is known.
+    /// [`Event::LeaderChanged`](crate::Event::LeaderChanged); the first one says how it stands as soon as that is known.
     ///
     /// # Errors
     /// As [`Agent::watch_election`].

@@ -223,10 +223,10 @@ impl PeerTask {
         link.settle(to, refused.bytes, refused.messages);
         self.runtime.counters.undeliverable.add(refused.messages);
         let reason = convert::undeliverable(refused);
-        if let UndeliverableReason::NotLeader { term, leader: Some(leader) } = reason
+        if let UndeliverableReason::NotLeader { term, leader } = reason
             && let Some(name) = self.runtime.directory.service_of(to)
         {
-            self.runtime.elections.hint(&name, term, leader);
+            self.runtime.elections.hint(&name, to, (term, leader));
         }
         let source = Handle::new(refused.source).ok();
         if let Some(queue) = source.and_then(|handle| self.runtime.directory.local(handle)) {

@@ -52,10 +52,14 @@ impl Elections {
         stood
     }
 
-    /// As [`give_up`](Self::give_up), if that candidacy is the one that led in `term`.
-    pub(in crate::election) fn resign(&self, runtime: &Runtime, handle: Handle, life: u64) {
-        if self.lock().candidates.get(&handle).is_some_and(|known| known.life == life) {
-            self.feed(runtime, LeadershipInput::GiveUp(handle));
+    /// As [`give_up`](Self::give_up), if that instance leads in `term`, still.
+    pub(in crate::election) fn resign(&self, runtime: &Runtime, handle: Handle, term: Term) {
+        let mut state = self.lock();
+        let now = self.started.elapsed();
+        if state.core.leads(handle, now).is_some_and(|(leads, _)| leads == term) {
+            self.feed_locked(&mut state, LeadershipInput::GiveUp(handle));
+            drop(state);
+            runtime.command(Command::Elections);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why a command failed: one line for each reason, exit code 1. Usage errors are clap's (code 2).
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;
 
 use skymesh::ConfigError;
@@ -24,6 +24,12 @@ impl Failure {
             eprintln!("error: {}", line.trim().replace('\n', " "));
         }
         ExitCode::FAILURE
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines.join("; "))
     }
 }
 

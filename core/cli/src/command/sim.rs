@@ -57,13 +57,7 @@ impl Sim {
             duration: self.duration,
             load: f64::from(self.load) / 100.0,
         };
-        let plugins = self.file.load()?.plugins;
-        let chosen = self
-            .selectors
-            .iter()
-            .map(|named| named.choose(&[PluginKind::Selector], None, &plugins));
-        let chosen: Vec<Chosen> =
-            chosen.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let chosen = self.chosen()?;
         let scenarios: &[Scenario] = match self.scenario.as_slice() {
             [] => &Scenario::ALL,
             named => named,
@@ -85,6 +79,23 @@ impl Sim {
             }
         }
         if self.json { print_json(&answer) } else { print(LEGEND) }
+    }
+
+    /// The plugins that are named; two of one name are told apart by version and number.
+    fn chosen(&self) -> Result<Vec<Chosen>, Failure> {
+        let plugins = self.file.load()?.plugins;
+        let mut chosen: Vec<Chosen> = Vec::new();
+        for named in &self.selectors {
+            chosen.extend(named.choose(&[PluginKind::Selector], None, &plugins)?);
+        }
+        let labels: Vec<String> = chosen.iter().map(|one| one.label.clone()).collect();
+        for (number, one) in (1..).zip(&mut chosen) {
+            let twins = labels.iter().filter(|label| **label == one.label).count();
+            if let (2.., Some(library)) = (twins, &one.library) {
+                one.label = format!("{} {} ({number})", one.label, library.version);
+            }
+        }
+        Ok(chosen)
     }
 
     fn told(&self, scenario: Scenario, rows: &[(&str, Outcome)]) -> String {

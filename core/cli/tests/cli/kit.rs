@@ -153,15 +153,37 @@ async fn bench_measures_picks_and_changes_beside_the_builtin() {
     );
 }
 
-/// The fixture's library: cargo puts it beside the binary.
+/// Without names, all that lies beside the binary, whether it can be measured or not.
+#[tokio::test]
+async fn bench_finds_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let skymesh = folder.path().join("skymesh");
+    fs::copy(env!("CARGO_BIN_EXE_skymesh"), &skymesh).unwrap();
+    let random = "libskymesh_selector_random.so";
+    fs::copy(library("skymesh_selector_random"), folder.path().join(random)).unwrap();
+    fs::write(folder.path().join("libskymesh_codec_broken.so"), "no codec").unwrap();
+    let output = Command::new(&skymesh)
+        .args(["plugin", "bench", "--calls", "10", "--rounds", "1", "--instances", "3"])
+        .env_clear()
+        .env("SKYMESH_PLUGINS__CACHE_DIR", folder.path().join("cache"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("selector random of skymesh_selector_random 0."), "{text}");
+    assert!(text.contains("skymesh_codec_broken/broken: not measured: "), "{text}");
+}
+
+/// The fixture's library.
 fn fixture() -> String {
-    let name = format!(
-        "{}skymesh_fixture_orderly{}",
-        std::env::consts::DLL_PREFIX,
-        std::env::consts::DLL_SUFFIX
-    );
-    let folder = Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap().join("deps");
-    folder.join(name).to_str().unwrap().to_owned()
+    library("skymesh_fixture_orderly").to_str().unwrap().to_owned()
+}
+
+/// Cargo puts libraries beside the binary.
+fn library(name: &str) -> PathBuf {
+    let name = format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let folder = Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap();
+    folder.join("deps").join(name)
 }
 
 #[tokio::test]
@@ -193,6 +215,12 @@ async fn sim_shows_selectors_side_by_side_and_the_same_each_time() {
     let selectors = json[0]["selectors"].as_array().unwrap();
     let named: Vec<&str> = selectors.iter().map(|one| one["selector"].as_str().unwrap()).collect();
     assert_eq!(named, ["cycle", "last"]);
+    let short = ["--json", "--scenario", "steady", "--duration", "1s"];
+    let twice = run(&[&["sim", CYCLE, &library][..], &short].concat()).await;
+    let named: serde_json::Value = serde_json::from_str(twice.good()).unwrap();
+    let named = named[0]["selectors"].as_array().unwrap().iter().map(|one| &one["selector"]);
+    let expected = ["cycle 0.4.1 (1)", "cycle 0.4.1 (2)", "last"];
+    assert!(named.eq(expected.iter()), "{twice:?}");
     // The one takes turns; the other piles everything on the last instance.
     assert!(selectors[0]["spread"].as_f64().unwrap() < 1.1, "{json}");
     assert!(selectors[1]["spread"].as_f64().unwrap() > 10.9, "{json}");

@@ -8,19 +8,19 @@ use std::time::Instant;
 
 use clap::Args;
 use skymesh::config::PluginsConfig;
-use skymesh_plugin_host::{LibraryManifest, PluginKind};
+use skymesh_plugin_host::{LibraryManifest, PluginHost, PluginKind};
 
 use crate::command::ConfigFile;
 use crate::command::strategy::{Chosen, Named};
-use crate::failure::Failure;
+use crate::failure::{Failure, failed};
 use crate::output::print;
 
 /// What is measured, and how often.
 #[derive(Debug, Args)]
 pub(in crate::command) struct Bench {
     /// A library file, or the id of a plugin in the searched folders; a configuration may follow:
-    /// 'quality{ sharpness = 4 }'
-    #[arg(required = true, value_name = "FILE|ID")]
+    /// 'quality{ sharpness = 4 }'. By default every selector and codec that the folders hold
+    #[arg(value_name = "FILE|ID")]
     plugins: Vec<Named>,
     /// Only the plugin of this id, of files that have several
     #[arg(long)]
@@ -51,21 +51,46 @@ struct Effort {
 impl Bench {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config: PluginsConfig = self.file.load()?.plugins;
-        let kinds = [PluginKind::Selector, PluginKind::Codec];
-        let effort = Effort { rounds: self.rounds, calls: self.calls };
         for named in &self.plugins {
-            for chosen in named.choose(&kinds, self.id.as_deref(), &config)? {
-                let table = match chosen.kind {
-                    PluginKind::Codec => codec::measured(&chosen, &self.payload, effort)?,
-                    _ => selector::measured(&chosen, &self.instances, effort)?,
-                };
-                print(&format!("{}{table}\n", heading(&chosen)))?;
-            }
+            self.measure(named, &config)?;
+        }
+        if self.plugins.is_empty() {
+            self.measure_all(&config)?;
         }
         print(&format!(
             "ns per call, medians of {} interleaved rounds of {} calls\n",
             self.rounds, self.calls
         ))
+    }
+}
+
+impl Bench {
+    fn measure(&self, named: &Named, config: &PluginsConfig) -> Result<(), Failure> {
+        let kinds = [PluginKind::Selector, PluginKind::Codec];
+        let effort = Effort { rounds: self.rounds, calls: self.calls };
+        for chosen in named.choose(&kinds, self.id.as_deref(), config)? {
+            let table = match chosen.kind {
+                PluginKind::Codec => codec::measured(&chosen, &self.payload, effort)?,
+                _ => selector::measured(&chosen, &self.instances, effort)?,
+            };
+            print(&format!("{}{table}\n", heading(&chosen)))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that lies in the folders under a conventional name. One that is refused is passed
+    /// over, with a word.
+    fn measure_all(&self, config: &PluginsConfig) -> Result<(), Failure> {
+        let host = PluginHost::new(config.clone()).map_err(failed)?;
+        let measured = ["skymesh_selector_", "skymesh_codec_"];
+        let names = host.conventional().into_iter();
+        for name in names.filter(|name| measured.iter().any(|start| name.starts_with(start))) {
+            let named: Named = name.parse().map_err(failed)?;
+            if let Err(failure) = self.measure(&named, config) {
+                print(&format!("{name}: not measured: {failure}\n\n"))?;
+            }
+        }
+        Ok(())
     }
 }
 

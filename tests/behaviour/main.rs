@@ -18,6 +18,7 @@ mod picking;
 mod reload;
 mod rpc;
 mod scale;
+mod stages;
 mod start;
 mod v1;
 mod warm_restart;

@@ -18,7 +18,7 @@ use crate::reload::Reload;
 pub use client::{AdminClient, AskError};
 pub(crate) use door::Door;
 pub use door::{find, sockets};
-pub(crate) use server::serve;
+pub(crate) use server::{serve, words};
 
 /// Longest question, in bytes: names and keys are short.
 const QUESTION_BYTES: u64 = 64 * 1024;
@@ -43,6 +43,8 @@ enum Question {
     Reload,
     /// What became of the plugins?
     Plugins,
+    /// Where would a message to that service go, and why?
+    Explain { name: String, key: Option<String> },
 }
 
 /// What is answered.

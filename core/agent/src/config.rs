@@ -3,6 +3,7 @@
 
 mod admin_socket;
 mod services;
+mod stages;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use skymesh_types::{AppId, limits};
 
 pub use admin_socket::AdminSocket;
 pub use services::{ServiceConfig, ServicesConfig};
+pub use stages::{OutliersConfig, StagesConfig};
 
 /// `[agent]`: one per process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,10 @@ pub struct AgentConfig {
     /// The address told to peers, if it differs from where the agent listens (several networks,
     /// address translation). Default: the listening address. Restart.
     pub advertise: Option<String>,
+    /// Where this process runs: a text that instances of the same place share, such as a data centre
+    /// or rack. Its instances tell it as their attribute `zone`, unless they declare one; a service's
+    /// `stages.zone_min_instances` goes by it. Default: none. Restart.
+    pub zone: Option<String>,
     /// What `connect` does while the nameserver can't be reached. Default `retry`. Restart.
     pub unreachable: Unreachable,
     /// How long one attempt to reach the nameserver or a peer may take. Default 3 s, from 10 ms.
@@ -109,6 +115,7 @@ impl Default for AgentConfig {
             nameserver_protocol: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
+            zone: None,
             unreachable: Unreachable::Retry,
             dial_timeout: Duration::from_secs(3),
             resolve_timeout: Duration::from_secs(5),

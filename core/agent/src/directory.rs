@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use crate::counters::Counters;
 use crate::inbox::{Event, Queue, Source};
 use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
-use crate::router::{RouterCore, View};
+use crate::router::{Recipe, RouterCore, View};
 use crate::runtime::Runtime;
 pub(crate) use acquaintance::Acquaintance;
 
@@ -293,7 +293,18 @@ impl Directory {
     fn build_view(&self, runtime: &Arc<Runtime>, core: &RouterCore) -> Duration {
         let started = Instant::now();
         let known = self.lock().cache.known(&core.name);
-        core.show(View::new(known, &core.selector, |record| self.route_to(runtime, record)));
+        let stages = runtime.hot.load().services.stages(&core.name);
+        let chooser = runtime.chooser();
+        let ejections = core.ejections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let previous = core.view.load();
+        let recipe = Recipe {
+            selector: &core.selector,
+            stages: &stages,
+            chooser,
+            ejections: &ejections,
+            previous: &previous,
+        };
+        core.show(View::new(known, &recipe, |record| self.route_to(runtime, record)));
         started.elapsed()
     }
 

@@ -28,6 +28,7 @@ mod runtime;
 mod send;
 mod sender;
 mod service;
+mod stages;
 mod uplink;
 
 pub use agent::{Agent, AgentBuilder, ConnectError};
@@ -38,7 +39,7 @@ pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason};
 pub use instance::{AttributesError, Broadcast, Instance, Outgoing};
 pub use registration::{DEFAULT_WEIGHT, RegisterError, Registration};
 pub use reload::{Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloads};
-pub use router::{Keyed, ReadyTimeout, Router};
+pub use router::{ExplainedInstance, Explanation, Keyed, ReadyTimeout, Router};
 pub use send::SendError;
 pub use service::Service;
 pub use skymesh_naming::election::Term;
@@ -46,4 +47,5 @@ pub use skymesh_naming::{
     FenceGate, InstanceRecord, InstanceState, Known, Lost, Member, OfflineCause, Resolve, StaleTerm,
 };
 pub use skymesh_plugin_host::SlotHealth;
+pub use stages::Stage;
 pub use uplink::RequestError;

@@ -14,6 +14,7 @@ use crate::instance::Instance;
 use crate::runtime::{Runtime, new_handle};
 use crate::sender::Sender;
 use crate::service::{self, Service};
+use crate::stages::ZONE;
 use crate::uplink::{Command, Own, RequestError};
 
 /// Share of the traffic of an instance that says nothing else.
@@ -128,6 +129,10 @@ impl Registration {
             let source = RequestError::NotSupported("a weight of its own");
             return Err(RegisterError::Request { url, source });
         }
+        let declared = match &runtime.settings.agent.zone {
+            Some(zone) if declared.get(ZONE).is_none() => declared.with(ZONE, zone.as_str()),
+            _ => declared,
+        };
         let declared = declared.checked()?;
         let (instance, inbox) = build(&runtime, &url, declared.clone(), weight, fences);
         let (reply, answer) = oneshot::channel();

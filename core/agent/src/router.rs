@@ -1,9 +1,10 @@
 //! Routers: an agent's live view of one service name, with the selector configured for it.
 
+mod explain;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,7 +17,9 @@ use tokio::sync::watch;
 use crate::inbox::{Delivery, Event, Inbox, Queue};
 use crate::runtime::{Runtime, new_handle};
 use crate::send::SendError;
-pub(crate) use view::View;
+use crate::stages::Ejections;
+pub use explain::{ExplainedInstance, Explanation};
+pub(crate) use view::{Recipe, View, ViewMember};
 
 /// A live view of one service name. Cheap to clone; the service stays watched while the agent
 /// lives.
@@ -177,6 +180,8 @@ pub(crate) struct RouterCore {
     pub(crate) name: ServiceName,
     pub(crate) selector: SelectorSlot,
     pub(crate) view: ArcSwap<View>,
+    /// Who is left out for a while for bad answers.
+    pub(crate) ejections: Mutex<Ejections>,
     changed: watch::Sender<()>,
 }
 
@@ -184,7 +189,7 @@ impl RouterCore {
     pub(crate) fn new(name: ServiceName, selector: SelectorSlot) -> Self {
         let view = ArcSwap::from_pointee(View::loading(&selector));
         let (changed, _) = watch::channel(());
-        Self { name, selector, view, changed }
+        Self { name, selector, view, ejections: Mutex::default(), changed }
     }
 
     /// Puts another view in place and tells who waits for one.

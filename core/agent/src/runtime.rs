@@ -26,6 +26,7 @@ use crate::reload::Desk;
 use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
+use crate::stages::Chooser;
 use crate::uplink::Command;
 
 /// The configuration that the agent was started with. What a reload changes is in [`Hot`].
@@ -244,6 +245,11 @@ impl Runtime {
         }
         // Who does not answer in time may miss the last words; leaving does not wait for ever.
         let _ = timeout(LAST_WORDS, barriers.join_all()).await;
+    }
+
+    /// As who this agent chooses among instances.
+    pub(crate) fn chooser(&self) -> Chooser<'_> {
+        Chooser { agent: self.agent.get(), zone: self.settings.agent.zone.as_deref() }
     }
 
     /// Id of the codec configured for a service.

@@ -4,6 +4,7 @@ mod agent;
 mod attr;
 mod config;
 mod drain;
+mod explain;
 mod kick;
 mod nameserver;
 mod operator;
@@ -41,6 +42,8 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Play selectors through a virtual fleet: a slow node, churn, weights, hot keys
     Sim(sim::Sim),
+    /// Ask a running agent where it would send a message, and why there
+    Explain(explain::Explain),
     /// Have a running agent read its configuration and its plugins again
     Reload(reload::Reload),
     /// Show what a nameserver knows: services, instances, states, attributes, sessions
@@ -70,6 +73,7 @@ impl Skymesh {
             Command::Config(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Sim(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Reload(command) => command.run(),
             Command::Services(command) => command.run(),
             Command::Kick(command) => command.run(),

@@ -64,11 +64,16 @@ pub struct QuarantineConfig {
     /// Within which time. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
+    /// How long a selector may take to pick: every message waits for that. Measured by samples; one
+    /// that takes longer most of the time has failed. Default: 1 ms.
+    #[serde(with = "humantime_serde")]
+    pub pick_budget: Duration,
 }
 
 impl Default for QuarantineConfig {
     fn default() -> Self {
-        Self { failures: 5, window: Duration::from_secs(60) }
+        let (window, pick_budget) = (Duration::from_secs(60), Duration::from_millis(1));
+        Self { failures: 5, window, pick_budget }
     }
 }
 

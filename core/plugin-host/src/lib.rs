@@ -27,6 +27,7 @@ mod host;
 mod inspect;
 mod loader;
 mod log;
+mod pace;
 mod prepared;
 mod renewal;
 mod report;
@@ -45,11 +46,13 @@ pub use error::PluginLoadError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::PluginHost;
 pub use inspect::{Inspection, inspect};
+pub use pace::Pace;
 pub use prepared::Prepared;
 pub use renewal::{FreshElection, FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
 pub use sink_slot::{MetricsSlot, TraceSlot};
 pub use slot::{SelectorSlot, SlotHealth};
+pub use thread::entropy;
 
 pub use skymesh_plugin_api::abi::host::{
     DecodeError, Decoded, ElectionCandidate, ElectionInstance, EncodeError, MetricsInstance,

@@ -1,12 +1,13 @@
 //! A selector together with the membership that it was prepared for: what messages are routed by.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use skymesh_plugin_api::abi::host::{Picked, PreparedSelector};
 use skymesh_plugin_api::{Request, Roster, View};
 
 use crate::supervision::{Failure, Supervision};
-use crate::{clock, thread};
+use crate::{clock, pace, thread};
 
 /// Picks instances out of one immutable membership. Always answers an index of that membership: if
 /// the plugin fails, a random healthy instance serves.
@@ -54,17 +55,38 @@ impl Prepared {
     /// measurements, where equal requests are to give equal picks.
     #[inline]
     pub fn pick_as(&self, request: &Request) -> Option<usize> {
-        if let Engine::Plugin(prepared) = &self.engine
-            && !self.supervision.is_quarantined()
-        {
-            match prepared.pick(request) {
-                Picked::Index(index) => return Some(index),
-                Picked::None => return None,
-                Picked::Panicked => self.supervision.failed(Failure::Panic, request.now_ns()),
-                Picked::OutOfView => self.supervision.failed(Failure::OutOfView, request.now_ns()),
+        if let Engine::Plugin(prepared) = &self.engine {
+            let calm = self.supervision.is_calm() && !pace::is_sample(request.entropy());
+            let picked = match calm {
+                true => Some(prepared.pick(request)),
+                false => self.watched(prepared, request),
+            };
+            match picked {
+                Some(Picked::Index(index)) => return Some(index),
+                Some(Picked::None) => return None,
+                Some(Picked::Panicked) => self.failed(Failure::Panic, request),
+                Some(Picked::OutOfView) => self.failed(Failure::OutOfView, request),
+                None => {}
             }
         }
         self.random(request.entropy())
+    }
+
+    /// A pick that is timed; `None` if the plugin is quarantined.
+    #[cold]
+    fn watched(&self, prepared: &PreparedSelector, request: &Request) -> Option<Picked> {
+        if self.supervision.is_quarantined() {
+            return None;
+        }
+        let begun = Instant::now();
+        let picked = prepared.pick(request);
+        self.supervision.took(begun.elapsed(), request.now_ns());
+        Some(picked)
+    }
+
+    #[cold]
+    fn failed(&self, failure: Failure, request: &Request) {
+        self.supervision.failed(failure, request.now_ns());
     }
 
     /// The built-in selector: any healthy instance, evenly; any at all if none is healthy.

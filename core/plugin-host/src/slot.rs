@@ -9,6 +9,7 @@ use skymesh_plugin_api::{Member, Roster};
 use crate::clock;
 use crate::config::{QuarantineConfig, StrategyConfig};
 use crate::host::{BUILTIN, Made};
+use crate::pace::Pace;
 use crate::prepared::Prepared;
 use crate::supervision::{Failure, Supervision};
 
@@ -155,6 +156,11 @@ impl SelectorSlot {
                 Prepared::builtin(roster, supervision, version)
             }
         }
+    }
+
+    /// How long its picks take, by samples. Nothing of the built-in one, which is not timed.
+    pub fn pace(&self) -> Pace {
+        self.current.load().supervision.pace()
     }
 
     /// How the strategy is doing.

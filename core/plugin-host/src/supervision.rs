@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::config::QuarantineConfig;
+use crate::pace::{Pace, Shown, Stopwatch};
 
 /// What went wrong in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,23 @@ pub(crate) enum Failure {
     Slow(Duration),
 }
 
+/// Picks are made as they are, but for samples.
+const CALM: u8 = 0;
+/// Every pick is timed.
+const DOUBTFUL: u8 = 1;
+/// Nothing is asked of the plugin any more.
+const QUARANTINED: u8 = 2;
+
 impl Failure {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Panic => 1,
+            Self::OutOfView => 2,
+            Self::NoCandidate => 4,
+            Self::Slow(_) => 8,
+        }
+    }
+
     /// What it means to those who called; what serves instead is the strategy's.
     fn consequence(self, instead: &'static str) -> &'static str {
         match self {
@@ -53,8 +70,11 @@ pub(crate) struct Supervision {
     quarantine: &'static str,
     /// `None`: failures are counted and nothing more.
     limits: Option<QuarantineConfig>,
-    quarantined: AtomicBool,
+    attention: AtomicU8,
+    stopwatch: Stopwatch,
     failures: AtomicU64,
+    /// Kinds of failure that were named in the log, as bits.
+    named: AtomicU8,
     /// When the last failures happened, no more of them than the limit asks for. Locked on failures only.
     recent_ns: Mutex<VecDeque<u64>>,
     /// Why it is quarantined.
@@ -98,8 +118,10 @@ impl Supervision {
             consequence,
             quarantine,
             limits,
-            quarantined: AtomicBool::new(false),
+            attention: AtomicU8::new(DOUBTFUL),
+            stopwatch: Stopwatch::new(limits.unwrap_or_default().pick_budget),
             failures: AtomicU64::new(0),
+            named: AtomicU8::new(0),
             recent_ns: Mutex::default(),
             reason: OnceLock::new(),
         }
@@ -107,7 +129,34 @@ impl Supervision {
 
     #[inline]
     pub(crate) fn is_quarantined(&self) -> bool {
-        self.quarantined.load(Relaxed)
+        self.attention.load(Relaxed) == QUARANTINED
+    }
+
+    /// Whether a pick is to be made as it is, without a look at it: the one question that every good
+    /// pick asks.
+    #[inline]
+    pub(crate) fn is_calm(&self) -> bool {
+        self.attention.load(Relaxed) == CALM
+    }
+
+    /// How the picks go.
+    pub(crate) fn pace(&self) -> Pace {
+        self.stopwatch.pace()
+    }
+
+    /// Takes the time of one pick.
+    pub(crate) fn took(&self, took: Duration, now_ns: u64) {
+        match self.stopwatch.note(took) {
+            Shown::Nothing => {}
+            Shown::Doubt => self.attend(CALM, DOUBTFUL),
+            Shown::Calm => self.attend(DOUBTFUL, CALM),
+            Shown::Slow => self.failed(Failure::Slow(self.stopwatch.budget()), now_ns),
+        }
+    }
+
+    /// Quarantine is never left.
+    fn attend(&self, from: u8, to: u8) {
+        let _ = self.attention.compare_exchange(from, to, Relaxed, Relaxed);
     }
 
     /// Why it is quarantined, if it is.
@@ -126,7 +175,9 @@ impl Supervision {
     /// Counts a failure at `now_ns`. Says so in the log the first time, and again on quarantine.
     #[cold]
     pub(crate) fn failed(&self, failure: Failure, now_ns: u64) {
-        if self.failures.fetch_add(1, Relaxed) == 0 {
+        self.failures.fetch_add(1, Relaxed);
+        let kind = failure.bit();
+        if self.named.fetch_or(kind, Relaxed) & kind == 0 {
             let consequence = failure.consequence(self.consequence);
             tracing::warn!(strategy = self.name, "{failure}: {consequence}");
         }
@@ -145,7 +196,7 @@ impl Supervision {
         if full && !self.is_quarantined() {
             let reason = format!("{failure}; quarantined after {most} failures");
             let first = self.reason.set(reason).is_ok();
-            self.quarantined.store(true, Relaxed);
+            self.attention.store(QUARANTINED, Relaxed);
             if first {
                 let reason = self.reason().unwrap_or_default();
                 let failures = self.failures();
@@ -161,7 +212,11 @@ mod tests {
 
     #[test]
     fn only_failures_within_the_window_count() {
-        let limits = QuarantineConfig { failures: 3, window: Duration::from_nanos(100) };
+        let limits = QuarantineConfig {
+            failures: 3,
+            window: Duration::from_nanos(100),
+            ..QuarantineConfig::default()
+        };
         let supervision = Supervision::of_selector("a/b".into(), limits);
         for now in [0, 90, 195] {
             supervision.failed(Failure::Panic, now);
@@ -178,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_means_one() {
-        let limits = QuarantineConfig { failures: 0, window: Duration::ZERO };
+        let limits =
+            QuarantineConfig { failures: 0, window: Duration::ZERO, ..QuarantineConfig::default() };
         let supervision = Supervision::of_selector("a/b".into(), limits);
         supervision.failed(Failure::Panic, 7);
         assert!(supervision.is_quarantined());

@@ -64,6 +64,12 @@ pub(crate) fn entropy_and_number() -> (u64, u32) {
     })
 }
 
+/// Fresh random bits of this thread, as a pick gets them. Not for secrets.
+#[inline]
+pub fn entropy() -> u64 {
+    entropy_and_number().0
+}
+
 #[cold]
 fn first(hot: &Cell<Hot>) -> (u64, u32) {
     // The standard library seeds its hasher from the system, and a thread that is ending has no

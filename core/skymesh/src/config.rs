@@ -25,7 +25,8 @@ use read::Layers;
 
 pub use crate::log::{LogConfig, LogFormat};
 pub use skymesh_agent::config::{
-    AdminSocket, AgentConfig, InboxConfig, RangeError, ServiceConfig, ServicesConfig, Unreachable,
+    AdminSocket, AgentConfig, InboxConfig, OutliersConfig, RangeError, ServiceConfig,
+    ServicesConfig, StagesConfig, Unreachable,
 };
 pub use skymesh_nameserver::{
     AdminConfig, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig, StoreConfig,

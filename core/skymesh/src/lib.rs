@@ -215,7 +215,8 @@ pub use skymesh_agent::{
     Target, Term, UndeliverableReason,
 };
 pub use skymesh_agent::{
-    Change, ConfigSource, FreshConfig, Reload, ReloadOutcome, Reloads, admin as agent_admin,
+    Change, ConfigSource, ExplainedInstance, Explanation, FreshConfig, Reload, ReloadOutcome,
+    Reloads, Stage, admin as agent_admin,
 };
 pub use skymesh_nameserver::{
     AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverBuilder,

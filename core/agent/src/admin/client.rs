@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{About, Answer, LivePlugins, Question};
 use crate::reload::Reload;
+use crate::router::Explanation;
 
 /// How long an answer may take: a reload loads libraries and prepares tables.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,6 +90,16 @@ impl AdminClient {
     /// [`AskError`].
     pub async fn plugins(&self) -> Result<LivePlugins, AskError> {
         self.ask(&Question::Plugins).await
+    }
+
+    /// Where it would send a message to a service now, and why; `key` is a whole number or a text, as
+    /// in `router.key(..)`.
+    ///
+    /// # Errors
+    /// [`AskError`]; the agent's own words if it does not route to that service.
+    pub async fn explain(&self, name: &str, key: Option<&str>) -> Result<Explanation, AskError> {
+        let (name, key) = (name.to_owned(), key.map(str::to_owned));
+        self.ask(&Question::Explain { name, key }).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, question: &Question) -> Result<T, AskError> {

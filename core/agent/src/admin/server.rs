@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use skymesh_plugin_host::SlotHealth;
+use skymesh_types::Key;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use super::door::may_ask;
 use super::{About, Answer, Door, LivePlugins, LiveRouter, QUESTION_BYTES, Question};
 use crate::reload::Reload;
+use crate::router::Router;
 use crate::runtime::Runtime;
 
 /// Who may ask at once; one more waits until another is done.
@@ -85,7 +87,22 @@ async fn answer(runtime: &Arc<Runtime>, question: Question) -> Answer {
             None => Answer::Error("the agent is stopping".to_owned()),
         },
         Question::Plugins => ok(&plugins(runtime)),
+        Question::Explain { name, key } => explain(runtime, &name, key.as_deref()),
     }
+}
+
+/// Only of services that the agent routes to: asking is not to have it watch others.
+fn explain(runtime: &Arc<Runtime>, name: &str, key: Option<&str>) -> Answer {
+    let routers = runtime.directory.routers();
+    if let Some(core) = routers.iter().find(|core| core.name.to_string() == name) {
+        let key = key.map(|text| text.parse::<u64>().map_or_else(|_| Key::from(text), Key::from));
+        let router = Router { runtime: Arc::clone(runtime), core: Arc::clone(core) };
+        return ok(&router.explain(key));
+    }
+    let mut names: Vec<String> = routers.iter().map(|core| core.name.to_string()).collect();
+    names.sort();
+    let routed = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    Answer::Error(format!("this agent does not route to {name}; it routes to {routed}"))
 }
 
 fn ok(value: &impl Serialize) -> Answer {

@@ -15,7 +15,7 @@ use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
 use crate::reload::{ConfigSource, Desk, Reloader};
 use crate::runtime::{Contact, Parts, Runtime, Settings};
 use crate::uplink::{COMMANDS, Uplink};
-use crate::{ingress, pings};
+use crate::{ingress, pings, stages};
 
 /// Why an agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -190,6 +190,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
     runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
     runtime.tasks.spawn(watch_deadlines(Arc::clone(&runtime)));
+    runtime.tasks.spawn(stages::review(Arc::clone(&runtime)));
     runtime.tasks.spawn(Reloader::new(Arc::clone(&runtime), plugins, source, requests).run());
     if let Some(door) = door {
         let _ = runtime.admin_socket.set(door.path.clone());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use skymesh_plugin_host::StrategyConfig;
 use skymesh_types::{ServiceName, ServicePattern};
 
-use super::{InboxConfig, RangeError};
+use super::{InboxConfig, RangeError, StagesConfig};
 
 /// `[services."PATTERN"]`: how this process treats the services that match.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct ServiceConfig {
     /// Picks the instance for each message. Default: the built-in random one. Hot: the next message
     /// is picked by the new one. One that is the same, of an unchanged library, keeps its state.
     pub selector: Option<StrategyConfig>,
+    /// Which instances the selector gets to choose from. Default: all that do not drain, healthy ones
+    /// first. Hot.
+    pub stages: Option<StagesConfig>,
     /// The form of messages to it. Default: the v1 message form. Hot: for connections that are made
     /// from then on, between agents that were told of it when their instances were registered.
     pub codec: Option<StrategyConfig>,
@@ -42,6 +45,11 @@ impl ServicesConfig {
         configured.cloned().unwrap_or_else(|| StrategyConfig::new(BUILTIN_SELECTOR))
     }
 
+    /// The stages configured for a service; the defaults if there are none.
+    pub(crate) fn stages(&self, name: &ServiceName) -> StagesConfig {
+        self.find(name, |service| service.stages.as_ref()).cloned().unwrap_or_default()
+    }
+
     /// What the most specific matching pattern with that key says.
     pub fn find<'a, T>(
         &'a self,
@@ -63,7 +71,7 @@ impl ServicesConfig {
         self.faults(inbox).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Every limit that is out of its range.
+    /// Every value that is out of its range.
     pub fn faults(&self, inbox: &InboxConfig) -> Vec<RangeError> {
         let limits = self.0.iter().filter_map(|(pattern, service)| {
             let limit = service.inbox_limit_bytes?;
@@ -71,7 +79,12 @@ impl ServicesConfig {
             let expected = "at least agent.inbox.window_bytes";
             (limit < inbox.window_bytes).then(|| RangeError::range(key(), &limit, expected))
         });
-        limits.collect()
+        let stages = self.0.iter().flat_map(|(pattern, service)| {
+            let stages = service.stages.as_ref();
+            stages
+                .map_or_else(Vec::new, |one| one.faults(&format!("services.\"{pattern}\".stages")))
+        });
+        limits.chain(stages).collect()
     }
 }
 

@@ -147,7 +147,8 @@ fn take_effect(
         }
     }
     runtime.directory.want_codecs(runtime);
-    runtime.directory.outdated(routers.iter().map(|core| core.name.clone()));
+    // All of them: their stages may be other ones.
+    runtime.directory.outdated(runtime.directory.routers().iter().map(|core| core.name.clone()));
     changed.extend(fresh.then.into_iter().flat_map(|effect| effect()));
     runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
     let holding = Holding { agent, services: fresh.services, plugins: fresh.plugins };

@@ -1,5 +1,6 @@
 //! The task that reloads: one at a time, on request, or when a file has changed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) struct Reloader {
 
 /// Path, time of change and length of files. Deploying a library or saving a file changes one of
 /// them, and looking costs a system call for each.
-type Stamps = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
+type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
     pub(crate) fn new(
@@ -39,14 +40,14 @@ impl Reloader {
     ) -> Self {
         let (agent, services) = (runtime.settings.agent.clone(), runtime.settings.services.clone());
         let holding = Holding { agent, services, plugins };
-        let (settled, glanced) = (Stamps::new(), None);
-        Self { runtime, source, holding, version: 0, requests, settled, glanced }
+        // Before anybody hears that the agent runs: what changes from then on is noticed.
+        let settled = glance(&runtime, source.as_deref());
+        Self { runtime, source, holding, version: 0, requests, settled, glanced: None }
     }
 
     pub(crate) async fn run(mut self) {
         let every = self.runtime.settings.agent.watch_files;
         let mut glances = (!every.is_zero()).then(|| glances(every));
-        self.settled = self.stamps().await;
         loop {
             tokio::select! {
                 () = self.runtime.stopping.cancelled() => return,
@@ -68,7 +69,7 @@ impl Reloader {
     /// Reloads once; tells the log and those who watch.
     async fn reload(&mut self, config: Option<FreshConfig>) -> Arc<Reload> {
         // Before the files are read: what changes while they are is another change.
-        (self.settled, self.glanced) = (self.stamps().await, None);
+        let before = self.stamps().await;
         let (runtime, source) = (Arc::clone(&self.runtime), self.source.clone());
         let holding = self.holding.clone();
         let work = move || {
@@ -86,6 +87,10 @@ impl Reloader {
         let attempted =
             ended.unwrap_or_else(|_| Err(vec!["the configuration's source failed".into()]));
         let reload = Arc::new(self.conclude(attempted).await);
+        // Other libraries may be in use now; of these nothing was known before.
+        let mut settled = self.stamps().await;
+        settled.iter_mut().for_each(|(path, stamp)| *stamp = *before.get(path).unwrap_or(stamp));
+        (self.settled, self.glanced) = (settled, None);
         match reload.outcome {
             ReloadOutcome::Refused => tracing::warn!("reload {reload}"),
             _ => tracing::info!("reload: {reload}"),
@@ -132,17 +137,20 @@ impl Reloader {
     }
 
     async fn stamps(&self) -> Stamps {
-        if self.runtime.settings.agent.watch_files.is_zero() {
-            return Stamps::new();
-        }
         let (runtime, source) = (Arc::clone(&self.runtime), self.source.clone());
-        let look = move || {
-            let mut files = runtime.host.files();
-            files.extend(source.iter().flat_map(|source| source.files()));
-            files.into_iter().map(stamp).collect()
-        };
+        let look = move || glance(&runtime, source.as_deref());
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
+}
+
+/// What all files look like that a reload goes by; nothing where they are not watched.
+fn glance(runtime: &Runtime, source: Option<&dyn ConfigSource>) -> Stamps {
+    if runtime.settings.agent.watch_files.is_zero() {
+        return Stamps::new();
+    }
+    let mut files = runtime.host.files();
+    files.extend(source.iter().flat_map(|source| source.files()));
+    files.into_iter().map(stamp).collect()
 }
 
 fn stamp(path: PathBuf) -> (PathBuf, Option<(SystemTime, u64)>) {

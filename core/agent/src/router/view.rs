@@ -2,19 +2,26 @@
 //! exactly these members. Immutable; a change of the membership makes a new one.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use skymesh_naming::{InstanceRecord, InstanceState, Known, Member};
 use skymesh_plugin_api::Member as Candidate;
-use skymesh_plugin_host::{Prepared, SelectorSlot};
+use skymesh_plugin_host::{Prepared, SelectorSlot, coarse_now_ns, entropy};
 use skymesh_types::{InstanceId, Key};
 
+use crate::config::StagesConfig;
 use crate::peer::Route;
+use crate::stages::{self, Chooser, Ejections, SlowStart, Stage, ZONE};
 
 /// One instance that can be routed to.
 #[derive(Debug)]
 pub(crate) struct ViewMember {
     pub(crate) record: Arc<InstanceRecord>,
     pub(crate) route: Arc<Route>,
+    /// The stage that keeps it from the selector, if any does.
+    pub(crate) dropped: Option<Stage>,
+    /// When it was first seen, by the coarse clock; 0 if it was there before anybody looked.
+    since_ns: u64,
 }
 
 /// See the module.
@@ -24,41 +31,81 @@ pub(crate) struct View {
     pub(crate) members: Vec<ViewMember>,
     /// What these members were made of; `None` while nothing was known.
     pub(crate) known: Option<Known>,
-    /// Which members the selector chooses from; `None` while it is all of them.
-    eligible: Option<Vec<u32>>,
+    /// What a pick is followed by; `None` while that is nothing.
+    detour: Option<Box<Detour>>,
     prepared: Prepared,
+    made: Instant,
+}
+
+/// What lies between the selector's pick and a member.
+#[derive(Debug)]
+struct Detour {
+    /// Which members the selector chooses from.
+    eligible: Vec<u32>,
+    slow_start: Option<SlowStart>,
+}
+
+/// What a view is made by, beside what is known of the instances.
+#[derive(Debug)]
+pub(crate) struct Recipe<'a> {
+    pub(crate) selector: &'a SelectorSlot,
+    pub(crate) stages: &'a StagesConfig,
+    pub(crate) chooser: Chooser<'a>,
+    pub(crate) ejections: &'a Ejections,
+    /// The one before: who is in it is not new.
+    pub(crate) previous: &'a View,
 }
 
 impl View {
     pub(crate) fn loading(selector: &SelectorSlot) -> Self {
         let prepared = selector.prepare(Vec::new());
-        Self { members: Vec::new(), known: None, eligible: None, prepared }
+        Self { members: Vec::new(), known: None, detour: None, prepared, made: Instant::now() }
     }
 
     /// The view of what is known. `route` answers how to reach an instance.
     pub(crate) fn new(
         known: Option<Known>,
-        selector: &SelectorSlot,
+        recipe: &Recipe<'_>,
         route: impl Fn(&Arc<InstanceRecord>) -> Arc<Route>,
     ) -> Self {
         let Some(known) = known else {
-            return Self::loading(selector);
+            return Self::loading(recipe.selector);
         };
+        let now_ns = coarse_now_ns();
+        let judged = judge(&known.members, recipe);
         let mut members = Vec::with_capacity(known.members.len());
         let mut candidates = Vec::with_capacity(known.members.len());
-        let mut eligible = Vec::new();
-        for member in &*known.members {
+        let mut eligible = Vec::with_capacity(known.members.len());
+        for (member, dropped) in known.members.iter().zip(judged) {
             let route = route(&member.record);
-            // An instance that drains serves what it has; nothing new goes to it.
-            if member.record.state != InstanceState::Draining {
+            if dropped.is_none() {
                 eligible.push(members.len() as u32);
                 candidates.push(candidate(member, &route));
             }
-            members.push(ViewMember { record: Arc::clone(&member.record), route });
+            let since_ns = recipe.previous.since_ns(&member.record).unwrap_or(now_ns);
+            members.push(ViewMember {
+                record: Arc::clone(&member.record),
+                route,
+                dropped,
+                since_ns,
+            });
         }
-        let eligible = (eligible.len() < members.len()).then_some(eligible);
-        let prepared = selector.prepare(candidates);
-        Self { members, known: Some(known), eligible, prepared }
+        let since = |at: &u32| (*at, members[*at as usize].since_ns);
+        let window = recipe.stages.slow_start;
+        let slow_start = SlowStart::new(window, now_ns, eligible.iter().map(since), members.len());
+        let straight = eligible.len() == members.len() && slow_start.is_none();
+        let detour = (!straight).then(|| Box::new(Detour { eligible, slow_start }));
+        let prepared = recipe.selector.prepare(candidates);
+        Self { members, known: Some(known), detour, prepared, made: Instant::now() }
+    }
+
+    /// Since when an instance is known; `None` if it is new.
+    fn since_ns(&self, record: &InstanceRecord) -> Option<u64> {
+        if self.is_loading() {
+            return Some(0);
+        }
+        let before = self.find(record.url.instance)?;
+        (before.record.handle == record.handle).then_some(before.since_ns)
     }
 
     /// Whether nothing is known of the service yet.
@@ -75,17 +122,67 @@ impl View {
     #[inline]
     pub(crate) fn pick(&self, key: Option<Key>) -> Option<&ViewMember> {
         let picked = self.prepared.pick(key.map(Key::get))?;
-        let index = match &self.eligible {
+        let index = match &self.detour {
             None => picked,
-            Some(eligible) => *eligible.get(picked)? as usize,
+            Some(detour) => self.round(detour, picked, key)?,
         };
         self.members.get(index)
+    }
+
+    /// The member that a pick ends at.
+    fn round(&self, detour: &Detour, picked: usize, key: Option<Key>) -> Option<usize> {
+        let member = *detour.eligible.get(picked)? as usize;
+        let Some(slow_start) = detour.slow_start.as_ref().filter(|_| key.is_none()) else {
+            return Some(member);
+        };
+        let now_ns = coarse_now_ns();
+        if slow_start.admits(member, now_ns, entropy()) {
+            return Some(member);
+        }
+        // The selector has another try, for it knows best who is good; then anybody who is not new.
+        let again = self.prepared.pick(None).and_then(|picked| detour.eligible.get(picked));
+        match again.map(|member| *member as usize) {
+            Some(again) if slow_start.is_settled(again) => Some(again),
+            _ => slow_start.settled(entropy()),
+        }
+    }
+
+    /// How long ago it was made.
+    pub(crate) fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
+
+    /// How much of its picks a member gets while it is new, in percent.
+    pub(crate) fn slow_start_percent(&self, member: usize) -> u32 {
+        let detour = self.detour.as_ref();
+        let slow_start = detour.and_then(|detour| detour.slow_start.as_ref());
+        slow_start.map_or(100, |start| start.percent(member, coarse_now_ns()))
+    }
+
+    /// Whether somebody was new when it was made, and nobody is any more.
+    pub(crate) fn slow_start_is_over(&self) -> bool {
+        let detour = self.detour.as_ref();
+        let slow_start = detour.and_then(|detour| detour.slow_start.as_ref());
+        slow_start.is_some_and(|start| start.is_over(coarse_now_ns()))
     }
 
     pub(crate) fn find(&self, instance: InstanceId) -> Option<&ViewMember> {
         let at = self.members.binary_search_by_key(&instance, |m| m.record.url.instance).ok()?;
         self.members.get(at)
     }
+}
+
+/// Which stage drops each member.
+fn judge(members: &[Member], recipe: &Recipe<'_>) -> Vec<Option<Stage>> {
+    let candidates = members.iter().map(|member| stages::Candidate {
+        instance: member.record.url.instance.get(),
+        draining: member.record.state == InstanceState::Draining,
+        suspect: member.suspect,
+        ejected: recipe.ejections.contains(member.record.handle.get()),
+        zone: member.record.attributes.get(ZONE).and_then(|zone| zone.as_str()),
+    });
+    let candidates: Vec<stages::Candidate<'_>> = candidates.collect();
+    stages::sift(recipe.stages, recipe.chooser, &candidates)
 }
 
 fn candidate(member: &Member, route: &Route) -> Candidate {

@@ -20,9 +20,18 @@ async fn wrong_usage_is_told_with_exit_code_2() {
     }
     let help = binary::run(&["--help"]).await;
     assert_eq!(help.code, Some(0));
-    for command in
-        ["nameserver", "config", "plugin", "sim", "reload", "services", "kick", "drain", "attr"]
-    {
+    for command in [
+        "nameserver",
+        "config",
+        "plugin",
+        "sim",
+        "explain",
+        "reload",
+        "services",
+        "kick",
+        "drain",
+        "attr",
+    ] {
         assert!(help.stdout.contains(command), "{}", help.stdout);
     }
 }

@@ -67,6 +67,15 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     let json = run(&["plugin", "list", "--json", "--agent", &socket]).await;
     let json: serde_json::Value = serde_json::from_str(json.good()).unwrap();
     assert_eq!(json["reload"]["outcome"], "refused");
+
+    let explained = run(&["explain", "shop.test.till", "--agent", &socket]).await;
+    assert!(explained.good().starts_with("shop.test.till: nobody\n"), "{explained:?}");
+    assert!(
+        explained.stdout.contains("skymesh_fixture_orderly/last 0.4.1 (healthy)"),
+        "{explained:?}"
+    );
+    let other = run(&["explain", "shop.test.none", "--agent", &socket]).await;
+    assert!(other.stderr.contains("it routes to shop.test.till"), "{other:?}");
     agent.shutdown().await;
 }
 

@@ -28,7 +28,11 @@ fn ask(slot: &ElectionSlot) -> Verdict {
 /// A host that takes so many failures, and a slot with an unruly algorithm.
 fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginHost, ElectionSlot) {
     let host = PluginHost::new(PluginsConfig {
-        quarantine: QuarantineConfig { failures, window: Duration::from_secs(3600) },
+        quarantine: QuarantineConfig {
+            failures,
+            window: Duration::from_secs(3600),
+            ..QuarantineConfig::default()
+        },
         dirs: Vec::new(),
         ..folder.config()
     })

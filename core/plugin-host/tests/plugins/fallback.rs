@@ -12,7 +12,11 @@ use crate::fixture::{Folder, members, strategy};
 
 fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginHost, SelectorSlot) {
     let host = PluginHost::new(PluginsConfig {
-        quarantine: QuarantineConfig { failures, window: Duration::from_secs(3600) },
+        quarantine: QuarantineConfig {
+            failures,
+            window: Duration::from_secs(3600),
+            ..QuarantineConfig::default()
+        },
         dirs: Vec::new(),
         ..folder.config()
     })
@@ -83,4 +87,37 @@ fn panics_outside_of_the_message_path_are_survived_too() {
     drop(slot.prepare(members(3)));
     host.exchange_selector(&slot, &strategy("unruly", json!({}))).unwrap();
     assert_eq!(slot.prepare(members(3)).pick(None), Some(0));
+}
+
+#[test]
+fn one_that_blocks_is_found_by_samples_named_and_taken_out_of_service() {
+    let folder = Folder::new();
+    let (host, slot) = unruly(&folder, json!({"mischief": "stall"}), 2);
+    let prepared = slot.prepare(members(4));
+    let mut picks = 0;
+    while !slot.health().is_degraded() {
+        assert!(prepared.pick(None).is_some_and(|index| index < 4));
+        picks += 1;
+        assert!(picks <= 16, "two rounds of eight picks should do");
+    }
+    let SlotHealth::Quarantined { failures, .. } = slot.health() else { panic!("{slot:?}") };
+    assert_eq!(failures, 2);
+    let reason = host.report().into_iter().find_map(|row| row.reason).unwrap();
+    assert!(reason.contains("took longer than 1ms"), "{reason}");
+    let pace = slot.pace();
+    assert!(pace.samples == 16 && pace.mean >= Duration::from_millis(50), "{pace:?}");
+    assert!(prepared.pick(None).is_some());
+    assert_eq!(slot.pace().samples, 16, "it is not asked any more");
+}
+
+#[test]
+fn a_quick_one_is_left_alone_and_timed_seldom() {
+    let folder = Folder::new();
+    let (_host, slot) = unruly(&folder, json!({}), 1);
+    let prepared = slot.prepare(members(4));
+    (0..20_000).for_each(|_| assert!(prepared.pick(None).is_some()));
+    assert!(!slot.health().is_degraded(), "{:?}", slot.health());
+    let samples = slot.pace().samples;
+    // One in 128: 156 of 20000, with a deviation of 12; and 8 in the first round.
+    assert!((80..400).contains(&samples), "{samples}");
 }

@@ -101,7 +101,7 @@ impl<'a> Sieve<'a> {
     }
 
     fn keep(&mut self, stage: Stage, wanted: impl Fn(&Candidate<'_>) -> bool) {
-        if self.left().any(|candidate| wanted(candidate)) {
+        if self.left().any(&wanted) {
             self.keep_even_if_none(stage, wanted);
         }
     }

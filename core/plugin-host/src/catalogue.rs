@@ -19,6 +19,7 @@ use crate::folder;
 use crate::loader;
 use crate::report::{PluginReport, PluginState};
 use crate::search::Found;
+use crate::signature::Signers;
 use crate::supervision::Supervision;
 
 /// Largest library file, in bytes: plugins have a few MB. A larger file is refused before it is
@@ -57,6 +58,7 @@ pub(crate) struct Checks<'a> {
     /// If not empty, the content must be one of these.
     pub(crate) pins: &'a [Fingerprint],
     pub(crate) require_pins: bool,
+    pub(crate) signers: &'a Signers,
     pub(crate) version: Option<&'a VersionReq>,
 }
 
@@ -114,6 +116,7 @@ impl Entry {
         let fingerprint = Fingerprint::of(&bytes);
         self.base.sha256 = Some(fingerprint);
         check_pin(&path, fingerprint, checks)?;
+        checks.signers.check(&path, &bytes)?;
         self.base.state = PluginState::Pinned;
 
         let copy = checks.cache.store(&found.library, fingerprint, &bytes)?;

@@ -21,6 +21,15 @@ pub struct PluginsConfig {
     pub cache_dir: Option<PathBuf>,
     /// Refuses every library whose `sha256` is not in a `[[plugins.load]]` entry. Default: false.
     pub require_pins: bool,
+    /// Public keys, as minisign prints them (`RW...`), of those whose libraries are taken: a library
+    /// that has a signature beside it, `FILE.minisig`, is refused unless it is by one of them. Default:
+    /// none, and signatures are not looked at.
+    pub signers: Vec<String>,
+    /// Refuses every library that has no signature by one of the `signers`. Default: false.
+    pub require_signatures: bool,
+    /// Takes no library from a file: plugins are those that are linked into the executable. Default:
+    /// false.
+    pub linked_only: bool,
     /// Takes libraries from folders and files that others than this user and root may change:
     /// whoever can write there can run code as this process. Default: false.
     pub allow_insecure_dirs: bool,

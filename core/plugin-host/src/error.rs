@@ -155,6 +155,43 @@ pub enum PluginLoadError {
         /// Of the file.
         found: Fingerprint,
     },
+    /// A configured key is none.
+    #[error(
+        "plugins.signers: `{key}` is no public key of minisign's ({reason}); write the line that begins with RW"
+    )]
+    Key {
+        /// As configured.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `require_signatures` is set and there is none.
+    #[error(
+        "{}: plugins.require_signatures is set, and there is no {}; sign the library with `minisign -Sm`",
+        .path.display(), .signature.display()
+    )]
+    NotSigned {
+        /// The library.
+        path: PathBuf,
+        /// Where its signature would be.
+        signature: PathBuf,
+    },
+    /// The signature does not vouch for the library.
+    #[error("{}: {reason}; take a library that is signed by one of plugins.signers", .path.display())]
+    Signature {
+        /// The signature's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `linked_only` is set, and the plugin is not linked.
+    #[error(
+        "library `{library}` is not linked into this executable, and plugins.linked_only is set"
+    )]
+    NotLinked {
+        /// The crate's name.
+        library: String,
+    },
     /// The private copy can't be made.
     #[error("plugin cache {}: {reason}; set plugins.cache_dir to a folder of your own", .folder.display())]
     Cache {

@@ -11,6 +11,7 @@ use crate::config::PluginsConfig;
 use crate::error::PluginLoadError;
 use crate::host::found_at;
 use crate::report::PluginReport;
+use crate::signature::Signers;
 
 /// What is known of one library file.
 #[derive(Debug, Clone)]
@@ -34,7 +35,14 @@ pub fn inspect(path: &Path, config: &PluginsConfig) -> Inspection {
     let result = found_at(&path, config.allow_insecure_dirs).and_then(|found| {
         entry = Entry::declared(&found.library);
         let cache = Cache::new(config.cache_dir.as_deref());
-        let checks = Checks { cache: &cache, pins: &[], require_pins: false, version: None };
+        let signers = Signers::of(config)?;
+        let checks = Checks {
+            cache: &cache,
+            pins: &[],
+            require_pins: false,
+            signers: &signers,
+            version: None,
+        };
         entry.load(&found, &checks)
     });
     if let Err(error) = &result {

@@ -33,6 +33,7 @@ mod renewal;
 mod report;
 mod search;
 mod self_test;
+mod signature;
 mod sink_slot;
 mod slot;
 mod supervision;

@@ -126,7 +126,7 @@ mod tests {
     fn only_a_round_of_slow_picks_is_slow() {
         let (quick, slow) = (Duration::from_nanos(20), Duration::from_millis(50));
         let watch = Stopwatch::new(Duration::from_millis(1));
-        let mut shown = |picks: &[Duration]| {
+        let shown = |picks: &[Duration]| {
             let all: Vec<Shown> = picks.iter().map(|took| watch.note(*took)).collect();
             *all.last().unwrap()
         };

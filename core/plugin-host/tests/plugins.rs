@@ -22,3 +22,7 @@ mod loading;
 mod refusal;
 #[path = "plugins/renewal.rs"]
 mod renewal;
+#[path = "plugins/signing.rs"]
+mod signing;
+#[path = "plugins/versions.rs"]
+mod versions;

@@ -6,6 +6,7 @@ mod check;
 mod list;
 mod live;
 mod new;
+mod pin;
 
 use clap::Subcommand;
 use skymesh_plugin_host::{Fingerprint, PluginHost};
@@ -45,6 +46,8 @@ pub(super) enum Plugin {
     Bench(bench::Bench),
     /// Make the crate of a new plugin: it builds, passes its conformance test and loads as it is
     New(new::New),
+    /// Print, or write into the configuration, the sha256 pins of all libraries that it uses
+    Pin(pin::Pin),
     /// Print the JSON Schema of a plugin's configuration
     Schema {
         /// The plugin's id, or library/id
@@ -63,6 +66,7 @@ impl Plugin {
             Self::Check { library, file } => check::run(&library, file.load()?.plugins),
             Self::Bench(bench) => bench.run(),
             Self::New(new) => new.run(),
+            Self::Pin(pin) => pin.run(),
             Self::Schema { id, file } => schema(&id, &file),
         }
     }

@@ -239,3 +239,28 @@ async fn schema_is_printed_as_json() {
     let answer = run(&["plugin", "schema", "skymesh_fixture_orderly/cicle"]).await;
     assert!(answer.errors()[0].ends_with("did you mean `cycle`?"), "{}", answer.stderr);
 }
+
+#[tokio::test]
+async fn pin_writes_what_a_require_pins_then_demands() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[plugins]\nrequire_pins = true\n\n[services.'a.b.c']\n\
+                selector = { use = 'skymesh_fixture_orderly/cycle' } # kept\n";
+    let config = in_folder(&folder, "mesh.toml", text);
+    let refused = run(&["config", "check", &config]).await;
+    assert!(refused.stderr.contains("no [[plugins.load]] entry pins it"), "{refused:?}");
+    let printed = run(&["plugin", "pin", "--config", &config]).await;
+    let entry = printed.good().to_owned();
+    assert!(
+        entry.starts_with("[[plugins.load]]\nlibrary = \"skymesh_fixture_orderly\"\nsha256 = \"")
+    );
+    let written = run(&["plugin", "pin", "--write", &config]).await;
+    assert!(written.good().ends_with(": 1 libraries pinned\n"), "{written:?}");
+    let after = std::fs::read_to_string(&config).unwrap();
+    assert!(after.contains("# kept") && after.contains(entry.trim()), "{after}");
+    run(&["config", "check", &config]).await.good();
+    // Of another content than the pinned one.
+    let digits = entry.split('"').nth(3).unwrap();
+    in_folder(&folder, "mesh.toml", &after.replace(digits, &"0".repeat(64)));
+    let refused = run(&["config", "check", &config]).await;
+    assert!(refused.stderr.contains("the configuration pins 000"), "{refused:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use semver::VersionReq;
+use semver::{Version, VersionReq};
 use skymesh_plugin_api::abi::host::Library;
 use skymesh_plugin_api::{Manifest, PluginKind};
 
@@ -13,6 +13,7 @@ use crate::error::{PluginLoadError, nearest};
 use crate::fingerprint::Fingerprint;
 use crate::folder::Trust;
 use crate::search::{Found, check_name, conventional_library, library_of};
+use crate::signature::Signers;
 
 /// A checked library, and the one plugin of it that a configuration means.
 pub(crate) struct Choice {
@@ -21,6 +22,8 @@ pub(crate) struct Choice {
     /// `library/id version`, for logs and health.
     pub(super) name: String,
     pub(super) library_name: String,
+    /// The version that its file's name tells, if it tells one.
+    named_version: Option<Version>,
 }
 
 impl PluginHost {
@@ -35,11 +38,11 @@ impl PluginHost {
         let (id, version) = (strategy.id(), strategy.version.as_ref());
         let named = strategy.library();
         if let Some(choice) = self.among_loaded(shelf, kind, id, named, version, false)? {
-            return Ok(choice);
+            return self.or_higher(shelf, choice, kind, strategy);
         }
         let library = named.map_or_else(|| conventional_library(kind, id), str::to_owned);
         check_name(&library)?;
-        let missing = match shelf.search.find(&library, version) {
+        let missing = match shelf.find(&library, version) {
             Ok(found) => {
                 let entry = self.load_found(shelf, &found, version)?;
                 return match self.choice(entry, kind, id) {
@@ -66,6 +69,29 @@ impl PluginHost {
                 nearest: self.nearest_id(shelf, kind, id),
             }),
         }
+    }
+
+    /// A loaded library may have been asked for at a version that another one does not ask for, and
+    /// there may be a higher one. A declared library is the one that is declared.
+    fn or_higher(
+        &self,
+        shelf: &Shelf,
+        choice: Choice,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+    ) -> Result<Choice, PluginLoadError> {
+        let library = &choice.library_name;
+        let declared = shelf.config.load.iter().any(|one| one.names(library));
+        if declared || choice.named_version.is_none() {
+            return Ok(choice);
+        }
+        let found = shelf.find(library, strategy.version.as_ref());
+        let Some(found) = found.ok().filter(|found| found.version > choice.named_version) else {
+            return Ok(choice);
+        };
+        let entry = self.load_found(shelf, &found, strategy.version.as_ref())?;
+        // It may have lost the plugin meanwhile.
+        Ok(self.choice(entry, kind, strategy.id()).unwrap_or(choice))
     }
 
     /// The highest version of the one loaded library that offers the plugin.
@@ -118,7 +144,9 @@ impl PluginHost {
         let loaded = entries[entry].loaded.as_ref().filter(|loaded| loaded.offers(kind, id))?;
         let library_name = entries[entry].base.library.clone();
         let name = format!("{library_name}/{id} {}", loaded.version);
-        Some(Choice { entry, library: loaded.library, name, library_name })
+        let path = entries[entry].base.path.as_deref();
+        let named_version = path.and_then(library_of).and_then(|(_, version)| version);
+        Some(Choice { entry, library: loaded.library, name, library_name, named_version })
     }
 
     fn loaded_entry(&self, shelf: &Shelf, library: &str) -> Option<usize> {
@@ -135,8 +163,15 @@ impl PluginHost {
         declared: &LoadConfig,
     ) -> Result<usize, PluginLoadError> {
         let version = declared.version.as_ref();
+        let linked = declared.library.as_ref().filter(|_| shelf.config.linked_only);
+        if let Some(entry) = linked.and_then(|library| self.loaded_entry(shelf, library)) {
+            return Ok(entry);
+        }
         let found = match (&declared.library, &declared.path) {
-            (Some(library), None) => shelf.search.find(library, version),
+            (Some(library), None) => shelf.find(library, version),
+            (None, Some(_)) if shelf.config.linked_only => {
+                Err(PluginLoadError::NotLinked { library: declared.shown() })
+            }
             (None, Some(path)) => found_at(path, shelf.config.allow_insecure_dirs),
             _ => return Err(PluginLoadError::Entry),
         };
@@ -159,11 +194,13 @@ impl PluginHost {
         version: Option<&VersionReq>,
     ) -> Result<usize, PluginLoadError> {
         let pins = pins(&shelf.config, &found.library)?;
+        let signers = Signers::of(&shelf.config)?;
         let mut entry = Entry::declared(&found.library);
         let checks = Checks {
             cache: &shelf.cache,
             pins: &pins,
             require_pins: shelf.config.require_pins,
+            signers: &signers,
             version,
         };
         let result = entry.load(found, &checks);

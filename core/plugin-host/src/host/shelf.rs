@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use semver::VersionReq;
+
 use crate::cache::Cache;
 use crate::config::PluginsConfig;
-use crate::search::SearchPath;
+use crate::error::PluginLoadError;
+use crate::search::{Found, SearchPath};
 
 /// One per configuration. A reload begins with a shelf that holds nothing but what is linked, so
 /// every file is looked for and read anew; where a file has not changed, its library is found to be
@@ -27,6 +30,21 @@ impl Shelf {
             entries: Mutex::new(linked.into_iter().collect()),
             config,
         }
+    }
+
+    /// The file of a library, as [`SearchPath::find`].
+    ///
+    /// # Errors
+    /// As [`SearchPath::find`]; [`PluginLoadError::NotLinked`] where no file may be taken.
+    pub(super) fn find(
+        &self,
+        library: &str,
+        version: Option<&VersionReq>,
+    ) -> Result<Found, PluginLoadError> {
+        if self.config.linked_only {
+            return Err(PluginLoadError::NotLinked { library: library.to_owned() });
+        }
+        self.search.find(library, version)
     }
 
     /// Notes that an entry is what the configuration finds.

@@ -3,7 +3,7 @@
 use skymesh_plugin_api::{
     LinkedPlugin, NoConfig, PluginError, Request, Selector, View, abi::entry,
 };
-use skymesh_plugin_host::{PluginHost, PluginKind, PluginsConfig, StrategyConfig};
+use skymesh_plugin_host::{LoadConfig, PluginHost, PluginKind, PluginsConfig, StrategyConfig};
 
 use crate::fixture::{Folder, members};
 
@@ -78,4 +78,21 @@ fn linked_and_loaded_are_the_same_but_a_file_goes_first() {
     let by_library = host.selector(&StrategyConfig::new("skymesh_fixture_orderly/last")).unwrap();
     assert_eq!(by_library.prepare(members(7)).pick(None), Some(6));
     assert!(of_file(&host), "the file beside the executable is preferred");
+}
+
+#[test]
+fn where_only_linked_libraries_count_no_file_is_taken() {
+    let folder = Folder::new();
+    let config = PluginsConfig { linked_only: true, ..folder.config() };
+    let declared =
+        |library: &str| LoadConfig { library: Some(library.into()), ..Default::default() };
+    let linked = || [skymesh_fixture_orderly::skymesh_plugin()];
+    let load = vec![declared("skymesh_fixture_orderly")];
+    let host = PluginHost::with_linked(PluginsConfig { load, ..config.clone() }, linked()).unwrap();
+    host.selector(&StrategyConfig::new("skymesh_fixture_orderly/last")).unwrap();
+    assert!(host.report().iter().all(|row| row.path.is_none()), "{:?}", host.report());
+    let error = host.selector(&StrategyConfig::new("skymesh_fixture_unruly/unruly")).unwrap_err();
+    assert!(error.to_string().contains("is not linked"), "{error}");
+    let load = vec![declared("skymesh_fixture_unruly")];
+    assert!(PluginHost::with_linked(PluginsConfig { load, ..config }, linked()).is_err());
 }

@@ -1,0 +1,62 @@
+//! Several versions of one library.
+
+use semver::VersionReq;
+use skymesh_plugin_host::{PluginHost, PluginState, StrategyConfig};
+
+use crate::fixture::{Folder, members};
+
+const LIBRARY: &str = "skymesh_fixture_edition";
+
+/// Both editions under versioned names.
+fn both() -> Folder {
+    let folder = Folder::new();
+    for (edition, version) in [("one", "1.0.0"), ("two", "2.0.0")] {
+        let name = format!(
+            "{}{LIBRARY}-{version}{}",
+            std::env::consts::DLL_PREFIX,
+            std::env::consts::DLL_SUFFIX
+        );
+        folder.put(&format!("skymesh_fixture_edition_{edition}"), &name);
+    }
+    folder
+}
+
+fn edition(version: Option<&str>) -> StrategyConfig {
+    let version = version.map(|text| VersionReq::parse(text).unwrap());
+    StrategyConfig { version, ..StrategyConfig::new("skymesh_fixture_edition/edition") }
+}
+
+#[test]
+fn two_versions_live_at_once_as_each_service_asks() {
+    let folder = both();
+    let host = PluginHost::new(folder.config()).unwrap();
+    // (what is asked, what it picks for key 2 of 4); the lower one first, so that it is loaded.
+    let cases =
+        [(Some("^1"), 2), (Some("^2"), 3), (Some("=1.0.0"), 2), (None, 3), (Some(">=1"), 3)];
+    let slots: Vec<_> = cases
+        .iter()
+        .map(|(version, expected)| (host.selector(&edition(*version)).unwrap(), *expected))
+        .collect();
+    for ((slot, expected), (version, _)) in slots.iter().zip(cases) {
+        assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(*expected), "{version:?}");
+    }
+    let active = host.report().into_iter().filter(|row| row.state == PluginState::Active);
+    let versions: Vec<String> = active.filter_map(|row| row.version).collect();
+    assert_eq!(versions, ["1.0.0", "2.0.0"]);
+    let error = host.selector(&edition(Some("^3"))).unwrap_err().to_string();
+    assert!(error.contains("`^3`") && error.contains("there are only 1.0.0, 2.0.0"), "{error}");
+}
+
+#[test]
+fn a_declared_version_is_the_one_that_serves() {
+    let folder = both();
+    let mut config = folder.config();
+    config.load.push(skymesh_plugin_host::LoadConfig {
+        library: Some(LIBRARY.into()),
+        version: Some(VersionReq::parse("^1").unwrap()),
+        ..Default::default()
+    });
+    let host = PluginHost::new(config).unwrap();
+    let slot = host.selector(&edition(None)).unwrap();
+    assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(2));
+}

@@ -1,5 +1,5 @@
 //! The origin's defects by their numbers in the design, each as a test that the origin fails. Those of
-//! selectors are in `picking`, of a thousand registrations in `scale`.
+//! selectors are in `picking`, of stateful services in `stateful::defects`, of a thousand registrations in `scale`.
 
 use std::time::Duration;
 

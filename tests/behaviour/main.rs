@@ -20,5 +20,6 @@ mod rpc;
 mod scale;
 mod stages;
 mod start;
+mod stateful;
 mod v1;
 mod warm_restart;

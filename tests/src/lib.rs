@@ -5,8 +5,10 @@
 //! an event that never comes.
 
 mod cable;
+pub mod keyed;
 mod mesh;
 mod node;
+pub mod raw;
 pub mod trial;
 pub mod v1;
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 use skymesh_agent::config::ServicesConfig;
 use skymesh_agent::{Agent, AgentBuilder};
 use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle, StoreConfig};
+use tokio::task::JoinHandle;
 
 /// A nameserver in this process; stops when dropped.
 #[derive(Debug)]
 pub struct Mesh {
     handle: NameserverHandle,
+    running: Option<JoinHandle<()>>,
 }
 
 /// A nameserver configuration whose graces are short enough for tests. It leaves nothing on the disk
@@ -55,8 +57,16 @@ impl Mesh {
     pub async fn start_with(config: NameserverConfig) -> Self {
         let nameserver = Nameserver::bind(config).await.expect("a nameserver on a free port");
         let handle = nameserver.handle();
-        tokio::spawn(nameserver.run());
-        Self { handle }
+        let running = Some(tokio::spawn(nameserver.run()));
+        Self { handle, running }
+    }
+
+    /// Stops the nameserver, and waits until it has.
+    pub async fn stop(mut self) {
+        self.handle.stop();
+        if let Some(running) = self.running.take() {
+            let _ = running.await;
+        }
     }
 
     /// Where the nameserver listens.

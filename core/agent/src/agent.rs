@@ -174,6 +174,7 @@ impl Agent {
             let _ = timeout_at(deadline, runtime.uplink.send(Command::Drain(drained))).await;
             let _ = timeout_at(deadline, done).await;
         }
+        let _ = timeout_at(deadline, runtime.nothing_kept(None)).await;
         let _ = timeout_at(deadline, runtime.quiet()).await;
         let links = runtime.directory.links();
         let _ = timeout_at(deadline, runtime.deliver_on(links)).await;

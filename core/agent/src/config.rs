@@ -2,6 +2,7 @@
 //! *hot* (applies at run time) or needs a restart; unknown keys are errors.
 
 mod admin_socket;
+mod hold;
 mod services;
 mod stages;
 
@@ -15,6 +16,8 @@ use skymesh_types::{AppId, limits};
 pub use admin_socket::AdminSocket;
 pub use services::{ServiceConfig, ServicesConfig};
 pub use stages::{OutliersConfig, StagesConfig};
+
+pub use hold::HoldConfig;
 
 /// `[agent]`: one per process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +83,8 @@ pub struct AgentConfig {
     pub admin: AdminSocket,
     /// The inboxes of all instances, unless a service says otherwise.
     pub inbox: InboxConfig,
+    /// What is kept of messages by key while keys move.
+    pub hold: HoldConfig,
 }
 
 /// What `connect` does while the nameserver can't be reached.
@@ -127,6 +132,7 @@ impl Default for AgentConfig {
             watch_files: Duration::ZERO,
             admin: AdminSocket::Auto,
             inbox: InboxConfig::default(),
+            hold: HoldConfig::default(),
         }
     }
 }
@@ -195,6 +201,7 @@ impl AgentConfig {
         let mut faults = self.out_of_range();
         faults.extend(self.wrong_addresses());
         faults.extend(self.inbox.faults());
+        faults.extend(self.hold.faults());
         faults
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use skymesh_naming::election::{CampaignId, Leader, Standing, Term};
-use skymesh_naming::placement::Epoch;
+use skymesh_naming::placement::{Epoch, Preparation, RoundId};
 use skymesh_naming::{Delta, InstanceRecord, InstanceState, Leading, PeerProtocol, Snapshot};
 use skymesh_proto as proto;
 use skymesh_types::{
@@ -37,6 +37,23 @@ pub(crate) fn info(record: &InstanceRecord) -> proto::Info {
         instance: record.url.instance.get(),
         handle: record.handle.get(),
     }
+}
+
+/// What the origin's messages call the options of a registration.
+pub(crate) fn options(record: &InstanceRecord) -> Option<proto::Options> {
+    let consistent_hash_key = record.hash_key;
+    (consistent_hash_key != 0).then_some(proto::Options { consistent_hash_key })
+}
+
+/// What the routers of a service are asked to prepare for.
+pub(crate) fn preparation(said: &proto::PreparePlacement) -> Result<Preparation, ConvertError> {
+    let leaving = said.leaving.iter().map(|handle| Ok(Handle::new(*handle)?));
+    Ok(Preparation {
+        name: said.service_name.parse()?,
+        round: RoundId(said.round),
+        joining: said.joining.iter().map(record).collect::<Result<_, ConvertError>>()?,
+        leaving: leaving.collect::<Result<_, ConvertError>>()?,
+    })
 }
 
 fn url_and_handle(info: Option<&proto::Info>) -> Result<(ServiceUrl, Handle), ConvertError> {

@@ -62,6 +62,13 @@ counters! {
     /// Messages of this agent whose connection ended before the receiver had confirmed them: at
     /// most so many were lost.
     unconfirmed,
+    /// Keyed messages that this agent sent back: they were routed by another placement.
+    keyed_turned_back,
+    /// Keyed messages of this agent that came back, to be routed again.
+    keyed_bounced,
+    /// Keyed messages of this agent that were accepted and could not be delivered; the sending service
+    /// got an event each time, if it was still there.
+    keyed_undelivered,
     /// Frames with a command that this agent does not know; skipped.
     unknown_commands,
     /// Connections closed because of what the other side sent.

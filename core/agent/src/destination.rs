@@ -8,6 +8,7 @@ use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 
 use crate::election::Election;
 use crate::inbox::Source;
+use crate::keyed::{Keyed as Placer, Way};
 use crate::peer::Route;
 use crate::router::{Keyed, Router};
 use crate::runtime::Runtime;
@@ -38,6 +39,8 @@ pub enum Target<'a> {
     Keyed(Keyed<'a>),
     /// Whoever leads.
     Leader(&'a Election),
+    /// Whom a [`Resolved`] came down to.
+    Resolved(&'a Resolved),
     /// A URL or a name, not parsed yet.
     Text(&'a str),
 }
@@ -62,6 +65,7 @@ destination! {
     Router => |router| Target::Router(router);
     Election => |election| Target::Leader(election);
     Keyed<'_> => |keyed| Target::Keyed(*keyed);
+    Resolved => |resolved| Target::Resolved(resolved);
     str => |text| Target::Text(text);
     String => |text| Target::Text(text);
 }
@@ -98,15 +102,19 @@ pub struct Resolved {
     pub protocol: u32,
     /// What selectors know of it; whoever waits for answers notes the begin and the end of that.
     pub stats: Arc<InstanceStats>,
+    /// Of a key's owner: the key, and the keyed side of its router.
+    pub(crate) by_key: Option<(u64, Arc<Placer>)>,
 }
 
 impl Resolved {
-    pub(crate) fn of(route: &Route) -> Self {
+    pub(crate) fn of(way: Way<'_>, by_key: Option<(u64, Arc<Placer>)>) -> Self {
+        let Way { route, .. } = way;
         Self {
             handle: route.handle,
             name: route.name.clone(),
             protocol: route.protocol(),
             stats: Arc::clone(&route.stats),
+            by_key,
         }
     }
 
@@ -135,28 +143,53 @@ impl Resolved {
 pub(crate) enum NoRoute {
     /// The name's first word is still to come.
     Loading(Router),
+    /// The direct way to the key's owner is closed for the moment.
+    Closed(Box<Closed>),
     /// There is none.
     Never(SendError),
 }
 
+/// The keyed side of a router that is not to be gone around.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) keyed: Arc<Placer>,
+    pub(crate) key: u64,
+    /// Who is believed to own it, by somebody who waits for an answer from there.
+    pub(crate) told: Option<Handle>,
+}
+
 impl Target<'_> {
-    /// Hands the route to `post`.
+    /// Finds out where it leads.
+    pub(crate) fn resolve(self, runtime: &Arc<Runtime>) -> Result<Resolved, NoRoute> {
+        let router = match self {
+            Target::Keyed(Keyed { router, .. }) => Some(router.clone()),
+            _ => None,
+        };
+        self.with_route(runtime, |way| {
+            let keyed = router.as_ref().and_then(|router| router.core.keyed.get());
+            let by_key = way.placed.and_then(|placed| Some((placed.key, Arc::clone(keyed?))));
+            Resolved::of(way, by_key)
+        })
+    }
+
+    /// Hands the way to `post`.
     #[inline]
     pub(crate) fn with_route<R>(
         self,
         runtime: &Arc<Runtime>,
-        post: impl FnOnce(&Route) -> R,
+        post: impl FnOnce(Way<'_>) -> R,
     ) -> Result<R, NoRoute> {
         match self {
             Target::Router(router) => pick(router, None, post),
-            Target::Keyed(Keyed { router, key }) => pick(router, Some(key), post),
+            Target::Keyed(Keyed { router, key }) => match router.core.keyed.get() {
+                None => pick(router, Some(key), post),
+                Some(keyed) => pick_owner(router, keyed, key, post),
+            },
+            Target::Resolved(resolved) => meet(runtime, resolved, post),
             Target::Name(name) => pick(&open(runtime, name)?, None, post),
             Target::Url(url) => find(runtime, url, post),
-            Target::Leader(election) => election.with_route(|route, _| post(route)),
-            Target::Handle(handle) => match runtime.directory.route(runtime, handle) {
-                Some(route) => Ok(post(&route)),
-                None => Err(NoRoute::Never(SendError::UnknownHandle(handle))),
-            },
+            Target::Leader(election) => election.with_route(|route, _| post(Way::plain(route))),
+            Target::Handle(handle) => reach(runtime, handle, |route| post(Way::plain(route))),
             Target::Text(text) => match parse(text)? {
                 Parsed::Url(url) => find(runtime, &url, post),
                 Parsed::Name(name) => pick(&open(runtime, &name)?, None, post),
@@ -169,29 +202,80 @@ impl Target<'_> {
 fn pick<R>(
     router: &Router,
     key: Option<Key>,
-    post: impl FnOnce(&Route) -> R,
+    post: impl FnOnce(Way<'_>) -> R,
 ) -> Result<R, NoRoute> {
     let view = router.core.view.load();
     match view.pick(key) {
-        Some(member) => Ok(post(&member.route)),
+        Some(member) => Ok(post(Way::plain(&member.route))),
         None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::NoInstance(router.name().clone()))),
+    }
+}
+
+/// The key's owner, while the direct way is open.
+#[inline]
+fn pick_owner<R>(
+    router: &Router,
+    keyed: &Arc<Placer>,
+    key: Key,
+    post: impl FnOnce(Way<'_>) -> R,
+) -> Result<R, NoRoute> {
+    let placed = keyed.placed();
+    if !placed.is_live() {
+        let (keyed, key, told) = (Arc::clone(keyed), key.get(), None);
+        return Err(NoRoute::Closed(Box::new(Closed { keyed, key, told })));
+    }
+    match placed.owner(key.get()) {
+        Some((_, way)) => Ok(post(way)),
+        // Nobody owns keys (any more): whoever is there serves.
+        None => pick(router, Some(key), post),
+    }
+}
+
+/// The instance that was resolved, and if it was by key, only while it owns that.
+fn meet<R>(
+    runtime: &Arc<Runtime>,
+    resolved: &Resolved,
+    post: impl FnOnce(Way<'_>) -> R,
+) -> Result<R, NoRoute> {
+    let handle = resolved.handle;
+    let Some((key, keyed)) = &resolved.by_key else {
+        return reach(runtime, handle, |route| post(Way::plain(route)));
+    };
+    let placed = keyed.placed();
+    match placed.owner(*key) {
+        Some((owner, way)) if placed.is_live() && owner.handle == handle => Ok(post(way)),
+        _ => {
+            let (keyed, key, told) = (Arc::clone(keyed), *key, Some(handle));
+            Err(NoRoute::Closed(Box::new(Closed { keyed, key, told })))
+        }
+    }
+}
+
+fn reach<R>(
+    runtime: &Arc<Runtime>,
+    handle: Handle,
+    post: impl FnOnce(&Route) -> R,
+) -> Result<R, NoRoute> {
+    match runtime.directory.route(runtime, handle) {
+        Some(route) => Ok(post(&route)),
+        None => Err(NoRoute::Never(SendError::UnknownHandle(handle))),
     }
 }
 
 fn find<R>(
     runtime: &Arc<Runtime>,
     url: &ServiceUrl,
-    post: impl FnOnce(&Route) -> R,
+    post: impl FnOnce(Way<'_>) -> R,
 ) -> Result<R, NoRoute> {
     let router = open(runtime, &url.name)?;
     let view = router.core.view.load();
     if let Some(member) = view.find(url.instance) {
-        return Ok(post(&member.route));
+        return Ok(post(Way::plain(&member.route)));
     }
     // The view may be a moment behind an online event that the caller has seen already.
     match runtime.directory.find(runtime, url) {
-        Some(route) => Ok(post(&route)),
+        Some(route) => Ok(post(Way::plain(&route))),
         None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::UnknownInstance(url.clone()))),
     }

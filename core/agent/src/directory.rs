@@ -5,11 +5,13 @@
 //! Messages look only into the concurrent maps.
 
 mod acquaintance;
+mod placements;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use skymesh_naming::placement::EpochGate;
 use skymesh_naming::{
     Applied, Cache, Delta, Event as Named, GoneOffline, InstanceRecord, Reach, Snapshot,
     WatchPosition,
@@ -20,9 +22,11 @@ use tokio::sync::Notify;
 
 use crate::counters::Counters;
 use crate::inbox::{Event, Queue, Source};
+use crate::keyed::Keyed;
 use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
 use crate::router::{Recipe, RouterCore, View};
 use crate::runtime::Runtime;
+use crate::sender::Sender;
 pub(crate) use acquaintance::Acquaintance;
 
 /// Maps of what is long gone are swept when they have doubled, and not below this size.
@@ -46,6 +50,8 @@ pub(crate) struct Directory {
     locals: papaya::HashMap<Handle, Arc<Queue>>,
     /// Told at each word of the nameserver.
     heard: Notify,
+    /// The keyed sides of routers, by tag.
+    keyed: Mutex<Vec<Arc<Keyed>>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +65,10 @@ struct State {
     sweep_sources_at: usize,
     routes: HashMap<Handle, Arc<Route>>,
     peers: HashMap<PeerKey, Weak<Peer>>,
+    /// The epochs that stateful instances of this process admit.
+    gates: HashMap<ServiceName, Arc<EpochGate>>,
+    /// Who sends from this process.
+    senders: HashMap<Handle, Arc<Sender>>,
 }
 
 impl Directory {
@@ -135,7 +145,8 @@ impl Directory {
     }
 
     /// An instance of this process can be sent to.
-    pub(crate) fn add_local(&self, queue: Arc<Queue>) {
+    pub(crate) fn add_local(&self, queue: Arc<Queue>, sender: Arc<Sender>) {
+        self.lock().senders.insert(queue.handle(), sender);
         self.locals.pin().insert(queue.handle(), queue);
     }
 
@@ -143,6 +154,7 @@ impl Directory {
     pub(crate) fn remove_local(&self, handle: Handle) {
         let mut state = self.lock();
         self.locals.pin().remove(&handle);
+        state.senders.remove(&handle);
         self.remove_route(&mut state, handle);
         for route in state.routes.values() {
             if let Target::Local(local) = &route.target {
@@ -177,6 +189,10 @@ impl Directory {
             }
             Applied::Gap => Followed::Gap,
         };
+        if let (Some(gate), Some(placement)) = (state.gates.get(name), state.cache.placement(name))
+        {
+            gate.heard(placement.epoch);
+        }
         drop(state);
         self.heard.notify_waiters();
         (name.clone(), followed)

@@ -22,7 +22,7 @@ use skymesh_types::Handle;
 use tokio::task::coop::poll_proceed;
 
 pub(crate) use entry::{Entry, Letter, MESSAGE_COST, Slot};
-pub use event::{Event, UndeliverableReason};
+pub use event::{Event, UndeliverableReason, UnroutedReason};
 pub use message::{Message, Source};
 pub(crate) use queue::{Pushed, Queue, Settle};
 

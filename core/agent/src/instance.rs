@@ -34,12 +34,13 @@ pub struct Instance {
 /// but the payload is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outgoing<'a> {
-    /// What it is for: 0 message, 1 request, 2 response, 3 notify, 4 stream, at most 63; the
+    /// What it is for: 0 message, 1 request, 2 response, 3 notify, 4 stream, at most 31; the
     /// receiver's [`Message::kind`](crate::Message::kind).
     pub kind: u8,
     /// Bits that the kind gives a meaning to.
     pub flags: u32,
-    /// Epoch of the placement, or the leader's term.
+    /// A number for the receiver, such as a leader's term. Towards the owner of a key of a stateful
+    /// service it is the epoch of the placement instead.
     pub epoch: u64,
     /// Pairs a response with its request.
     pub correlation: u64,
@@ -259,13 +260,35 @@ impl Instance {
         answer.await.map_err(|_| RequestError::Stopped)?
     }
 
+    /// Takes nothing new from now on, and waits for the nameserver's word: selectors pick others. A
+    /// stateful instance gives its keys to others first, and is answered when all routers have agreed;
+    /// then nothing more comes by key.
+    ///
+    /// If the future is dropped, it drains nevertheless.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the nameserver refuses, or the agent has stopped.
+    pub async fn drain(&self) -> Result<(), RequestError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::DrainOne { handle: self.handle(), reply };
+        self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;
+        answer.await.map_err(|_| RequestError::Stopped)?
+    }
+
     /// Takes the instance off the mesh and waits for the nameserver's word. What it has sent arrives
     /// first (up to a second is given to it). Messages that are in the inbox can still be read; then
-    /// the inbox ends.
+    /// the inbox ends. A stateful instance [drains](Self::drain) first, so its inbox must be read
+    /// meanwhile as ever.
     ///
     /// # Errors
     /// [`RequestError`] if the agent has stopped.
     pub async fn unregister(&self) -> Result<(), RequestError> {
+        if self.sender.record().hash_key != 0 {
+            // Refused by a router of the origin, it goes as a stateless one does.
+            if let Err(RequestError::Stopped) = self.drain().await {
+                return Err(RequestError::Stopped);
+            }
+        }
         self.runtime.deliver_sent(&self.sender).await;
         // It has stopped leading before the nameserver hears that it left.
         self.runtime.elections.forget(self.handle());
@@ -287,7 +310,7 @@ impl Instance {
             // The route knows it.
             destination: 0,
             source: self.handle().get(),
-            kind: Kind(post.kind),
+            kind: Kind(post.kind).plain(),
             flags: post.flags,
             epoch: post.epoch,
             correlation: post.correlation,

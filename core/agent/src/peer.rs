@@ -10,16 +10,18 @@ mod route;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use skymesh_naming::placement::Epoch;
 use skymesh_types::AgentId;
-use skymesh_wire::Envelope;
+use skymesh_wire::{Envelope, KeyTrailer};
 use tokio_util::sync::CancellationToken;
 
 use crate::election::Barred;
+use crate::keyed::Live;
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use lane::Lane;
 use link::Dialect;
-pub(crate) use link::Link;
+pub(crate) use link::{ENVELOPE_BYTES, Link};
 pub(crate) use local::LocalTarget;
 pub(crate) use route::{Remote, Route, Target};
 
@@ -45,6 +47,23 @@ impl PeerKey {
 pub(crate) struct Post<'a> {
     pub(crate) sender: &'a Sender,
     pub(crate) envelope: Envelope<'a>,
+    /// Once this has ended, the message may not go any more.
+    pub(crate) live: Option<&'a Live>,
+}
+
+impl Post<'_> {
+    /// Whether it may go; to be asked under the lock of the buffer that it goes into.
+    #[inline]
+    pub(crate) fn may_go(&self) -> bool {
+        self.live.is_none_or(Live::is_live)
+    }
+
+    /// What counts of it for its lane's window. The trailer of a keyed message does not.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        let trailer = if self.envelope.kind.is_keyed() { KeyTrailer::BYTES } else { 0 };
+        self.envelope.payload.len() + self.envelope.metadata.len() - trailer
+    }
 }
 
 /// Why a post is not on its way.
@@ -58,6 +77,10 @@ pub(crate) enum NotPosted {
     Broken,
     /// The peer is gone for good.
     Gone,
+    /// The placement that found the destination has ended.
+    Moved,
+    /// The destination (in this process) is at another epoch.
+    WrongEpoch(Epoch),
     /// It can't be sent at all.
     Refused(Refusal),
 }

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use skymesh_naming::{AttributeLayers, FenceGate, InstanceRecord, InstanceState, PeerProtocol};
-use skymesh_types::{AttributeError, Attributes, Revision, ServiceName, ServiceUrl, UrlError};
+use skymesh_types::{
+    AttributeError, Attributes, Revision, ServiceName, ServiceUrl, Share, UrlError,
+};
 use tokio::sync::oneshot;
 
 use crate::election::Admission;
@@ -46,6 +48,21 @@ pub enum RegisterError {
         /// What the nameserver says.
         reason: String,
     },
+    /// A router of the stateful service can't take part in a change of its placement now. Only those of
+    /// the origin's agents say so; try again.
+    #[error("{url} can't be placed now: {reason}")]
+    NotAgreed {
+        /// The instance.
+        url: ServiceUrl,
+        /// What the nameserver says.
+        reason: String,
+    },
+    /// The share of a stateful instance is 0, which would be a stateless one.
+    #[error("{url} has the hash key 0, which stands for stateless; take any other number")]
+    NoShare {
+        /// The instance.
+        url: ServiceUrl,
+    },
     /// The nameserver refused it, or the agent stopped.
     #[error("{url}: {source}")]
     Request {
@@ -68,6 +85,7 @@ pub struct Registration {
     declared: Attributes,
     weight: u32,
     fences: Vec<(ServiceName, Arc<FenceGate>)>,
+    share: Option<Share>,
 }
 
 impl Registration {
@@ -78,6 +96,7 @@ impl Registration {
             declared: Attributes::new(),
             weight: DEFAULT_WEIGHT,
             fences: Vec::new(),
+            share: None,
         }
     }
 
@@ -107,6 +126,24 @@ impl Registration {
         self
     }
 
+    /// Makes it an instance of a stateful service: it owns a [`Share`] of the service's keys, and what
+    /// is sent by [`Router::key`](crate::Router::key) comes to the owner of the key. A number or a text
+    /// names a share that is as large as the others; [`Share::up_to`] says which keys it owns.
+    ///
+    /// The registration is answered when all routers of the service have agreed: they hold messages
+    /// whose keys move until then. That takes a round trip, and at most the nameserver's `round` (3 s)
+    /// if one of them does not answer; several registrations share a round. Nobody sees the
+    /// instance before. Dropping the future takes it back at once.
+    ///
+    /// [`Instance::unregister`], the stop of the agent and `skymesh drain` are agreed on in the same
+    /// way, so that no message is lost. All processes must have the same selector configured for the
+    /// service, one that goes by the key alone such as `consistent_hash`; without one, a built-in
+    /// consistent hash serves, which knows no weights.
+    pub fn stateful(mut self, share: impl Into<Share>) -> Self {
+        self.share = Some(share.into());
+        self
+    }
+
     /// Registers, and runs `service` on the inbox in a task of its own until the instance leaves
     /// the mesh.
     ///
@@ -120,7 +157,7 @@ impl Registration {
     }
 
     async fn register(self) -> Result<(Instance, Inbox), RegisterError> {
-        let Self { runtime, url, declared, weight, fences } = self;
+        let Self { runtime, url, declared, weight, fences, share } = self;
         let url = url?;
         if !url.name.is_in(&runtime.app) {
             return Err(RegisterError::ForeignApp { url, app: runtime.app.to_string() });
@@ -133,18 +170,23 @@ impl Registration {
             Some(zone) if declared.get(ZONE).is_none() => declared.with(ZONE, zone.as_str()),
             _ => declared,
         };
+        if share.is_some_and(|share| share.get() == 0) {
+            return Err(RegisterError::NoShare { url });
+        }
         let declared = declared.checked()?;
-        let (instance, inbox) = build(&runtime, &url, declared.clone(), weight, fences);
+        let said = Said { declared: declared.clone(), weight, fences, share };
+        let (instance, inbox) = build(&runtime, &url, said);
         let (reply, answer) = oneshot::channel();
         let own = Own {
             sender: Arc::clone(&instance.sender),
             queue: Arc::clone(&instance.queue),
             layers: AttributeLayers { declared, ..AttributeLayers::default() },
+            agreed: false,
         };
         let stopped =
             |_| RegisterError::Request { url: url.clone(), source: RequestError::Stopped };
         // Known before the nameserver hears of it: a peer may be faster than the reply.
-        runtime.directory.add_local(Arc::clone(&instance.queue));
+        runtime.directory.add_local(Arc::clone(&instance.queue), Arc::clone(&instance.sender));
         let guard = Undo(Some(&instance));
         runtime.uplink.send(Command::Register { own, reply }).await.map_err(|_| stopped(()))?;
         answer.await.map_err(|_| stopped(()))??;
@@ -153,13 +195,16 @@ impl Registration {
     }
 }
 
-fn build(
-    runtime: &Arc<Runtime>,
-    url: &ServiceUrl,
+/// What a registration says of its instance.
+struct Said {
     declared: Attributes,
     weight: u32,
     fences: Vec<(ServiceName, Arc<FenceGate>)>,
-) -> (Instance, Inbox) {
+    share: Option<Share>,
+}
+
+fn build(runtime: &Arc<Runtime>, url: &ServiceUrl, said: Said) -> (Instance, Inbox) {
+    let Said { declared, weight, fences, share } = said;
     let handle = new_handle();
     let mut config = runtime.settings.agent.inbox.clone();
     let hot = runtime.hot.load();
@@ -169,6 +214,10 @@ fn build(
     let (name, counters) = (url.name.clone(), Arc::clone(&runtime.counters));
     let admission = Admission::new(handle, fences);
     let queue = Queue::with_admission(name, handle, config, counters, admission);
+    if share.is_some() {
+        // Before it is asked for, so that its first epoch is heard of.
+        queue.guard(runtime.gate(&url.name));
+    }
     queue.push_event(Event::Registered { handle });
     let record = InstanceRecord {
         url: url.clone(),
@@ -179,7 +228,7 @@ fn build(
         state: InstanceState::Online,
         attributes: Arc::new(declared),
         weight,
-        hash_key: 0,
+        hash_key: share.map_or(0, Share::get),
         revision: Revision(0),
     };
     let sender = Arc::new(Sender::new(Arc::new(record)));

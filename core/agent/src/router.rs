@@ -4,7 +4,7 @@ mod explain;
 mod view;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use skymesh_types::{Attributes, InstanceId, Key, ServiceName};
 use tokio::sync::watch;
 
 use crate::inbox::{Delivery, Event, Inbox, Queue};
+use crate::keyed::Keyed as Placer;
 use crate::runtime::{Runtime, new_handle};
 use crate::send::SendError;
 use crate::stages::Ejections;
@@ -79,8 +80,16 @@ impl Router {
     }
 
     /// Lets the selector pick an instance, as `send` would, without sending; `None` if there is
-    /// none. The pick counts as a pick for selectors that take turns.
+    /// none. The pick counts as a pick for selectors that take turns. Of a stateful service it answers
+    /// the key's owner in the latest placement; while keys move, it may be another one when the
+    /// message arrives.
     pub fn select(&self, key: Option<Key>) -> Option<Arc<InstanceRecord>> {
+        if let (Some(key), Some(keyed)) = (key, self.core.keyed.get()) {
+            let placed = keyed.placed();
+            if !placed.is_empty() {
+                return placed.owner(key.get()).map(|(record, _)| Arc::clone(record));
+            }
+        }
         let view = self.core.view.load();
         view.pick(key).map(|member| Arc::clone(&member.record))
     }
@@ -137,6 +146,11 @@ impl Router {
     }
 
     /// This service by `key`, as a destination.
+    ///
+    /// Of a stateful service the message goes to the one instance that owns the key. While the service
+    /// grows or shrinks, messages whose keys move are kept until it is agreed who owns them, within
+    /// the limits of `agent.hold`; `send` waits and `try_send` says
+    /// [`Full`](SendError::Full) beyond them. Messages of one key keep their order.
     pub fn key(&self, key: impl Into<Key>) -> Keyed<'_> {
         Keyed { router: self, key: key.into() }
     }
@@ -182,6 +196,8 @@ pub(crate) struct RouterCore {
     pub(crate) view: ArcSwap<View>,
     /// Who is left out for a while for bad answers.
     pub(crate) ejections: Mutex<Ejections>,
+    /// How messages go by key, if the service is a stateful one.
+    pub(crate) keyed: OnceLock<Arc<Placer>>,
     changed: watch::Sender<()>,
 }
 
@@ -189,7 +205,8 @@ impl RouterCore {
     pub(crate) fn new(name: ServiceName, selector: SelectorSlot) -> Self {
         let view = ArcSwap::from_pointee(View::loading(&selector));
         let (changed, _) = watch::channel(());
-        Self { name, selector, view, ejections: Mutex::default(), changed }
+        let (ejections, keyed) = (Mutex::default(), OnceLock::new());
+        Self { name, selector, view, ejections, keyed, changed }
     }
 
     /// Puts another view in place and tells who waits for one.

@@ -157,6 +157,8 @@ impl Runtime {
         }
         if new {
             self.command(Command::Watch(name.clone()));
+        } else {
+            self.note_placement(name);
         }
         Ok(Router { runtime: Arc::clone(self), core })
     }
@@ -231,6 +233,7 @@ impl Runtime {
     /// Ends a sender: it sends nothing more, and what it has sent is with its receivers when this
     /// returns, so that no word of its leaving overtakes it.
     pub(crate) async fn deliver_sent(self: &Arc<Self>, sender: &Sender) {
+        let _ = timeout(LAST_WORDS, self.nothing_kept(Some(sender.source.handle()))).await;
         sender.source.set_offline(true);
         self.deliver_on(sender.links()).await;
         sender.links().iter().for_each(|link| link.retire(sender));

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use skymesh_naming::StaleTerm;
 use skymesh_naming::election::Term;
+use skymesh_transport::Turn;
 use skymesh_types::{Handle, ServiceName, ServiceUrl, UrlError};
 use skymesh_wire::Envelope;
+use tokio::time::timeout;
 
-use crate::destination::{Destination, NoRoute, Resolved, Target};
+use crate::destination::{Closed, Destination, NoRoute, Resolved, Target};
 use crate::election::{self, Barred};
-use crate::peer::{NotPosted, Post, Refusal};
+use crate::inbox::MESSAGE_COST;
+use crate::keyed::{Kept, NotTaken, Way};
+use crate::peer::{ENVELOPE_BYTES, NotPosted, Post, Refusal};
 use crate::router::ReadyTimeout;
 use crate::runtime::Runtime;
 use crate::sender::Sender;
@@ -33,7 +37,8 @@ pub enum SendError {
     /// Nothing was heard of the service in time.
     #[error(transparent)]
     Unresolved(ReadyTimeout),
-    /// The destination's window or the connection's buffer is used up. `send` waits for room.
+    /// The destination's window or the connection's buffer is used up, or as many messages are kept
+    /// while keys move as `agent.hold` allows. `send` waits for room.
     #[error("no room towards the destination; `send` waits for it")]
     Full,
     /// The frame would be over the limit.
@@ -94,7 +99,7 @@ pub enum SendError {
     #[error("the destination's fence: {0}")]
     StaleTerm(StaleTerm),
     /// The kind is none that applications may give.
-    #[error("{0} is no kind of message: kinds go up to 63")]
+    #[error("{0} is no kind of message: kinds go up to 31")]
     Kind(u8),
     /// The text is no URL or name.
     #[error(transparent)]
@@ -104,23 +109,34 @@ pub enum SendError {
 /// Posts `envelope`, without waiting.
 pub(crate) fn try_deliver(
     runtime: &Arc<Runtime>,
-    sender: &Sender,
+    sender: &Arc<Sender>,
     to: &(impl Destination + ?Sized),
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
-    let post = Post { sender, envelope };
+    let post = Post { sender, envelope, live: None };
     if let Target::Leader(election) = to.target() {
         return election::try_deliver(runtime, election, &post);
     }
-    match to.target().with_route(runtime, |route| route.post(&post)) {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
-            Err(SendError::Full)
-        }
-        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
-        Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, &post, refusal)),
-        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
-        Err(NoRoute::Never(error)) => Err(error),
+    loop {
+        return match to.target().with_route(runtime, |way| post_on(way, &post)) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
+                Err(SendError::Full)
+            }
+            Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
+            Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, &post, refusal)),
+            // The direct way has closed just now.
+            Ok(Err(NotPosted::Moved | NotPosted::WrongEpoch(_))) => continue,
+            Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+            Err(NoRoute::Closed(closed)) => match hand_over(runtime, sender, &post, &closed)? {
+                Ok(()) => Ok(()),
+                Err(NotTaken::Live) => continue,
+                Err(NotTaken::Full) => Err(SendError::Full),
+                Err(NotTaken::Unknown) => Err(SendError::Loading(closed.keyed.name.clone())),
+                Err(NotTaken::Ended) => Err(SendError::Stopped),
+            },
+            Err(NoRoute::Never(error)) => Err(error),
+        };
     }
 }
 
@@ -128,16 +144,16 @@ pub(crate) fn try_deliver(
 /// future has sent nothing, or everything.
 pub(crate) async fn deliver(
     runtime: &Arc<Runtime>,
-    sender: &Sender,
+    sender: &Arc<Sender>,
     to: &(impl Destination + ?Sized),
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
-    let post = Post { sender, envelope };
+    let post = Post { sender, envelope, live: None };
     if let Target::Leader(election) = to.target() {
         return election::deliver(runtime, election, &post).await;
     }
     loop {
-        match to.target().with_route(runtime, |route| route.post(&post)) {
+        match to.target().with_route(runtime, |way| post_on(way, &post)) {
             Ok(Ok(turn)) => {
                 turn.pay().await;
                 return Ok(());
@@ -147,16 +163,70 @@ pub(crate) async fn deliver(
                 // An error means that the link is gone; the next round finds another.
                 let _ = link.outbox().writable().await;
             }
-            Ok(Err(NotPosted::Broken)) => tokio::task::yield_now().await,
+            Ok(Err(NotPosted::Broken | NotPosted::Moved | NotPosted::WrongEpoch(_))) => {
+                tokio::task::yield_now().await;
+            }
             Ok(Err(NotPosted::Gone)) => return Err(SendError::Gone),
             Ok(Err(NotPosted::Refused(refusal))) => return Err(refused(runtime, &post, refusal)),
             Err(NoRoute::Loading(_)) if runtime.stopped.is_cancelled() => {
                 return Err(SendError::Stopped);
             }
             Err(NoRoute::Loading(router)) => router.loaded().await?,
+            Err(NoRoute::Closed(closed)) => match hand_over(runtime, sender, &post, &closed)? {
+                Ok(()) => return Ok(()),
+                Err(refused) => await_change(runtime, &closed, refused).await?,
+            },
             Err(NoRoute::Never(error)) => return Err(error),
         }
     }
+}
+
+#[inline]
+fn post_on(way: Way<'_>, post: &Post<'_>) -> Result<Turn, NotPosted> {
+    match way.placed {
+        None => way.route.post(post),
+        Some(placed) => placed.seal(post, |sealed| way.route.post(sealed)),
+    }
+}
+
+/// Has the carrier take a message over whose direct way is closed.
+#[cold]
+fn hand_over(
+    runtime: &Runtime,
+    sender: &Arc<Sender>,
+    post: &Post<'_>,
+    closed: &Closed,
+) -> Result<Result<(), NotTaken>, SendError> {
+    let bytes = post.bytes();
+    if bytes + ENVELOPE_BYTES > runtime.settings.agent.max_frame_bytes {
+        return Err(refused(runtime, post, Refusal::TooLarge));
+    }
+    if sender.source.is_offline() {
+        return Err(SendError::NotRegistered);
+    }
+    let kept = || Kept::of(sender, &post.envelope, closed.told);
+    Ok(closed.keyed.offer(closed.key, kept, bytes + MESSAGE_COST as usize))
+}
+
+/// Waits until a refused message may be taken.
+#[cold]
+async fn await_change(
+    runtime: &Runtime,
+    closed: &Closed,
+    refused: NotTaken,
+) -> Result<(), SendError> {
+    let changed = closed.keyed.other_than(refused);
+    match refused {
+        NotTaken::Live | NotTaken::Full => changed.await,
+        NotTaken::Ended => return Err(SendError::Stopped),
+        NotTaken::Unknown => {
+            let waited = runtime.settings.agent.resolve_timeout;
+            let name = || closed.keyed.name.clone();
+            let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
+            timeout(waited, changed).await.map_err(late)?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds out where a message would go, without waiting.
@@ -164,9 +234,10 @@ pub(crate) fn try_resolve(
     runtime: &Arc<Runtime>,
     to: &(impl Destination + ?Sized),
 ) -> Result<Resolved, SendError> {
-    match to.target().with_route(runtime, Resolved::of) {
+    match to.target().resolve(runtime) {
         Ok(resolved) => Ok(resolved),
         Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+        Err(NoRoute::Closed(closed)) => Err(SendError::Loading(closed.keyed.name.clone())),
         Err(NoRoute::Never(error)) => Err(error),
     }
 }
@@ -180,12 +251,18 @@ pub(crate) async fn resolve(
         return election::resolve(runtime, election).await;
     }
     loop {
-        match to.target().with_route(runtime, Resolved::of) {
+        match to.target().resolve(runtime) {
             Ok(resolved) => return Ok(resolved),
-            Err(NoRoute::Loading(_)) if runtime.stopped.is_cancelled() => {
+            Err(NoRoute::Loading(_) | NoRoute::Closed(_)) if runtime.stopped.is_cancelled() => {
                 return Err(SendError::Stopped);
             }
             Err(NoRoute::Loading(router)) => router.loaded().await?,
+            Err(NoRoute::Closed(closed)) => {
+                let waited = runtime.settings.agent.resolve_timeout;
+                let name = || closed.keyed.name.clone();
+                let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
+                timeout(waited, closed.keyed.live()).await.map_err(late)?;
+            }
             Err(NoRoute::Never(error)) => return Err(error),
         }
     }

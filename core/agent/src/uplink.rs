@@ -59,6 +59,8 @@ pub(crate) struct Own {
     pub(crate) sender: Arc<Sender>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) layers: AttributeLayers,
+    /// Whether the nameserver has taken it.
+    pub(crate) agreed: bool,
 }
 
 /// Where the answer to a command goes.

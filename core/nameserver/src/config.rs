@@ -50,6 +50,11 @@ pub struct NameserverConfig {
     /// the time. Default `50ms`, from `0s` to `50ms`. A quiet service never waits.
     #[serde(with = "humantime_serde")]
     pub coalesce: Duration,
+    /// How long the routers of a stateful service have to prepare for a change of who owns its keys.
+    /// Default `3s`, from `100ms` to `1m`; shorter than the agents' `hold.time`. Who has not prepared by
+    /// then is left out, and gets a snapshot.
+    #[serde(with = "humantime_serde")]
+    pub round: Duration,
     /// Changes per service name that are kept for agents that connect again. Default 1024. Who
     /// missed more gets a snapshot.
     pub history: usize,
@@ -128,6 +133,7 @@ impl Default for NameserverConfig {
             session_grace: registry.session_grace,
             recovery: None,
             coalesce: registry.coalesce,
+            round: registry.round,
             history: registry.history,
             introduce_within: 5 * SECOND,
             close_within: 2 * SECOND,
@@ -237,6 +243,7 @@ impl NameserverConfig {
             time("lease_v1", self.lease_v1, SECOND, HOUR),
             time("session_grace", self.session_grace, Duration::ZERO, HOUR),
             time("coalesce", self.coalesce, Duration::ZERO, 50 * MILLISECOND),
+            time("round", self.round, 100 * MILLISECOND, 60 * SECOND),
             number("history", self.history, 1, 1_000_000),
             time("introduce_within", self.introduce_within, 10 * MILLISECOND, HOUR),
             time("close_within", self.close_within, Duration::ZERO, HOUR),
@@ -256,6 +263,7 @@ impl NameserverConfig {
             session_grace: self.session_grace,
             recovery: self.recovery.unwrap_or(self.lease),
             coalesce: self.coalesce,
+            round: self.round,
             history: self.history,
             mass_loss: MassLoss {
                 percent: self.mass_loss.percent,
@@ -271,7 +279,6 @@ impl NameserverConfig {
                 overrides: self.limits.overrides,
                 ..RegistryLimits::default()
             },
-            ..RegistryConfig::default()
         }
     }
 }

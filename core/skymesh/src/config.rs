@@ -25,7 +25,7 @@ use read::Layers;
 
 pub use crate::log::{LogConfig, LogFormat};
 pub use skymesh_agent::config::{
-    AdminSocket, AgentConfig, InboxConfig, OutliersConfig, RangeError, ServiceConfig,
+    AdminSocket, AgentConfig, HoldConfig, InboxConfig, OutliersConfig, RangeError, ServiceConfig,
     ServicesConfig, StagesConfig, Unreachable,
 };
 pub use skymesh_nameserver::{

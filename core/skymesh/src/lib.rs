@@ -212,7 +212,7 @@ pub use skymesh_agent::{
     InstanceRecord, InstanceState, Keyed, Known, Leader, Leadership, Lost, Member, Message,
     NotLeading, OfflineCause, Outgoing, ReadyTimeout, RegisterError, Registration, RequestError,
     Resolve, Router, RunForLeader, SendError, Service, SlotHealth, Source, StaleTerm, Standing,
-    Target, Term, UndeliverableReason,
+    Target, Term, UndeliverableReason, UnroutedReason,
 };
 pub use skymesh_agent::{
     Change, ConfigSource, ExplainedInstance, Explanation, FreshConfig, Reload, ReloadOutcome,
@@ -227,5 +227,5 @@ pub use skymesh_plugin_host::{
 };
 pub use skymesh_types::{
     AppId, AttributeChange, AttributeError, Attributes, Handle, InstanceId, Key, NameError,
-    ServiceName, ServicePattern, ServiceUrl, SessionId, UrlError, ZeroId,
+    ServiceName, ServicePattern, ServiceUrl, SessionId, Share, UrlError, ZeroId,
 };

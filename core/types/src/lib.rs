@@ -10,6 +10,7 @@ mod key;
 pub mod limits;
 mod name;
 mod pattern;
+mod share;
 mod url;
 
 pub use attributes::{AttributeChange, AttributeError, Attributes};
@@ -17,4 +18,5 @@ pub use id::{AgentId, Handle, InstanceId, RegistryId, Revision, SessionId, ZeroI
 pub use key::Key;
 pub use name::{AppId, NameError, ServiceName};
 pub use pattern::{PatternError, ServicePattern};
+pub use share::Share;
 pub use url::{ServiceUrl, UrlError};

@@ -22,7 +22,9 @@ impl Kind {
 
     /// The largest kind there is. What is added to a kind says how the message has to do with a
     /// leader; the receiving agent takes it off again.
-    pub const MAX: Self = Self(0x3f);
+    pub const MAX: Self = Self(0x1f);
+    /// Added to a kind: a key decided who gets it; see [`KeyTrailer`](crate::KeyTrailer).
+    pub const KEYED: u8 = 0x20;
     /// Added to a kind: it is for the destination only while that leads its service, and `epoch` is
     /// the term that the source knows of.
     pub const TO_LEADER: u8 = 0x40;
@@ -38,6 +40,7 @@ impl fmt::Debug for Kind {
             Self::RESPONSE => f.write_str("response"),
             Self::NOTIFY => f.write_str("notify"),
             Self::STREAM => f.write_str("stream"),
+            keyed if keyed.is_keyed() => write!(f, "{:?} by key", keyed.plain()),
             Self(other) => write!(f, "kind {other}"),
         }
     }

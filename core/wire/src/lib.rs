@@ -12,6 +12,7 @@ mod control;
 mod data;
 mod envelope;
 mod frame;
+mod keyed;
 pub mod message;
 mod varint;
 
@@ -19,3 +20,4 @@ pub use control::{DecodeError, decode_msg, encode_msg};
 pub use data::{CodecIndex, DATA_CODECS, FrameBody, append_data, classify};
 pub use envelope::{Envelope, Kind};
 pub use frame::{Frame, FrameDecoder, FrameTooLarge, Frames, HEADER_BYTES};
+pub use keyed::KeyTrailer;

@@ -113,7 +113,7 @@ pub fn read(body: &[u8]) -> Option<MessageRef<'_>> {
         .then_some(MessageRef { source: Source { service_name, instance }, envelope })
 }
 
-/// The slow way in: whatever prost accepted. A kind beyond 255 becomes 255, which no version of
+/// The slow way in: whatever prost accepted. A kind beyond 255 becomes 31, which no version of
 /// skymesh gives a meaning to.
 impl<'a> From<&'a Message> for MessageRef<'a> {
     fn from(message: &'a Message) -> Self {
@@ -126,7 +126,7 @@ impl<'a> From<&'a Message> for MessageRef<'a> {
             envelope: Envelope {
                 destination: message.destination,
                 source: info.map_or(0, |info| info.handle),
-                kind: Kind(u8::try_from(message.kind).unwrap_or(u8::MAX)),
+                kind: Kind(u8::try_from(message.kind).unwrap_or(Kind::MAX.0)),
                 flags: message.flags,
                 epoch: message.epoch,
                 correlation: message.correlation,

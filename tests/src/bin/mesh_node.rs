@@ -1,12 +1,15 @@
 //! One process of a test's mesh. It says what it does as lines of JSON and is killed when the test
 //! is done with it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use skymesh_agent::{Agent, Delivery, Event};
 use skymesh_nameserver::{Nameserver, StoreConfig, StoreKind};
 use skymesh_rpc::{Methods, Request, Response, Rpc};
+use skymesh_tests::keyed::send_until;
 use skymesh_tests::{fast_nameserver, services};
 use skymesh_types::Key;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +33,9 @@ async fn main() -> Result<(), Failure> {
         ["rpc", nameserver, url] => rpc(nameserver, url).await,
         ["call", nameserver, url, to, method] => call(nameserver, url, to, method).await,
         ["pick", nameserver, service, count] => pick(nameserver, service, count.parse()?).await,
+        ["keyed_client", nameserver, url, service, keys] => {
+            keyed_client(nameserver, url, service, keys.parse()?).await
+        }
         _ => Err(format!("no such role: {arguments:?}").into()),
     }
 }
@@ -118,6 +124,36 @@ async fn serve_until_signal(nameserver: &str, url: &str) -> Result<(), Failure> 
     });
     agent.run_until_signal().await?;
     say(&json!({ "received": reader.await? }));
+    Ok(())
+}
+
+/// Sends by key to a stateful service until SIGTERM, and then says how many messages of each key.
+async fn keyed_client(
+    nameserver: &str,
+    url: &str,
+    service: &str,
+    keys: u64,
+) -> Result<(), Failure> {
+    let agent = Agent::builder().app("app").nameserver(nameserver).connect().await?;
+    let (client, _inbox) = agent.register(url).await?;
+    let router = agent.router(service)?;
+    router.ready(Duration::from_secs(10)).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let sending = tokio::spawn({
+        let stop = Arc::clone(&stop);
+        async move { send_until(&client, &router, keys, &stop).await }
+    });
+    say(&json!({ "sends": true }));
+    signal(SignalKind::terminate())?.recv().await;
+    stop.store(true, SeqCst);
+    let sent = sending.await??;
+    agent.shutdown().await;
+    let counters = agent.counters();
+    say(&json!({
+        "sent": sent.iter().map(|((_, key), count)| (*key, *count)).collect::<Vec<_>>(),
+        "undelivered": counters.keyed_undelivered.get() + counters.undeliverable.get(),
+        "counters": format!("{:?}", counters.all()),
+    }));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Election;
 use super::known::Lead;
 use crate::destination::{NoRoute, Resolved};
+use crate::keyed::Way;
 use crate::peer::{NotPosted, Post, Route};
 use crate::runtime::Runtime;
 use crate::send::{SendError, refused};
@@ -64,7 +65,7 @@ fn addressed<'a>(post: &Post<'a>, lead: &Lead) -> Post<'a> {
         envelope =
             Envelope { kind: Kind(envelope.kind.0 | Kind::TO_LEADER), epoch: term.0, ..envelope };
     }
-    Post { sender: post.sender, envelope }
+    Post { sender: post.sender, envelope, live: None }
 }
 
 /// Posts to the leader, without waiting.
@@ -75,12 +76,12 @@ pub(crate) fn try_deliver(
 ) -> Result<(), SendError> {
     match election.with_route(|route, lead| route.post(&addressed(post, lead))) {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
-            Err(SendError::Full)
-        }
-        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
         Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, post, refusal)),
+        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
+        // No key decides here, so no placement is in the way.
+        Ok(Err(_)) => Err(SendError::Full),
         Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+        Err(NoRoute::Closed(closed)) => Err(SendError::Loading(closed.keyed.name.clone())),
         Err(NoRoute::Never(error)) => Err(error),
     }
 }
@@ -113,7 +114,7 @@ pub(crate) async fn deliver(
                 let _ = link.outbox().writable().await;
                 continue;
             }
-            Ok(Err(NotPosted::Broken)) => {
+            Ok(Err(NotPosted::Broken | NotPosted::Moved | NotPosted::WrongEpoch(_))) => {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -128,6 +129,7 @@ pub(crate) async fn deliver(
                 other => return Err(other),
             },
             Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
+            Err(NoRoute::Closed(closed)) => SendError::Loading(closed.keyed.name.clone()),
             Err(NoRoute::Never(error)) => error,
         };
         next_leader(election, tried.as_ref(), &mut patience, problem).await?;
@@ -161,10 +163,11 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved, SendError> {
     let mut patience = None;
     loop {
-        let problem = match election.with_route(|route, _| Resolved::of(route)) {
+        let problem = match election.with_route(|route, _| Resolved::of(Way::plain(route), None)) {
             Ok(resolved) => return Ok(resolved),
             Err(_) if runtime.stopped.is_cancelled() => return Err(SendError::Stopped),
             Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
+            Err(NoRoute::Closed(closed)) => SendError::Loading(closed.keyed.name.clone()),
             Err(NoRoute::Never(error)) => error,
         };
         next_leader(election, None, &mut patience, problem).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skymesh_types::Handle;
+use skymesh_wire::{KeyTrailer, Kind};
 
 use super::{Event, Settle, Source};
 
@@ -13,6 +14,9 @@ use super::{Event, Settle, Source};
 pub(crate) struct Slot(pub(super) u32);
 
 impl Slot {
+    /// No slot at all.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -41,6 +45,12 @@ impl Letter {
     /// What this message takes of its lane's window, in bytes.
     pub(crate) fn cost(&self) -> u64 {
         MESSAGE_COST + u64::from(self.payload.1) + u64::from(self.metadata.1)
+    }
+
+    /// Where its metadata lies, with the trailer behind it if it came by key.
+    pub(crate) fn trailed_metadata(&self) -> (u32, u32) {
+        let trailer = if Kind(self.kind).is_keyed() { KeyTrailer::BYTES as u32 } else { 0 };
+        (self.metadata.0, self.metadata.1 + trailer)
     }
 }
 

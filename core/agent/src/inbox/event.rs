@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use skymesh_naming::election::Term;
 use skymesh_naming::{InstanceRecord, InstanceState, Lost, OfflineCause};
-use skymesh_types::{Attributes, Handle, ServiceName};
+use skymesh_types::{Attributes, Handle, Key, ServiceName};
+
+use crate::peer::Refusal;
 
 use crate::election::{Leadership, Standing};
 
@@ -106,11 +108,77 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+    /// A message of this instance that went by key goes to another instance than was said when it was
+    /// sent: its key has moved meanwhile. The answer comes from there, after this. Only told of
+    /// messages with a correlation.
+    Rerouted {
+        /// The correlation of the message.
+        correlation: u64,
+        /// Who answers.
+        to: Handle,
+    },
+    /// A message of this instance to a stateful service was accepted by `send`, and could not be
+    /// delivered.
+    Unrouted {
+        /// The service.
+        name: ServiceName,
+        /// What it was routed by.
+        key: Key,
+        /// The correlation of the message; 0 if it has none.
+        correlation: u64,
+        /// Why not.
+        reason: UnroutedReason,
+    },
     /// The inbox was full and events of this service were left out: look at its router.
     Lagged {
         /// The service whose events are missing.
         name: ServiceName,
     },
+}
+
+/// Why a message by key could not be delivered after it was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnroutedReason {
+    /// The service has no instance that owns keys.
+    NoOwner,
+    /// Nothing was heard of the placement in time.
+    Unresolved,
+    /// Router and receiver did not agree on the placement within `agent.hold.time`.
+    WrongEpoch,
+    /// The sending instance is no longer registered.
+    SourceOffline,
+    /// The owner lives in this process and its inbox is at its hard limit.
+    InboxFull,
+    /// The codec refused it, or its frame would be over the limit.
+    Codec,
+    /// A reason that this version does not know.
+    Other,
+}
+
+impl fmt::Display for UnroutedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoOwner => "no instance owns keys",
+            Self::Unresolved => "nothing was heard of the placement in time",
+            Self::WrongEpoch => "router and receiver did not agree on the placement in time",
+            Self::SourceOffline => "the sender is no longer registered",
+            Self::InboxFull => "the owner's inbox is at the hard limit",
+            Self::Codec => "it can't be written",
+            Self::Other => "for another reason",
+        })
+    }
+}
+
+impl From<&Refusal> for UnroutedReason {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::SourceOffline => Self::SourceOffline,
+            Refusal::InboxFull => Self::InboxFull,
+            Refusal::TooLarge | Refusal::Codec(_) => Self::Codec,
+            Refusal::Closed | Refusal::Barred(_) => Self::Other,
+        }
+    }
 }
 
 /// Why a receiver refused messages.

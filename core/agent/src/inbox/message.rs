@@ -86,7 +86,7 @@ impl Message {
             source,
             payload: cut(chunk, letter.payload),
             metadata: cut(chunk, letter.metadata),
-            kind: letter.kind,
+            kind: Kind(letter.kind).plain().0,
             flags: letter.flags,
             epoch: letter.epoch,
             correlation: letter.correlation,

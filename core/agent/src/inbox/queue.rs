@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use skymesh_naming::placement::EpochGate;
 use skymesh_types::{Handle, ServiceName};
 use skymesh_wire::Kind;
 use tokio::sync::Notify;
@@ -43,6 +44,8 @@ pub(crate) struct Queue {
     taken_bytes: AtomicU64,
     /// Told when the inbox has read what it had, or takes nothing more.
     room: Notify,
+    /// Which keyed messages a stateful instance admits.
+    gate: OnceLock<Arc<EpochGate>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,8 +92,18 @@ impl Queue {
         admission: Admission,
     ) -> Arc<Self> {
         let (state, taken_bytes) = (Mutex::default(), AtomicU64::new(0));
-        let room = Notify::new();
-        Arc::new(Self { name, handle, config, counters, admission, state, taken_bytes, room })
+        let (room, gate) = (Notify::new(), OnceLock::new());
+        Arc::new(Self { name, handle, config, counters, admission, state, taken_bytes, room, gate })
+    }
+
+    /// From now on keyed messages are admitted by `gate`. Before the instance is registered.
+    pub(crate) fn guard(&self, gate: Arc<EpochGate>) {
+        let _ = self.gate.set(gate);
+    }
+
+    /// What admits keyed messages; `None` for a stateless instance.
+    pub(crate) fn gate(&self) -> Option<&Arc<EpochGate>> {
+        self.gate.get()
     }
 
     /// Whether its instance leads, as far as it may believe so.
@@ -315,7 +328,7 @@ impl Batch<'_> {
         if self.queue.waiting_bytes(state) > limit_bytes {
             return Pushed::Full;
         }
-        if letter.kind > Kind::MAX.0
+        if Kind(letter.kind).has_term()
             && let Some(barred) = self.queue.admission.bars(&letter, source)
         {
             return Pushed::Barred(barred);

@@ -1,23 +1,25 @@
 //! What one connection's frames mean: introductions, pings, and messages on their way into the
 //! inboxes.
 
+mod introductions;
+mod keyed;
 mod refusals;
 mod v1;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skymesh_naming::InstanceRecord;
+use skymesh_naming::placement::{Epoch, EpochGate};
 use skymesh_plugin_api::Envelope;
 use skymesh_plugin_host::Place;
 use skymesh_proto::msg::Body;
-use skymesh_proto::{Introduction, Msg, Ping, Pong};
+use skymesh_proto::{Msg, Ping, Pong};
 use skymesh_transport::{Outbox, ReadError};
-use skymesh_types::{Handle, RegistryId, ServiceName};
+use skymesh_types::{Handle, ServiceName};
 use skymesh_wire::{
-    DecodeError, Frame, FrameBody, Frames, classify, decode_msg, encode_msg, message,
+    DecodeError, Frame, FrameBody, Frames, Kind, classify, decode_msg, encode_msg, message,
 };
 use slab::Slab;
 
@@ -26,9 +28,10 @@ use refusals::{Refusals, Stray};
 use super::greeting::Guest;
 use super::settlement::Settlement;
 use super::sorter::{AtLimit, Bay};
-use crate::convert::{self, ConvertError};
-use crate::inbox::{Letter, MESSAGE_COST, Pushed, Slot, Source, UndeliverableReason};
+use crate::convert::ConvertError;
+use crate::inbox::{Letter, MESSAGE_COST, Pushed, Slot, UndeliverableReason};
 use crate::runtime::Runtime;
+use introductions::Introduced;
 
 /// Why a connection can't be read on.
 #[derive(Debug, thiserror::Error)]
@@ -82,16 +85,14 @@ pub(super) struct Dispatch {
     /// Services whose routers an introduction changed.
     changed: Vec<ServiceName>,
     scratch: Vec<u8>,
+    /// Answers that the connection had no room for; they go out before the next read.
+    unsaid: VecDeque<Msg>,
+    /// A message of an epoch that this agent has not heard of yet: it and what follows it wait.
+    ahead: Option<(Arc<EpochGate>, Epoch)>,
+    /// The newest epoch that was waited for in vain.
+    given_up: Epoch,
     /// What is kept for a v1 dialler.
     v1: v1::Keeping,
-}
-
-/// A source of this connection.
-#[derive(Debug)]
-enum Introduced {
-    Known(Arc<Source>),
-    /// It was known to have left when it was introduced.
-    Gone(Arc<InstanceRecord>, RegistryId),
 }
 
 /// How messages of one instance to another go on: the places where both have been seated.
@@ -138,19 +139,28 @@ impl Dispatch {
             refusals: Refusals::default(),
             changed: Vec::new(),
             scratch: Vec::new(),
+            unsaid: VecDeque::new(),
+            ahead: None,
+            given_up: Epoch(0),
             v1: v1::Keeping::default(),
         }
     }
 
     /// Takes the frames of one read, but for the first `skip`. Waits for nothing but what a v1
-    /// dialler can't be told otherwise. If dropped, the connection has to be given up.
+    /// dialler can't be told otherwise, and for a dialler that does not read what comes back to it. If dropped, the connection has to be given up.
     pub(super) async fn receive(
         &mut self,
         frames: &Frames,
         skip: usize,
     ) -> Result<(), DispatchError> {
         if self.guest.reads() {
-            return self.take(frames, skip);
+            let mut next = self.take(frames, skip)?;
+            while self.ahead.is_some() || !self.unsaid.is_empty() {
+                self.say_unsaid().await;
+                self.catch_up().await;
+                next = self.take(frames, next)?;
+            }
+            return Ok(());
         }
         self.meet_sources(frames, skip).await?;
         self.take(frames, skip)?;
@@ -158,8 +168,17 @@ impl Dispatch {
         Ok(())
     }
 
-    fn take(&mut self, frames: &Frames, skip: usize) -> Result<(), DispatchError> {
-        let taken = frames.iter().skip(skip).try_for_each(|frame| self.frame(frames.run(), frame));
+    /// Takes frames up to the end, or to one that has to wait; answers how many that are, `skip`
+    /// included.
+    fn take(&mut self, frames: &Frames, skip: usize) -> Result<usize, DispatchError> {
+        let (mut next, mut taken) = (skip, Ok(()));
+        for frame in frames.iter().skip(skip) {
+            taken = self.frame(frames.run(), frame);
+            if taken.is_err() || self.ahead.is_some() {
+                break;
+            }
+            next += 1;
+        }
         self.hand_over(frames.run());
         match self.guest.reads() {
             true => self.refusals.tell(&self.outbox),
@@ -169,7 +188,7 @@ impl Dispatch {
             let changed = std::mem::take(&mut self.changed);
             self.runtime.directory.outdated(changed);
         }
-        taken
+        taken.map(|()| next)
     }
 
     #[inline]
@@ -197,7 +216,8 @@ impl Dispatch {
             (&decoded.payload, &decoded.metadata)
         {
             let place = |range: &Range<usize>| (at + range.start as u32, range.len() as u32);
-            self.letter(&Parts::of(&decoded.envelope(bytes, &[]), place(payload), place(metadata)));
+            let (payload, metadata) = (place(payload), place(metadata));
+            self.letter(Parts::of(&decoded.envelope(bytes, &[]), payload, metadata), run);
             return Ok(());
         }
         // The codec unpacked it into the scratch buffer, so this message brings its own chunk.
@@ -212,8 +232,9 @@ impl Dispatch {
         self.hand_over(run);
         let metadata_bytes = envelope.metadata.len() as u32;
         let payload = (metadata_bytes, envelope.payload.len() as u32);
-        self.letter(&Parts::of(envelope, payload, (0, metadata_bytes)));
-        self.hand_over(&Bytes::from([envelope.metadata, envelope.payload].concat()));
+        let chunk = Bytes::from([envelope.metadata, envelope.payload].concat());
+        self.letter(Parts::of(envelope, payload, (0, metadata_bytes)), &chunk);
+        self.hand_over(&chunk);
     }
 
     /// A message in core's own form.
@@ -223,21 +244,34 @@ impl Dispatch {
             _ => (offset(run, part), part.len() as u32),
         };
         let envelope = plugin_envelope(&read.envelope);
-        self.letter(&Parts::of(&envelope, place(envelope.payload), place(envelope.metadata)));
+        let (payload, metadata) = (place(envelope.payload), place(envelope.metadata));
+        self.letter(Parts::of(&envelope, payload, metadata), run);
     }
 
+    /// Its parts are ranges of `chunk`.
     #[inline]
-    fn letter(&mut self, parts: &Parts) {
-        let way = match self.last {
-            // A run of messages from one instance to another looks nothing up.
-            Some(way) if way.leads(parts) => way,
-            _ => match self.find_way(parts) {
-                Ok(way) => *self.last.insert(way),
-                Err(reason) => return self.refuse(parts, reason),
-            },
+    fn letter(&mut self, parts: Parts, chunk: &[u8]) {
+        if Kind(parts.kind).is_keyed() {
+            return self.keyed_letter(parts, chunk);
+        }
+        let way = match self.way(&parts) {
+            Ok(way) => way,
+            Err(reason) => return self.refuse(&parts, reason),
         };
         if self.bays[way.bay].wait(parts.letter(&way)) {
             self.touched.push(way.bay);
+        }
+    }
+
+    #[inline]
+    fn way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
+        match self.last {
+            // A run of messages from one instance to another looks nothing up.
+            Some(way) if way.leads(parts) => Ok(way),
+            _ => {
+                let way = self.find_way(parts)?;
+                Ok(*self.last.insert(way))
+            }
         }
     }
 
@@ -295,11 +329,11 @@ impl Dispatch {
     fn hand_over(&mut self, chunk: &Bytes) {
         let mut received = 0;
         while let Some(at) = self.touched.pop() {
-            let (taken, turned_away) = self.bays[at].hand_over(chunk);
+            let (taken, turned_away, chunk) = self.bays[at].hand_over(chunk);
             received += taken;
             self.v1.full.extend(self.bays[at].full());
             if !turned_away.is_empty() {
-                self.turn_away(at, &turned_away);
+                self.turn_away(at, &turned_away, &chunk);
             }
         }
         if received > 0 {
@@ -308,11 +342,16 @@ impl Dispatch {
     }
 
     #[cold]
-    fn turn_away(&mut self, at: usize, letters: &[(Letter, Pushed)]) {
+    fn turn_away(&mut self, at: usize, letters: &[(Letter, Pushed)], chunk: &[u8]) {
         let destination = self.bays[at].destination();
         for (letter, why) in letters {
             let reason = match why {
                 Pushed::Taken => continue,
+                Pushed::Closed if Kind(letter.kind).is_keyed() => {
+                    let source = letter.source_handle.get();
+                    self.send_back(destination, source, Epoch(0), letter, chunk);
+                    continue;
+                }
                 Pushed::Closed => UndeliverableReason::UnknownHandle,
                 Pushed::Full => UndeliverableReason::InboxFull,
                 Pushed::SourceOffline => UndeliverableReason::SourceOffline,
@@ -356,59 +395,6 @@ impl Dispatch {
         Ok(())
     }
 
-    /// A source of this connection sends nothing more.
-    fn retired(&mut self, run: &Bytes, handle: u64) {
-        self.hand_over(run);
-        self.last = None;
-        if let Some(Introduced::Known(source)) = self.sources.remove(&handle) {
-            self.bays.iter_mut().for_each(|(_, bay)| bay.forget(source.handle()));
-            self.runtime.directory.source_left(&source);
-        }
-    }
-
-    fn introduction(&mut self, said: &Introduction) -> Result<(), DispatchError> {
-        let (record, registry) =
-            convert::introduction(said, self.guest.agent, self.guest.protocol)?;
-        let handle = record.handle.get();
-        if self.sources.len() >= INTRODUCTIONS {
-            return Err(DispatchError::Introductions);
-        }
-        self.last = None;
-        if let Some(Introduced::Known(_)) = self.sources.get(&handle) {
-            return Ok(());
-        }
-        self.take_in(record, registry);
-        Ok(())
-    }
-
-    /// Takes an introduced source in; `None` if it is known to have left.
-    fn take_in(
-        &mut self,
-        record: Arc<InstanceRecord>,
-        registry: RegistryId,
-    ) -> Option<Arc<Source>> {
-        let handle = record.handle.get();
-        let counters = &self.runtime.counters;
-        match self.runtime.directory.introduce(&record, registry, counters) {
-            Ok((source, changed)) => {
-                if changed {
-                    self.changed.push(record.url.name.clone());
-                }
-                self.keep(handle, &source);
-                Some(source)
-            }
-            Err(_gone) => {
-                self.sources.insert(handle, Introduced::Gone(record, registry));
-                None
-            }
-        }
-    }
-
-    fn keep(&mut self, handle: u64, source: &Arc<Source>) {
-        source.arrived();
-        self.sources.insert(handle, Introduced::Known(Arc::clone(source)));
-    }
-
     fn ping(&mut self, ping: &Ping) {
         // Handle 0 asks the agent itself: whether it has taken all that came before.
         let answers = match Handle::new(ping.destination) {
@@ -420,7 +406,11 @@ impl Dispatch {
         }
         if answers {
             let pong = Msg::from(Pong { seq: ping.seq, handle: ping.destination });
-            let _ = self.outbox.push_control(|out| encode_msg(&pong, out));
+            if self.unsaid.is_empty() {
+                let _ = self.outbox.push_control(|out| encode_msg(&pong, out));
+            } else {
+                self.unsaid.push_back(pong);
+            }
         }
     }
 }
@@ -462,6 +452,14 @@ impl Parts {
             payload: self.payload,
             metadata: self.metadata,
         }
+    }
+
+    /// A letter without a way: its destination is gone.
+    fn loose(&self) -> Letter {
+        let nobody = Handle::new(u64::MAX).expect("invariant: not zero");
+        let slot = Slot::NONE;
+        let (destination, source) = (self.destination, nobody);
+        self.letter(&Way { destination, source, bay: usize::MAX, lane: slot, slot })
     }
 
     fn cost(&self) -> u64 {

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skymesh_naming::placement::{Epoch, EpochGate, WrongEpoch};
 use skymesh_types::Handle;
+use skymesh_wire::KeyTrailer;
 
 use crate::inbox::{Letter, Pushed, Queue, Settle, Slot, Source};
 
@@ -23,6 +25,8 @@ pub(super) struct Bay {
     sources: HashMap<Handle, (Slot, Arc<Source>)>,
     waiting: Vec<Letter>,
     at_limit: AtLimit,
+    /// Which keyed messages a stateful instance admits.
+    gate: Option<Arc<EpochGate>>,
 }
 
 /// What is done about a full inbox.
@@ -37,7 +41,8 @@ pub(super) enum AtLimit {
 impl Bay {
     pub(super) fn open(queue: Arc<Queue>, settle: Arc<dyn Settle>, at_limit: AtLimit) -> Self {
         let lane = queue.open_lane(settle);
-        Self { queue, lane, sources: HashMap::new(), waiting: Vec::new(), at_limit }
+        let gate = queue.gate().cloned();
+        Self { queue, lane, sources: HashMap::new(), waiting: Vec::new(), at_limit, gate }
     }
 
     /// The inbox, if it has to be waited for.
@@ -67,6 +72,17 @@ impl Bay {
         }
     }
 
+    /// Whether a message by key comes at the right epoch; `None` from a stateless instance, which takes
+    /// any.
+    pub(super) fn admits(&self, epoch: Epoch) -> Option<Result<(), WrongEpoch>> {
+        self.gate.as_ref().map(|gate| gate.admit(epoch))
+    }
+
+    /// What admits messages by key to a stateful instance.
+    pub(super) fn gate(&self) -> Option<Arc<EpochGate>> {
+        self.gate.clone()
+    }
+
     /// Whether the instance takes nothing more.
     pub(super) fn is_closed(&self) -> bool {
         self.queue.is_closed()
@@ -81,13 +97,17 @@ impl Bay {
     /// The chunk that the waiting letters are ranges of. A share of a read that is small is copied
     /// out of it, so that one slow service does not keep the reads of all the others in memory.
     fn own_chunk(&mut self, chunk: &Bytes) -> Bytes {
-        let share: usize = self.waiting.iter().map(|letter| letter.cost() as usize).sum();
+        let size = |letter: &Letter| letter.cost() as usize + KeyTrailer::BYTES;
+        let share: usize = self.waiting.iter().map(size).sum();
         if share * SMALL_SHARE >= chunk.len() {
             return chunk.clone();
         }
         let mut own = Vec::with_capacity(share);
         for letter in &mut self.waiting {
-            for (start, len) in [&mut letter.metadata, &mut letter.payload].map(|(a, b)| (a, *b)) {
+            let (_, trailed) = letter.trailed_metadata();
+            let parts =
+                [(&mut letter.metadata.0, trailed), (&mut letter.payload.0, letter.payload.1)];
+            for (start, len) in parts {
                 let from = *start as usize;
                 *start = own.len() as u32;
                 own.extend_from_slice(&chunk[from..from + len as usize]);
@@ -97,12 +117,12 @@ impl Bay {
     }
 
     /// Hands all letters over, in order. Answers how many the inbox took, and those that it did
-    /// not with the reason.
-    pub(super) fn hand_over(&mut self, chunk: &Bytes) -> (u64, Vec<(Letter, Pushed)>) {
+    /// not with the reason and the chunk that they are ranges of.
+    pub(super) fn hand_over(&mut self, chunk: &Bytes) -> (u64, Vec<(Letter, Pushed)>, Bytes) {
         let mut taken = 0;
         let mut turned_away = Vec::new();
         let chunk = self.own_chunk(chunk);
-        let mut batch = self.queue.batch(chunk);
+        let mut batch = self.queue.batch(chunk.clone());
         let mut last: Option<(Slot, &Arc<Source>)> = None;
         for letter in self.waiting.drain(..) {
             let source = match last {
@@ -121,7 +141,8 @@ impl Bay {
                 other => turned_away.push((letter, other)),
             }
         }
-        (taken, turned_away)
+        drop(batch);
+        (taken, turned_away, chunk)
     }
 }
 

@@ -205,6 +205,7 @@ impl PeerTask {
                     }
                 }
                 Some(Body::Refused(refused)) => self.refused(link, &refused),
+                Some(Body::Bounced(bounced)) => self.runtime.bounced(link, bounced),
                 Some(Body::Pong(pong)) => self.runtime.pings.answered(&self.runtime, &pong),
                 Some(Body::Refusal(refusal)) => {
                     let (address, reason) = (&self.shared.key.address, refusal.reason);

@@ -19,7 +19,7 @@ use crate::config::MIN_WINDOW_BYTES;
 use crate::sender::Sender;
 
 /// What an envelope may add to metadata and payload, in any stock codec.
-const ENVELOPE_BYTES: usize = 1024;
+pub(crate) const ENVELOPE_BYTES: usize = 1024;
 
 /// What a lane to a v1 peer may use: such a peer never credits anything, so the connection's outbox
 /// alone holds its senders back. Half of what fits, so that sums stay in range.
@@ -160,7 +160,7 @@ impl Link {
         codec: Option<&DataCodec>,
         post: &Post<'_>,
     ) -> Result<Turn, NotPosted> {
-        let bytes = post.envelope.payload.len() + post.envelope.metadata.len();
+        let bytes = post.bytes();
         if bytes + ENVELOPE_BYTES > self.max_frame_bytes {
             return Err(NotPosted::Refused(Refusal::TooLarge));
         }
@@ -172,10 +172,14 @@ impl Link {
             return Err(NotPosted::NoRoom(Arc::clone(lane)));
         }
         let destination = lane.destination().get();
+        let mut moved = false;
         let pushed = match codec {
             None => self.outbox.take_turn(|out| {
-                append_v1(self.dialect, post, destination, out);
-                lane.note_sent(bytes);
+                moved = !post.may_go();
+                if !moved {
+                    append_v1(self.dialect, post, destination, out);
+                    lane.note_sent(bytes);
+                }
             }),
             // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
             Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
@@ -189,8 +193,11 @@ impl Link {
                     return Err(NotPosted::Refused(Refusal::TooLarge));
                 }
                 let turn = self.outbox.take_turn(|out| {
-                    out.extend_from_slice(encoded);
-                    lane.note_sent(bytes);
+                    moved = !post.may_go();
+                    if !moved {
+                        out.extend_from_slice(encoded);
+                        lane.note_sent(bytes);
+                    }
                 });
                 if encoded.capacity() > KEPT_BYTES {
                     *encoded = Vec::new();
@@ -198,7 +205,15 @@ impl Link {
                 Ok(turn)
             })?,
         };
-        pushed.map_err(|error| self.not_pushed(&error))
+        match pushed {
+            Ok(_) if moved => Err(NotPosted::Moved),
+            pushed => pushed.map_err(|error| self.not_pushed(&error)),
+        }
+    }
+
+    /// Waits for whoever is appending a message just now.
+    pub(crate) fn fence(&self) {
+        self.outbox.buffered();
     }
 
     /// Tells the receiver who the sender is, once per link.
@@ -277,7 +292,7 @@ impl Link {
     }
 
     /// The peer settled messages to `destination`.
-    pub(super) fn settle(&self, destination: Handle, bytes: u64, messages: u64) {
+    pub(crate) fn settle(&self, destination: Handle, bytes: u64, messages: u64) {
         let mut lanes = self.lanes();
         match lanes.by_handle.get(&destination) {
             Some(lane) => lane.grant(bytes, messages),
@@ -345,7 +360,7 @@ fn introduction(sender: &Sender) -> Introduction {
     let (registry, revision) = sender.registered_at();
     Introduction {
         info: Some(crate::convert::info(record)),
-        options: None,
+        options: crate::convert::options(record),
         server_address: record.address.to_string(),
         attributes: record.attributes.to_json().into(),
         weight: record.weight,

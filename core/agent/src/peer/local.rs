@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use skymesh_naming::placement::Epoch;
 use skymesh_transport::Turn;
 use skymesh_types::Handle;
+use skymesh_wire::KeyTrailer;
 
 use super::{Lane, NotPosted, Post, Refusal};
 use crate::inbox::{Letter, Pushed, Queue, Slot};
@@ -33,21 +35,21 @@ impl LocalTarget {
         if !self.lane.has_room() {
             return Err(NotPosted::NoRoom(Arc::clone(&self.lane)));
         }
-        let envelope = &post.envelope;
-        let bytes = envelope.metadata.len() + envelope.payload.len();
+        let (envelope, bytes) = (&post.envelope, post.bytes());
+        let text = &envelope.metadata[..bytes - envelope.payload.len()];
         if bytes > self.max_frame_bytes {
             return Err(NotPosted::Refused(Refusal::TooLarge));
         }
         // One buffer for metadata and payload: the one copy that hands the message over.
         let mut chunk = Vec::with_capacity(bytes);
-        chunk.extend_from_slice(envelope.metadata);
+        chunk.extend_from_slice(text);
         chunk.extend_from_slice(envelope.payload);
-        let (metadata, payload) = (envelope.metadata.len() as u32, envelope.payload.len() as u32);
+        let (metadata, payload) = (text.len() as u32, envelope.payload.len() as u32);
         let letter = Letter {
             lane: self.slot,
             source: self.source_slot(post),
             source_handle: post.sender.source.handle(),
-            kind: envelope.kind.0,
+            kind: envelope.kind.plain().0,
             flags: envelope.flags,
             epoch: envelope.epoch,
             correlation: envelope.correlation,
@@ -55,9 +57,19 @@ impl LocalTarget {
             metadata: (0, metadata),
         };
         let mut batch = self.queue.batch(Bytes::from(chunk));
+        if !post.may_go() {
+            return Err(NotPosted::Moved);
+        }
+        if envelope.kind.is_keyed()
+            && let (Some(gate), Some((_, trailer))) =
+                (self.queue.gate(), KeyTrailer::split(envelope.metadata))
+            && let Err(wrong) = gate.admit(Epoch(trailer.epoch))
+        {
+            return Err(NotPosted::WrongEpoch(wrong.known));
+        }
         match batch.push(letter, &post.sender.source) {
             Pushed::Taken => {
-                self.lane.note_sent(envelope.payload.len() + envelope.metadata.len());
+                self.lane.note_sent(bytes);
                 // There is no writer to let run, but the receiver is a task of this process.
                 Ok(Turn::Pays)
             }
@@ -66,6 +78,11 @@ impl LocalTarget {
             Pushed::SourceOffline => Err(NotPosted::Refused(Refusal::SourceOffline)),
             Pushed::Barred(barred) => Err(NotPosted::Refused(Refusal::Barred(barred))),
         }
+    }
+
+    /// Waits for whoever is handing a message over just now.
+    pub(crate) fn fence(&self) {
+        self.queue.is_closed();
     }
 
     fn source_slot(&self, post: &Post<'_>) -> Slot {

@@ -1,5 +1,7 @@
 //! What the agent's API asks of the uplink, and what is said to the nameserver for it.
 
+use skymesh_naming::placement::RoundId;
+use skymesh_proto::PlacementPrepared;
 use skymesh_proto::msg::Body;
 use skymesh_types::{AttributeChange, Attributes, Handle, ServiceName};
 use tokio::sync::oneshot;
@@ -38,6 +40,13 @@ pub(crate) enum Command {
     Elections,
     WatchElection(ServiceName),
     UnwatchElection(ServiceName),
+    /// A router holds what a round would move.
+    Prepared(ServiceName, RoundId),
+    /// An instance takes nothing new from now on; a stateful one is answered when its keys have moved.
+    DrainOne {
+        handle: Handle,
+        reply: Reply<(), RequestError>,
+    },
     /// Every instance takes nothing new from now on.
     Drain(oneshot::Sender<()>),
     /// The agent leaves; the uplink ends after this, and answers when it is said.
@@ -67,6 +76,13 @@ impl Uplink {
             Some(Command::Elections) => Vec::new(),
             Some(Command::WatchElection(name)) => vec![watch_leader(&name)],
             Some(Command::UnwatchElection(name)) => vec![unwatch_leader(&name)],
+            Some(Command::Prepared(name, round)) => {
+                let (service_name, round) = (name.to_string(), round.0);
+                vec![PlacementPrepared { service_name, round }.into()]
+            }
+            Some(Command::DrainOne { handle, reply }) => {
+                self.ledger.drain_one(handle, reply).into_iter().collect()
+            }
             Some(Command::Drain(drained)) => {
                 self.drained = Some(drained);
                 let bodies = self.ledger.drain();

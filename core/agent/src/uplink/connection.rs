@@ -65,6 +65,7 @@ impl Uplink {
                     }
                     self.runtime.counters.uplinks_lost.add(1);
                     self.lost();
+                    self.runtime.placements_unheard();
                     self.runtime.contact.send_replace(Contact::Failed(error.to_string()));
                     tracing::warn!(%error, "lost the nameserver; what is known goes on serving");
                 }

@@ -69,6 +69,14 @@ impl Uplink {
                 self.note_drained();
                 outcome
             }
+            Some(Body::PreparePlacement(said)) => {
+                self.runtime.prepare(&said)?;
+                Outcome::Nothing
+            }
+            Some(Body::PlacementRoundEnded(said)) => {
+                self.runtime.round_ended(&said)?;
+                Outcome::Nothing
+            }
             Some(Body::KickOffInstance(kick)) => match Handle::new(kick.handle) {
                 Ok(handle) => self.ledger.kicked_off(handle, &kick.reason),
                 Err(zero) => return Err(ConvertError::from(zero).into()),
@@ -116,6 +124,7 @@ impl Uplink {
         let (name, followed) = self.runtime.directory.apply(word, &self.runtime.counters);
         match followed {
             Followed::Yes => {
+                self.runtime.note_placement(&name);
                 changed.push(name);
                 ControlFlow::Continue(())
             }

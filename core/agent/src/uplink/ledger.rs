@@ -36,7 +36,7 @@ enum Request {
     Register(Handle, Option<Reply<(), RegisterError>>),
     Unregister(Handle, Option<Reply<(), RequestError>>),
     Change(Handle, AttributeChange, Reply<(), AttributesError>),
-    Drain(Handle),
+    Drain(Handle, Option<Reply<(), RequestError>>),
 }
 
 /// What a reply means for the rest of the agent.
@@ -96,12 +96,26 @@ impl Ledger {
     /// Asks that nothing new is sent to any instance.
     pub(crate) fn drain(&mut self) -> Vec<Body> {
         let handles: Vec<Handle> = self.own.keys().copied().collect();
-        handles.into_iter().map(|handle| self.ask(Request::Drain(handle))).collect()
+        handles.into_iter().map(|handle| self.ask(Request::Drain(handle, None))).collect()
+    }
+
+    /// Asks that nothing new is sent to one instance; `None` (and an error to who asked) if there is
+    /// none.
+    pub(crate) fn drain_one(
+        &mut self,
+        handle: Handle,
+        reply: Reply<(), RequestError>,
+    ) -> Option<Body> {
+        if self.own.contains_key(&handle) {
+            return Some(self.ask(Request::Drain(handle, Some(reply))));
+        }
+        answer(Some(reply), Err(RequestError::Unknown(handle)));
+        None
     }
 
     /// Whether a drain was asked for and not answered yet.
     pub(crate) fn is_draining(&self) -> bool {
-        self.open.values().any(|request| matches!(request, Request::Drain(_)))
+        self.open.values().any(|request| matches!(request, Request::Drain(_, None)))
     }
 
     /// All that a new connection has to hear. A resumed session knows the instances already.
@@ -132,7 +146,8 @@ impl Ledger {
             return Outcome::Nothing;
         };
         if reply.result == ResultCode::OK.0 {
-            if let Some(own) = self.own.get(&handle) {
+            if let Some(own) = self.own.get_mut(&handle) {
+                own.agreed = true;
                 own.sender.note_registered(registry, Revision(reply.revision));
             }
             answer(asked, Ok(()));
@@ -145,6 +160,9 @@ impl Ledger {
                 let error = match ResultCode(reply.result) {
                     ResultCode::ALREADY_REGISTERED => {
                         RegisterError::AlreadyRegistered { url, reason: reply.reason }
+                    }
+                    ResultCode::VOTED_DOWN => {
+                        RegisterError::NotAgreed { url, reason: reply.reason }
                     }
                     code => RegisterError::Request { url, source: refused(code.0, reply.reason) },
                 };
@@ -180,6 +198,10 @@ impl Ledger {
                 answer(Some(asked), result.map_err(AttributesError::Request));
                 Outcome::Nothing
             }
+            Some(Request::Drain(_, asked)) => {
+                answer(asked, result);
+                Outcome::Nothing
+            }
             _ => Outcome::Nothing,
         }
     }
@@ -203,7 +225,8 @@ impl Ledger {
                     let error = RegisterError::Request { url: url.clone(), source: kicked() };
                     answer(Some(asked), Err(error));
                 }
-                Request::Register(handle, None) | Request::Drain(handle) if handle == gone => {}
+                Request::Register(handle, None) if handle == gone => {}
+                Request::Drain(handle, asked) if handle == gone => answer(asked, Ok(())),
                 Request::Unregister(handle, asked) if handle == gone => answer(asked, Ok(())),
                 Request::Change(handle, _, asked) if handle == gone => {
                     answer(Some(asked), Err(kicked().into()));
@@ -240,7 +263,7 @@ impl Ledger {
                 let (handle, set) = (handle.get(), set.into());
                 ChangeAttributes { request, handle, set, unset: change.unset.clone() }.into()
             }
-            Request::Drain(handle) => DrainInstance { request, handle: handle.get() }.into(),
+            Request::Drain(handle, _) => DrainInstance { request, handle: handle.get() }.into(),
         }
     }
 
@@ -250,11 +273,12 @@ impl Ledger {
         RegisterInstance {
             request,
             info: Some(convert::info(record)),
-            options: None,
+            options: convert::options(record),
             declared: own.layers.declared.to_json().into(),
             runtime: own.layers.runtime.to_json().into(),
             weight: record.weight,
-            epoch: 0,
+            // A new incarnation owned nothing before.
+            epoch: if own.agreed { own.queue.gate().map_or(0, |gate| gate.known().0) } else { 0 },
         }
     }
 }

@@ -1,0 +1,349 @@
+//! The task of one stateful service: does what the rules of placements say with what comes to the
+//! desk. It waits for nothing but its own events: where a destination has no room, the messages to it
+//! queue up, and those to others go on.
+
+mod lines;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skymesh_naming::placement::{
+    Bounced, Epoch, HoldLimits, KeyedRouter, Parcel, Placement, PlacementAction, PlacementInput,
+    RoundId, Undelivered,
+};
+use skymesh_types::Handle;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::desk::Entry;
+use super::owners::ByTable;
+use super::placed::{Live, Placed, PlacedKey};
+use super::{Kept, Keyed};
+use crate::inbox::{Event, UnroutedReason};
+use crate::peer::{NotPosted, Refusal};
+use crate::runtime::Runtime;
+use crate::uplink::Command;
+use lines::{Lines, Waiting};
+
+/// How long a new placement waits for what was sent by the one before. Beyond it messages of a key
+/// may overtake each other.
+const SWITCH: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct Carrier {
+    runtime: Arc<Runtime>,
+    keyed: Arc<Keyed>,
+    router: KeyedRouter<ByTable, Kept>,
+    /// The placement that the router is at.
+    placement: Option<Placement>,
+    entries: VecDeque<Entry>,
+    actions: Vec<PlacementAction<Kept>>,
+    lines: Lines,
+    /// A round that waits until what was sent before it is out.
+    settling: Option<RoundId>,
+    /// Rounds that wait until what is out has arrived.
+    arriving: JoinSet<RoundId>,
+    /// The next placement waits until what was sent by this one has arrived or come back, so that
+    /// later messages of a key do not overtake it. Nothing else is done until then.
+    switching: JoinSet<()>,
+}
+
+impl Carrier {
+    pub(super) fn new(runtime: Arc<Runtime>, keyed: Arc<Keyed>) -> Self {
+        // The desk bounds what is taken over, all that is kept anywhere together.
+        let (parcels, bytes, time) = (usize::MAX, usize::MAX, keyed.limits.time);
+        let limits = HoldLimits { parcels, bytes, time };
+        let router = KeyedRouter::new(ByTable(Arc::clone(&keyed.tables)), limits);
+        Self {
+            runtime,
+            keyed,
+            router,
+            placement: None,
+            entries: VecDeque::new(),
+            actions: Vec::new(),
+            lines: Lines::default(),
+            settling: None,
+            arriving: JoinSet::new(),
+            switching: JoinSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let stopped = self.runtime.stopped.clone();
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = self.carry() => {}
+        }
+        let left = self.keyed.end();
+        self.runtime.counters.keyed_undelivered.add(left as u64);
+    }
+
+    async fn carry(&mut self) {
+        loop {
+            let due = self.router.next_deadline();
+            let at =
+                Instant::now() + due.unwrap_or_default().saturating_sub(self.runtime.elapsed());
+            tokio::select! {
+                // Work last: clients that send without end are not to keep out what ends a wait.
+                biased;
+                Some(()) = self.lines.room() => {}
+                Some(round) = self.arriving.join_next() => {
+                    // What came back before the answer is at the desk already.
+                    self.take_entries();
+                    if let Ok(round) = round {
+                        self.feed(PlacementInput::Settled(round));
+                    }
+                }
+                Some(_) = self.switching.join_next() => self.switch(),
+                () = sleep_until(at), if due.is_some() => self.feed(PlacementInput::Tick),
+                () = self.keyed.work.notified() => {}
+            }
+            self.take_entries();
+            self.send_on();
+            self.settle();
+            self.open();
+        }
+    }
+
+    fn take_entries(&mut self) {
+        self.keyed.take(&mut self.entries);
+        while self.switching.is_empty()
+            && let Some(entry) = self.entries.pop_front()
+        {
+            match entry {
+                Entry::Parcel(parcel) => self.offer(parcel),
+                Entry::Input(PlacementInput::Placed(next)) if self.is_newer(&next) => {
+                    self.entries.push_front(Entry::Input(PlacementInput::Placed(next)));
+                    self.begin_switch();
+                }
+                Entry::Input(input) => self.feed(input),
+            }
+        }
+        if !self.switching.is_empty() {
+            self.take_back();
+        }
+    }
+
+    /// Takes only what comes back, which is what is waited for.
+    fn take_back(&mut self) {
+        self.keyed.take(&mut self.entries);
+        let mut others = VecDeque::with_capacity(self.entries.len());
+        for entry in std::mem::take(&mut self.entries) {
+            match entry {
+                Entry::Input(back @ PlacementInput::Bounced(_)) => self.feed(back),
+                other => others.push_back(other),
+            }
+        }
+        self.entries = others;
+    }
+
+    /// Whether messages may be out by another placement than `next`.
+    fn is_newer(&self, next: &Placement) -> bool {
+        let epoch = self.placement.as_ref().map_or(Epoch(0), |placement| placement.epoch);
+        epoch != Epoch(0) && epoch < next.epoch
+    }
+
+    fn begin_switch(&mut self) {
+        let routes = self.lines.used();
+        let runtime = Arc::clone(&self.runtime);
+        self.switching.spawn(async move {
+            let _ = timeout(SWITCH, runtime.arrived(routes)).await;
+        });
+    }
+
+    /// All that was sent by the present placement has arrived or come back: the next one holds.
+    fn switch(&mut self) {
+        // What came back before the answer is at the desk already.
+        self.take_back();
+        let Some(Entry::Input(PlacementInput::Placed(next))) = self.entries.pop_front() else {
+            return;
+        };
+        // Behind those go the ones that never got out.
+        for Waiting { epoch, parcel, .. } in self.lines.take_all() {
+            self.returned(parcel, epoch, Some(next.epoch));
+        }
+        self.perform();
+        self.feed(PlacementInput::Placed(next));
+    }
+
+    fn offer(&mut self, parcel: Parcel<Kept>) {
+        let now = self.runtime.elapsed();
+        let offered = self.router.offer(now, parcel, &mut self.actions);
+        if let Err(full) = offered {
+            // The router's own limits are out of reach.
+            self.give_back(&full.parcel, UnroutedReason::WrongEpoch);
+        }
+        self.perform();
+    }
+
+    fn feed(&mut self, input: PlacementInput<Kept>) {
+        if let PlacementInput::Placed(placement) = &input {
+            // Never back: a later word may have been fed first by another task.
+            if self.placement.as_ref().is_some_and(|known| known.epoch > placement.epoch) {
+                return;
+            }
+            self.placement = Some(placement.clone());
+        }
+        let known = self.placement.is_some();
+        self.router.handle(self.runtime.elapsed(), input, &mut self.actions);
+        self.perform();
+        if known {
+            self.keyed.note_known();
+        }
+    }
+
+    /// Does what the router says, what follows from it included.
+    fn perform(&mut self) {
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                match action {
+                    PlacementAction::Send { to, epoch, parcel } => {
+                        let waiting = Waiting::new(to, epoch, parcel);
+                        if self.lines.is_busy(waiting.to.handle) {
+                            self.lines.push(waiting);
+                        } else {
+                            self.send(waiting);
+                        }
+                    }
+                    PlacementAction::Settle(round) => {
+                        // Also if it was named before: messages may have left since.
+                        self.arriving = JoinSet::new();
+                        self.lines.mark();
+                        self.settling = Some(round);
+                    }
+                    PlacementAction::Prepared(round) => {
+                        let name = self.keyed.name.clone();
+                        self.runtime.command(Command::Prepared(name, round));
+                    }
+                    PlacementAction::Undelivered(parcel, why) => {
+                        self.give_back(&parcel, reason(why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a message, or has it wait for room. Answers whether there was.
+    fn send(&mut self, mut waiting: Waiting) -> bool {
+        let (to, epoch) = (waiting.to.handle, waiting.epoch);
+        let Some(route) = self.runtime.directory.placed_route(&self.runtime, &waiting.to) else {
+            self.returned(waiting.parcel, epoch, None);
+            return true;
+        };
+        if waiting.parcel.message.told.is_some_and(|told| told != to) {
+            // Before it is sent, so that the answer comes after this.
+            waiting.parcel.message.told = Some(to);
+            self.tell_rerouted(&waiting.parcel.message, to);
+        }
+        let kept = &waiting.parcel.message;
+        let key = PlacedKey { key: waiting.parcel.key, epoch, tag: self.keyed.tag, live: None };
+        match key.seal(&kept.post(), |post| route.post(post)) {
+            Ok(_) => {
+                self.lines.note_used(&route);
+                self.keyed.let_go(kept);
+            }
+            Err(NotPosted::Gone | NotPosted::Refused(Refusal::Closed)) => {
+                self.returned(waiting.parcel, epoch, None);
+            }
+            Err(NotPosted::WrongEpoch(known)) => self.returned(waiting.parcel, epoch, Some(known)),
+            Err(NotPosted::Refused(refusal)) => {
+                self.give_back(&waiting.parcel, UnroutedReason::from(&refusal));
+            }
+            Err(full) => {
+                self.lines.put_first(waiting, full);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A message did not get out of this process.
+    fn returned(&mut self, parcel: Parcel<Kept>, sent: Epoch, known: Option<Epoch>) {
+        let input = PlacementInput::Bounced(Bounced { parcel, sent, known });
+        self.router.handle(self.runtime.elapsed(), input, &mut self.actions);
+    }
+
+    /// Sends what waited for room, as far as there is room now.
+    fn send_on(&mut self) {
+        while let Some(to) = self.lines.next_ready() {
+            while let Some(waiting) = self.lines.next(to) {
+                if !self.send(waiting) {
+                    break;
+                }
+                self.perform();
+            }
+        }
+    }
+
+    /// Once all is out that was sent before the round: waits for its arrival.
+    fn settle(&mut self) {
+        if self.lines.has_marked() {
+            return;
+        }
+        let Some(round) = self.settling.take() else { return };
+        let routes = self.lines.used();
+        let runtime = Arc::clone(&self.runtime);
+        self.arriving.spawn(async move {
+            runtime.arrived(routes).await;
+            round
+        });
+    }
+
+    /// Opens the direct way if nothing is held, waits or moves.
+    fn open(&mut self) {
+        let Some(placement) = &self.placement else { return };
+        if self.keyed.placed().is_live() {
+            return;
+        }
+        let quiet = self.router.is_quiet() && self.settling.is_none() && self.switching.is_empty();
+        self.keyed.set_closing(quiet);
+        if !quiet || !self.lines.is_idle() {
+            return;
+        }
+        let runtime = &self.runtime;
+        let route = |member| runtime.directory.placed_route(runtime, member);
+        let routes: Option<Vec<_>> = placement.members.iter().map(route).collect();
+        // One who is gone: word of it is on its way.
+        let Some(routes) = routes else { return };
+        let owners = self.keyed.tables.owners(&placement.members);
+        let placed = Placed {
+            epoch: placement.epoch,
+            tag: self.keyed.tag,
+            members: Arc::clone(&placement.members),
+            owners,
+            routes: routes.clone(),
+            live: Live::new(true),
+        };
+        if self.keyed.open(placed) {
+            routes.iter().for_each(|route| self.lines.note_used(route));
+        }
+    }
+
+    fn tell_rerouted(&self, kept: &Kept, to: Handle) {
+        if let Some(queue) = self.runtime.directory.local(kept.source()) {
+            queue.push_event(Event::Rerouted { correlation: kept.correlation, to });
+        }
+    }
+
+    /// A message that was taken over can't be delivered: its sender hears of it.
+    fn give_back(&self, parcel: &Parcel<Kept>, reason: UnroutedReason) {
+        let kept = &parcel.message;
+        self.keyed.let_go(kept);
+        self.runtime.counters.keyed_undelivered.add(1);
+        if let Some(queue) = self.runtime.directory.local(kept.source()) {
+            let (name, correlation) = (self.keyed.name.clone(), kept.correlation);
+            let key = parcel.key.into();
+            queue.push_event(Event::Unrouted { name, key, correlation, reason });
+        }
+    }
+}
+
+fn reason(why: Undelivered) -> UnroutedReason {
+    match why {
+        Undelivered::NoOwner => UnroutedReason::NoOwner,
+        Undelivered::Unresolved => UnroutedReason::Unresolved,
+        Undelivered::WrongEpoch => UnroutedReason::WrongEpoch,
+        _ => UnroutedReason::Other,
+    }
+}

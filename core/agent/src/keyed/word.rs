@@ -1,0 +1,165 @@
+//! What the nameserver and peers say of placements, on its way to the carriers and gates; and what the
+//! rest of the agent asks of them.
+
+use std::sync::Arc;
+
+use skymesh_naming::placement::{
+    Bounced, Epoch, EpochGate, Parcel, PlacementInput, Preparation, RoundEnd, RoundId,
+};
+use skymesh_proto as proto;
+use skymesh_types::{Handle, ServiceName};
+use skymesh_wire::{KeyTrailer, Kind};
+use tokio::task::JoinSet;
+
+use super::carrier::Carrier;
+use super::owners::Tables;
+use super::{Kept, Keyed};
+use crate::convert::{self, ConvertError};
+use crate::inbox::MESSAGE_COST;
+use crate::peer::{Link, Route, Target};
+use crate::router::RouterCore;
+use crate::runtime::Runtime;
+use crate::uplink::Command;
+
+impl Runtime {
+    /// The nameserver spoke of a service, or a router of it was opened: its carrier and gate learn of
+    /// the placement, if there is one.
+    pub(crate) fn note_placement(self: &Arc<Self>, name: &ServiceName) {
+        let placement = self.directory.placement(name);
+        let epoch = placement.as_ref().map_or(Epoch(0), |placement| placement.epoch);
+        let Some(core) = self.directory.router(name) else { return };
+        let keyed = match core.keyed.get() {
+            Some(keyed) => keyed,
+            None if epoch != Epoch(0) || self.directory.awaits_placement(name) => {
+                self.open_keyed(&core)
+            }
+            None => return,
+        };
+        if let Some(placement) = placement.filter(|_| !keyed.is_live_at(epoch)) {
+            keyed.feed(PlacementInput::Placed(placement));
+        }
+    }
+
+    /// The nameserver asks the routers of a service to prepare for another placement.
+    pub(crate) fn prepare(
+        self: &Arc<Self>,
+        said: &proto::PreparePlacement,
+    ) -> Result<(), ConvertError> {
+        let preparation = convert::preparation(said)?;
+        let Preparation { name, round, .. } = &preparation;
+        let Some(core) = self.directory.router(name) else {
+            // Nothing is sent from here by key.
+            self.command(Command::Prepared(name.clone(), *round));
+            return Ok(());
+        };
+        if core.keyed.get().is_none() {
+            let keyed = self.open_keyed(&core);
+            // Nobody owned anything until now.
+            let placement = self.directory.placement(name).unwrap_or_default();
+            keyed.feed(PlacementInput::Placed(placement));
+        }
+        if let Some(keyed) = core.keyed.get() {
+            keyed.feed(PlacementInput::Prepare(Arc::new(preparation)));
+        }
+        Ok(())
+    }
+
+    /// A round has ended.
+    pub(crate) fn round_ended(
+        &self,
+        said: &proto::PlacementRoundEnded,
+    ) -> Result<(), ConvertError> {
+        let core = self.directory.router(&said.service_name.parse()?);
+        let end = match said.epoch {
+            0 => RoundEnd::Aborted,
+            epoch => RoundEnd::Committed(Epoch(epoch)),
+        };
+        if let Some(keyed) = core.as_ref().and_then(|core| core.keyed.get()) {
+            keyed.feed(PlacementInput::Ended(RoundId(said.round), end));
+        }
+        Ok(())
+    }
+
+    /// The nameserver is out of reach: how a round ends is not known.
+    pub(crate) fn placements_unheard(&self) {
+        for keyed in self.directory.keyed() {
+            keyed.feed(PlacementInput::Disconnected);
+        }
+    }
+
+    /// A receiver sent a keyed message back.
+    pub(crate) fn bounced(&self, link: &Link, bounced: proto::Bounced) {
+        let Some(message) = bounced.message else { return };
+        let Ok(to) = Handle::new(bounced.destination) else { return };
+        let Some((metadata, trailer)) = KeyTrailer::split(&message.metadata) else { return };
+        let (metadata, payload) = (message.metadata.slice_ref(metadata), message.payload);
+        link.settle(to, MESSAGE_COST + (payload.len() + metadata.len()) as u64, 1);
+        self.counters.keyed_bounced.add(1);
+        let source = message.source.map_or(0, |source| source.handle);
+        let sender = Handle::new(source).ok().and_then(|handle| self.directory.sender(handle));
+        let keyed = self.directory.keyed_by(trailer.tag);
+        let (Some(sender), Some(keyed)) = (sender, keyed) else {
+            // Whoever sent it has left.
+            return self.counters.keyed_undelivered.add(1);
+        };
+        let kind = Kind(u8::try_from(message.kind).unwrap_or_default()).plain();
+        let told = (message.correlation != 0).then_some(to);
+        let (flags, epoch, correlation) = (message.flags, message.epoch, message.correlation);
+        let kept = Kept { sender, kind, flags, epoch, correlation, metadata, payload, told };
+        let parcel = Parcel::new(trailer.key, kept.cost(), kept);
+        let known = (bounced.known != 0).then_some(Epoch(bounced.known));
+        keyed.feed(PlacementInput::Bounced(Bounced { parcel, sent: Epoch(trailer.epoch), known }));
+    }
+
+    /// The gate of a stateful service's instances in this process; the service is watched from now on,
+    /// so that the gate hears of every epoch.
+    pub(crate) fn gate(self: &Arc<Self>, name: &ServiceName) -> Arc<EpochGate> {
+        let (gate, new) = self.directory.open_gate(name);
+        if new {
+            self.command(Command::Watch(name.clone()));
+        }
+        gate
+    }
+
+    /// Waits until what was sent by these routes so far has arrived, or never will.
+    pub(super) async fn arrived(self: &Arc<Self>, routes: Vec<Arc<Route>>) {
+        let mut barriers = JoinSet::new();
+        let mut links: Vec<Arc<Link>> = Vec::new();
+        for route in routes {
+            match &route.target {
+                Target::Local(local) => local.fence(),
+                Target::Remote(remote) => links.extend(remote.peer.link()),
+            }
+        }
+        links.sort_by_key(|link| link.id());
+        links.dedup_by_key(|link| link.id());
+        for link in links {
+            link.fence();
+            if !link.is_settled() {
+                let runtime = Arc::clone(self);
+                barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
+            }
+        }
+        barriers.join_all().await;
+    }
+
+    /// Waits until no keyed message of `source` (of anybody, if `None`) is kept back.
+    pub(crate) async fn nothing_kept(&self, source: Option<Handle>) {
+        for keyed in self.directory.keyed() {
+            keyed.empty_of(source).await;
+        }
+    }
+
+    /// The keyed side of a router, opened if there is none yet, and its carrier started.
+    fn open_keyed<'a>(self: &Arc<Self>, core: &'a RouterCore) -> &'a Arc<Keyed> {
+        core.keyed.get_or_init(|| {
+            let tables = Arc::new(Tables::new(core.selector.clone()));
+            let limits = self.settings.agent.hold.limits();
+            let make = |tag| Arc::new(Keyed::new(core.name.clone(), tag, limits, tables));
+            let keyed = self.directory.keep_keyed(make);
+            let carrier = Carrier::new(Arc::clone(self), Arc::clone(&keyed));
+            self.tasks.spawn(carrier.run());
+            keyed
+        })
+    }
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, Resolve};
+use skymesh_agent::{Agent, AgentBuilder, Resolve};
+use skymesh_plugin_host::PluginsConfig;
 use skymesh_tests::{Mesh, Node, SOON, next_message, services};
 use skymesh_types::{InstanceId, Key};
 
@@ -105,9 +106,30 @@ async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_th
     assert!((1..FAIR / 2).contains(&counts[4]), "{counts:?}");
 }
 
+/// Where plugins come from.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// The libraries beside the test.
+    Loaded,
+    /// This executable.
+    Linked,
+}
+
+impl Way {
+    fn builder(self, mesh: &Mesh) -> AgentBuilder {
+        match self {
+            Self::Loaded => mesh.builder(),
+            Self::Linked => {
+                let plugins = PluginsConfig { linked_only: true, ..PluginsConfig::default() };
+                mesh.builder().linked(skymesh_stock::plugins()).plugins(plugins)
+            }
+        }
+    }
+}
+
 /// Which server took how many of `messages` messages, under the selector of `config`.
 async fn spread(
-    mesh: &Mesh,
+    (mesh, way): (&Mesh, Way),
     config: serde_json::Value,
     keyed: bool,
     messages: u64,
@@ -116,11 +138,14 @@ async fn spread(
     for instance in 1..=4u64 {
         let url = format!("app.spread.server/{instance}");
         // They decode what the client is configured to send.
-        let server = mesh.builder().services(services(config.clone())).connect().await.unwrap();
+        let server = way.builder(mesh).services(services(config.clone()));
+        let server = server.connect().await.unwrap();
         servers.push(server.register(url.as_str()).await.unwrap());
     }
-    let agent = mesh.builder().services(services(config)).connect().await.unwrap();
+    let agent = way.builder(mesh).services(services(config)).connect().await.unwrap();
     assert!(agent.plugins().iter().all(|plugin| !plugin.failed()), "{:?}", agent.plugins());
+    let of_files = agent.plugins().iter().filter(|plugin| plugin.path.is_some()).count();
+    assert!(way == Way::Loaded || of_files == 0, "{:?}", agent.plugins());
     let (client, _inbox) = agent.register("app.spread.client/1").await.unwrap();
     let router = agent.router("app.spread.server").unwrap();
     let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 4);
@@ -152,17 +177,31 @@ async fn spread(
 
 #[tokio::test]
 async fn the_configured_selector_and_codec_decide() {
-    let mesh = Mesh::start().await;
+    decide(Way::Loaded).await;
+}
+
+#[tokio::test]
+async fn plugins_that_are_linked_decide_likewise() {
+    decide(Way::Linked).await;
+}
+
+async fn decide(way: Way) {
+    let mesh = &Mesh::start().await;
     let table = |selector: &str, codec: &str| json!({ "app.spread.*": { "selector": { "use": selector }, "codec": { "use": codec } } });
     // In one task round robin is exact.
-    let even = spread(&mesh, table("round_robin", "compact"), false, 400).await;
+    let even = spread((mesh, way), table("round_robin", "compact"), false, 400).await;
     assert_eq!(even.into_values().collect::<Vec<_>>(), [100; 4]);
-    let hashed = spread(&mesh, table("mod_hash", "protobuf"), true, 400).await;
+    let hashed = spread((mesh, way), table("mod_hash", "protobuf"), true, 400).await;
     assert_eq!(hashed.into_values().collect::<Vec<_>>(), [100; 4]);
-    let ring = spread(&mesh, table("consistent_hash", "compact"), true, 800).await;
+    let ring = spread((mesh, way), table("consistent_hash", "compact"), true, 800).await;
     assert_eq!(ring.values().sum::<u64>(), 800);
     assert!(ring.values().all(|count| count % 100 == 0), "a key moved: {ring:?}");
-    let none = spread(&mesh, json!({}), false, 400).await;
+    for selector in ["random", "weighted", "quality", "p2c", "least_request"] {
+        let spread = spread((mesh, way), table(selector, "compact"), false, 400).await;
+        assert_eq!(spread.values().sum::<u64>(), 400, "{selector}");
+        assert!(spread.len() == 4, "{selector}: {spread:?}");
+    }
+    let none = spread((mesh, way), json!({}), false, 400).await;
     assert_eq!(none.values().sum::<u64>(), 400);
     assert!(none.values().all(|count| (50..150).contains(count)), "built-in random: {none:?}");
 }

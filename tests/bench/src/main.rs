@@ -12,6 +12,7 @@ mod failover;
 mod frame;
 mod options;
 mod picks;
+mod reload;
 mod round;
 mod rpc;
 mod run;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("role") => round::play(&arguments[1..]),
         Some("picks") => picks::compare(),
+        Some("reload") => reload::compare(),
         Some("failover") => {
             let number = |at: usize, unless| {
                 arguments.get(at).and_then(|n| n.parse().ok()).unwrap_or(unless)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use skymesh_plugin_host::{CodecSlot, PluginHost, PluginLoadError, PluginsConfig};
+use skymesh_plugin_host::{CodecSlot, LinkedPlugin, PluginHost, PluginLoadError, PluginsConfig};
 use skymesh_transport::{BindError, Listener};
 use skymesh_types::{AppId, NameError};
 use tokio::sync::mpsc;
@@ -52,7 +52,18 @@ pub struct AgentBuilder {
     settings: Settings,
     plugins: PluginsConfig,
     host: Option<PluginHost>,
+    linked: Linked,
     source: Source,
+}
+
+/// Plugins that are part of the executable.
+#[derive(Default)]
+struct Linked(Vec<LinkedPlugin>);
+
+impl fmt::Debug for Linked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Linked").field(&self.0.len()).finish()
+    }
 }
 
 /// Where the configuration can be read again.
@@ -102,8 +113,15 @@ impl AgentBuilder {
         self
     }
 
-    /// A plugin host that was made already, e.g. one with statically linked plugins. The
-    /// `[plugins]` table is then used by reloads only.
+    /// Plugins that are linked into this executable, such as all of `skymesh_stock::plugins()`. A
+    /// library file that offers the same plugin goes first, unless `plugins.linked_only` is set.
+    pub fn linked(mut self, plugins: impl IntoIterator<Item = LinkedPlugin>) -> Self {
+        self.linked.0.extend(plugins);
+        self
+    }
+
+    /// A plugin host that was made already, which has the plugins that were linked into it.
+    /// The `[plugins]` table is then used by reloads only.
     pub fn plugin_host(mut self, host: PluginHost) -> Self {
         self.host = Some(host);
         self
@@ -132,7 +150,7 @@ impl AgentBuilder {
         let app = self.settings.agent.app.clone().ok_or(ConnectError::NoApp)?;
         let host = match self.host.take() {
             Some(host) => host,
-            None => PluginHost::new(self.plugins.clone())?,
+            None => PluginHost::with_linked(self.plugins.clone(), self.linked.0.drain(..))?,
         };
         let codecs =
             load_strategies(&host, &self.settings.services, self.settings.agent.max_frame_bytes)?;

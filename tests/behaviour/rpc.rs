@@ -2,6 +2,7 @@
 //! payload.
 
 mod layers;
+mod leader;
 mod limits;
 mod loss;
 mod selecting;

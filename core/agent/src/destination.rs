@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use skymesh_naming::election::Term;
 use skymesh_plugin_api::InstanceStats;
 use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 
-use crate::election::Election;
+use crate::election::{Election, Lead};
 use crate::inbox::Source;
 use crate::keyed::{Keyed as Placer, Way};
 use crate::peer::Route;
@@ -100,6 +101,9 @@ pub struct Resolved {
     /// The protocol that its agent speaks: 1 for the origin's agents, which get nothing of an
     /// envelope but its payload, 2 for ours.
     pub protocol: u32,
+    /// The term that it leads in, if it was looked up as whoever leads an [`Election`]. What is
+    /// posted to this `Resolved` then carries it, and is refused by an instance that leads no more.
+    pub leads_in: Option<Term>,
     /// What selectors know of it; whoever waits for answers notes the begin and the end of that.
     pub stats: Arc<InstanceStats>,
     /// Of a key's owner: the key, and the keyed side of its router.
@@ -113,9 +117,14 @@ impl Resolved {
             handle: route.handle,
             name: route.name.clone(),
             protocol: route.protocol(),
+            leads_in: None,
             stats: Arc::clone(&route.stats),
             by_key,
         }
+    }
+
+    pub(crate) fn led(route: &Route, lead: &Lead) -> Self {
+        Self { leads_in: lead.term, ..Self::of(Way::plain(route), None) }
     }
 
     /// Lets the selectors know that a request to it failed by fault of the instance or of the way to
@@ -162,6 +171,11 @@ impl Target<'_> {
     /// Finds out where it leads.
     pub(crate) fn resolve(self, runtime: &Arc<Runtime>) -> Result<Resolved, NoRoute> {
         let router = match self {
+            Target::Leader(election) => return election.with_route(Resolved::led),
+            Target::Resolved(Resolved { by_key, leads_in, .. }) => {
+                let found = self.with_route(runtime, |way| Resolved::of(way, by_key.clone()))?;
+                return Ok(Resolved { leads_in: *leads_in, ..found });
+            }
             Target::Keyed(Keyed { router, .. }) => Some(router.clone()),
             _ => None,
         };

@@ -113,9 +113,11 @@ pub(crate) fn try_deliver(
     to: &(impl Destination + ?Sized),
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
-    let post = Post { sender, envelope, live: None };
-    if let Target::Leader(election) = to.target() {
-        return election::try_deliver(runtime, election, &post);
+    let mut post = Post { sender, envelope, live: None };
+    match to.target() {
+        Target::Leader(election) => return election::try_deliver(runtime, election, &post),
+        Target::Resolved(resolved) => post = election::addressed(&post, resolved.leads_in),
+        _ => {}
     }
     loop {
         return match to.target().with_route(runtime, |way| post_on(way, &post)) {
@@ -148,9 +150,11 @@ pub(crate) async fn deliver(
     to: &(impl Destination + ?Sized),
     envelope: Envelope<'_>,
 ) -> Result<(), SendError> {
-    let post = Post { sender, envelope, live: None };
-    if let Target::Leader(election) = to.target() {
-        return election::deliver(runtime, election, &post).await;
+    let mut post = Post { sender, envelope, live: None };
+    match to.target() {
+        Target::Leader(election) => return election::deliver(runtime, election, &post).await,
+        Target::Resolved(resolved) => post = election::addressed(&post, resolved.leads_in),
+        _ => {}
     }
     loop {
         match to.target().with_route(runtime, |way| post_on(way, &post)) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
-use skymesh_agent::{Delivery, Event, Inbox, Message, SendError, UndeliverableReason};
+use skymesh_agent::{
+    Delivery, Event, Inbox, Message, SendError, UndeliverableReason, UnroutedReason,
+};
 use skymesh_types::Handle;
 use skymesh_wire::Kind;
 use tokio::sync::mpsc;
@@ -153,6 +155,12 @@ where
             Event::Undeliverable { to, reason, requests, .. } => {
                 self.undeliverable(*to, *reason, requests);
             }
+            Event::Rerouted { correlation, to } => {
+                return self.shared.pending.redirect(*correlation, *to);
+            }
+            Event::Unrouted { correlation, reason, .. } if *correlation != NOTIFY => {
+                return self.unrouted(*correlation, *reason);
+            }
             Event::SourceLeft { source } => return self.abandon(*source),
             _ => {}
         }
@@ -168,6 +176,8 @@ where
         for correlation in requests {
             let refused = match reason {
                 UndeliverableReason::InboxFull => Status::resource_exhausted(text()),
+                // To call again does not help.
+                UndeliverableReason::StaleTerm { .. } => Status::failed_precondition(text()),
                 _ => Status::unavailable(text()),
             };
             // One that was given up meanwhile is nobody's concern.
@@ -177,6 +187,17 @@ where
             let refused = || Status::unavailable(format!("messages were refused: {reason}"));
             pending.fail(|target| (target == to).then(refused));
         }
+    }
+
+    /// A call by key was taken over and then found no owner.
+    fn unrouted(&self, correlation: u64, reason: UnroutedReason) {
+        let text = format!("the call could not be routed: {reason}");
+        let status = match reason {
+            UnroutedReason::InboxFull => Status::resource_exhausted(text),
+            UnroutedReason::Codec => Status::invalid_argument(text),
+            _ => Status::unavailable(text),
+        };
+        self.shared.pending.refuse(correlation, status.not_processed());
     }
 
     /// The connection of callers ended: their calls are over. Who is only being connected anew is

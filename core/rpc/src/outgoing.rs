@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use skymesh_agent::{Instance, Outgoing, SendError};
-use skymesh_types::Handle;
+use skymesh_agent::{Destination, Instance, Outgoing, SendError};
 use skymesh_wire::Kind;
 use tokio::time::Instant;
 
@@ -74,7 +73,11 @@ impl Letter {
     }
 
     /// Posts it without waiting.
-    pub(crate) fn try_post(&self, instance: &Instance, to: Handle) -> Result<(), SendError> {
+    pub(crate) fn try_post(
+        &self,
+        instance: &Instance,
+        to: impl Destination,
+    ) -> Result<(), SendError> {
         let mut header = HEADER.take();
         header.clear();
         self.append_header(&mut header);
@@ -84,7 +87,11 @@ impl Letter {
     }
 
     /// Posts it, and waits for room.
-    pub(crate) async fn post(&self, instance: &Instance, to: Handle) -> Result<(), SendError> {
+    pub(crate) async fn post(
+        &self,
+        instance: &Instance,
+        to: impl Destination,
+    ) -> Result<(), SendError> {
         let mut header = Vec::new();
         self.append_header(&mut header);
         instance.post(to, self.outgoing(&header)).await

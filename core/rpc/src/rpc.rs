@@ -98,8 +98,9 @@ impl Rpc {
         RpcBuilder { instance, inbox, config: RpcConfig::default(), service: Methods::new() }
     }
 
-    /// Calls a method of an instance, or of the instance that a service's selector picks, and
-    /// resolves to its answer. See [`Call`] for how it ends.
+    /// Calls a method of an instance, of the instance that a service's selector picks, or of whoever
+    /// leads an election, and resolves to its answer. One that leads no more refuses the call: it is
+    /// `unavailable`, not processed. See [`Call`] for how it ends.
     ///
     /// # Errors
     /// [`Status`] says what happened, and whether the callee may have acted on it.
@@ -121,7 +122,7 @@ impl Rpc {
         let send = async {
             let resolved = self.shared.resolved(&to, request.key, wait).await?;
             let letter = Letter::request(NOTIFY, resolved.protocol, request, deadline)?;
-            Ok(letter.post(instance, resolved.handle).await?)
+            Ok(letter.post(instance, &resolved).await?)
         };
         let late = |_| Status::deadline_exceeded("it could not be sent in time").not_processed();
         timeout_at(wait, send).await.map_err(late)?

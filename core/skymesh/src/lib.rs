@@ -211,8 +211,8 @@ pub use skymesh_agent::{
     DEFAULT_WEIGHT, Delivery, Destination, Election, Event, FenceGate, Guard, Inbox, Instance,
     InstanceRecord, InstanceState, Keyed, Known, Leader, Leadership, Lost, Member, Message,
     NotLeading, OfflineCause, Outgoing, ReadyTimeout, RegisterError, Registration, RequestError,
-    Resolve, Router, RunForLeader, SendError, Service, SlotHealth, Source, StaleTerm, Standing,
-    Target, Term, UndeliverableReason, UnroutedReason,
+    RequestOutcome, Resolve, Resolved, Router, RunForLeader, SendError, Service, SlotHealth,
+    Source, StaleTerm, Standing, Target, Term, UndeliverableReason, UnroutedReason,
 };
 pub use skymesh_agent::{
     Change, ConfigSource, ExplainedInstance, Explanation, FreshConfig, Reload, ReloadOutcome,

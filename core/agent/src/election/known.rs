@@ -25,7 +25,7 @@ pub(crate) struct ElectionCore {
 pub(crate) struct Lead {
     pub(super) handle: Handle,
     /// `None` at a nameserver of protocol 1.
-    pub(super) term: Option<Term>,
+    pub(crate) term: Option<Term>,
 }
 
 impl Lead {

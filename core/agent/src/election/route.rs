@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
+use skymesh_naming::election::Term;
 use skymesh_wire::{Envelope, Kind};
 use tokio::time::{Instant, timeout_at};
 
 use super::Election;
 use super::known::Lead;
 use crate::destination::{NoRoute, Resolved};
-use crate::keyed::Way;
 use crate::peer::{NotPosted, Post, Route};
 use crate::runtime::Runtime;
 use crate::send::{SendError, refused};
@@ -56,10 +56,10 @@ impl Election {
     }
 }
 
-/// The message with the leader's term, unless its source sends it as leader itself.
-fn addressed<'a>(post: &Post<'a>, lead: &Lead) -> Post<'a> {
+/// The message with the leader's term, if it has one, unless its source sends it as leader itself.
+pub(crate) fn addressed<'a>(post: &Post<'a>, term: Option<Term>) -> Post<'a> {
     let mut envelope = post.envelope;
-    if let Some(term) = lead.term
+    if let Some(term) = term
         && envelope.kind.0 & Kind::BY_LEADER == 0
     {
         envelope =
@@ -74,7 +74,7 @@ pub(crate) fn try_deliver(
     election: &Election,
     post: &Post<'_>,
 ) -> Result<(), SendError> {
-    match election.with_route(|route, lead| route.post(&addressed(post, lead))) {
+    match election.with_route(|route, lead| route.post(&addressed(post, lead.term))) {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, post, refusal)),
         Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
@@ -98,7 +98,7 @@ pub(crate) async fn deliver(
         let mut tried = None;
         let posted = election.with_route(|route, lead| {
             tried = Some(Lead { handle: lead.handle, term: lead.term });
-            route.post(&addressed(post, lead))
+            route.post(&addressed(post, lead.term))
         });
         let problem = match posted {
             Ok(Ok(turn)) => {
@@ -163,7 +163,7 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved, SendError> {
     let mut patience = None;
     loop {
-        let problem = match election.with_route(|route, _| Resolved::of(Way::plain(route), None)) {
+        let problem = match election.with_route(Resolved::led) {
             Ok(resolved) => return Ok(resolved),
             Err(_) if runtime.stopped.is_cancelled() => return Err(SendError::Stopped),
             Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),

@@ -135,14 +135,14 @@ fn send(
 ) -> Result<Stage, Status> {
     let protocol = ticket.resolved().protocol;
     let letter = Letter::request(ticket.correlation(), protocol, request, Some(deadline))?;
-    let to = ticket.resolved().handle;
-    match letter.try_post(&shared.instance, to) {
+    // As it was looked up: an instance that was called as the leader refuses it once it leads no more.
+    match letter.try_post(&shared.instance, ticket.resolved()) {
         Ok(()) => {
             ticket.note_sent();
             Ok(Stage::Sent(ticket))
         }
         Err(SendError::Full) => {
-            let instance = shared.instance.clone();
+            let (instance, to) = (shared.instance.clone(), ticket.resolved().clone());
             // Whoever drops the wait can't know whether it was sent just then.
             ticket.note_sent();
             let waiting = Box::pin(async move { letter.post(&instance, to).await });

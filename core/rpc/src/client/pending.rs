@@ -97,15 +97,38 @@ impl Pending {
         Ok(Opened { correlation: u64::from(generation) << 32 | u64::from(index), watched })
     }
 
-    /// Frees a call's slot. Answers whether it was still waiting.
-    pub(crate) fn close(&self, correlation: u64) -> bool {
+    /// Frees a call's slot. Answers whom it was still waiting for.
+    pub(crate) fn close(&self, correlation: u64) -> Option<Handle> {
         let mut state = self.lock();
-        let Some(slot) = state.slot(correlation) else { return false };
+        let slot = state.slot(correlation)?;
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
         let call = std::mem::replace(&mut slot.call, Stage::Free);
         state.free.push(correlation as u32);
         drop(state);
-        matches!(call, Stage::Waiting(..))
+        match call {
+            Stage::Waiting(target, _) => Some(target),
+            Stage::Free | Stage::Done(_) => None,
+        }
+    }
+
+    /// A call goes to another instance than it was opened for.
+    pub(crate) fn redirect(&self, correlation: u64, to: Handle) {
+        if let Some(Slot { call: Stage::Waiting(target, _), .. }) = self.lock().slot(correlation) {
+            *target = to;
+        }
+    }
+
+    /// Fails one call, whoever it waits for.
+    pub(crate) fn refuse(&self, correlation: u64, status: Status) {
+        let mut state = self.lock();
+        let Some(slot) = state.slot(correlation) else { return };
+        let Stage::Waiting(_, waker) = &mut slot.call else { return };
+        let waker = waker.take();
+        slot.call = Stage::Done(Err(status));
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// The call's outcome, once.
@@ -249,7 +272,7 @@ mod tests {
     fn a_late_answer_never_reaches_the_next_user_of_the_slot() {
         let pending = Pending::new(8);
         let first = pending.open(handle(1)).unwrap().correlation;
-        assert!(pending.close(first), "it was waiting");
+        assert_eq!(pending.close(first), Some(handle(1)), "it was waiting");
         let second = pending.open(handle(1)).unwrap().correlation;
         assert_eq!(first as u32, second as u32, "the slot is used again");
         assert_eq!(pending.complete(first, handle(1), answer("late")), Completed::Late);
@@ -257,7 +280,7 @@ mod tests {
         assert_eq!(pending.complete(second, handle(1), answer("right")), Completed::Taken);
         assert_eq!(pending.complete(second, handle(1), answer("again")), Completed::Late);
         assert_eq!(poll(&pending, second), Poll::Ready(answer("right")));
-        assert!(!pending.close(second), "it had its outcome");
+        assert_eq!(pending.close(second), None, "it had its outcome");
         assert!(pending.is_empty());
     }
 
@@ -270,6 +293,23 @@ mod tests {
             assert_eq!(pending.complete(unknown, handle(1), answer("odd")), Completed::Late);
         }
         assert!(poll(&pending, call).is_pending());
+    }
+
+    #[test]
+    fn a_call_that_was_routed_anew_is_answered_by_its_new_callee() {
+        let pending = Pending::new(8);
+        let calls = [1, 1].map(|to| pending.open(handle(to)).unwrap().correlation);
+        pending.redirect(calls[0], handle(2));
+        assert_eq!(pending.complete(calls[0], handle(1), answer("old")), Completed::Foreign);
+        pending.fail(|to| (to == handle(1)).then(|| Status::unavailable("lost")));
+        assert!(poll(&pending, calls[0]).is_pending(), "it waits for another");
+        assert_eq!(pending.complete(calls[0], handle(2), answer("new")), Completed::Taken);
+        let third = pending.open(handle(1)).unwrap().correlation;
+        pending.refuse(third, Status::unavailable("no owner").not_processed());
+        let Poll::Ready(Err(refused)) = poll(&pending, third) else { panic!("it ended") };
+        assert!(refused.is_retryable());
+        pending.redirect(third, handle(2));
+        pending.redirect(u64::MAX, handle(2));
     }
 
     #[test]
@@ -301,7 +341,7 @@ mod tests {
         let pending = Pending::new(1);
         pending.open(handle(1)).unwrap();
         pending.lock().slots[0].generation = u32::MAX;
-        assert!(pending.close(u64::from(u32::MAX) << 32));
+        assert!(pending.close(u64::from(u32::MAX) << 32).is_some());
         assert_eq!(pending.open(handle(1)).unwrap().correlation, 1 << 32);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use skymesh_agent::{Outgoing, RequestOutcome, Resolved, SendError};
+use skymesh_types::Handle;
 use skymesh_wire::Kind;
 use tokio::time::{Instant, timeout_at};
 
@@ -89,12 +90,12 @@ impl Ticket {
 
     /// Tells the callee that nobody waits any more.
     #[cold]
-    fn cancel(&self) {
+    fn cancel(&self, to: Handle) {
         // A v1 peer has no word for it.
         if self.resolved.protocol < 2 {
             return;
         }
-        let (to, correlation) = (self.resolved.handle, self.correlation);
+        let correlation = self.correlation;
         let cancel = move || Outgoing {
             kind: Kind::REQUEST.0,
             flags: wire::CANCEL,
@@ -122,10 +123,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let waiting = self.shared.pending.close(self.correlation);
+        let waits_for = self.shared.pending.close(self.correlation);
         self.resolved.stats.ended();
-        if waiting && self.sent {
-            self.cancel();
+        if let Some(callee) = waits_for.filter(|_| self.sent) {
+            self.cancel(callee);
         }
     }
 }

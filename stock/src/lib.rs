@@ -31,5 +31,7 @@ pub fn plugins() -> Vec<LinkedPlugin> {
         skymesh_selector_random::skymesh_plugin(),
         skymesh_selector_round_robin::skymesh_plugin(),
         skymesh_selector_weighted::skymesh_plugin(),
+        skymesh_trace_log::skymesh_plugin(),
+        skymesh_trace_otlp::skymesh_plugin(),
     ]
 }

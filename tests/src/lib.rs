@@ -5,6 +5,7 @@
 //! an event that never comes.
 
 mod cable;
+pub mod exposition;
 pub mod keyed;
 mod mesh;
 mod node;

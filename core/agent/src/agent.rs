@@ -1,6 +1,7 @@
 //! The agent's public handle: start it, register instances, watch services, stop it.
 
 mod builder;
+mod shown;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -192,6 +193,9 @@ impl Agent {
         runtime.directory.clear();
         runtime.tasks.close();
         let _ = timeout_at(deadline, runtime.tasks.wait()).await;
+        // The last flush has all that was counted. It waits for the plugins, so not in a task.
+        let last = (runtime.take_tracing(), runtime.take_metrics());
+        let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || drop(last))).await;
     }
 }
 

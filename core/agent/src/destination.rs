@@ -10,6 +10,7 @@ use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 use crate::election::{Election, Lead};
 use crate::inbox::Source;
 use crate::keyed::{Keyed as Placer, Way};
+use crate::meter::Meter;
 use crate::peer::Route;
 use crate::router::{Keyed, Router};
 use crate::runtime::Runtime;
@@ -108,6 +109,7 @@ pub struct Resolved {
     pub stats: Arc<InstanceStats>,
     /// Of a key's owner: the key, and the keyed side of its router.
     pub(crate) by_key: Option<(u64, Arc<Placer>)>,
+    meter: Arc<Meter>,
 }
 
 impl Resolved {
@@ -120,6 +122,7 @@ impl Resolved {
             leads_in: None,
             stats: Arc::clone(&route.stats),
             by_key,
+            meter: Arc::clone(&route.meter),
         }
     }
 
@@ -144,6 +147,7 @@ impl Resolved {
     pub fn note_latency(&self, took: Duration) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.stats.note_latency(took_ns, skymesh_plugin_host::coarse_now_ns());
+        self.meter.calls.record(took);
     }
 }
 
@@ -220,7 +224,10 @@ fn pick<R>(
 ) -> Result<R, NoRoute> {
     let view = router.core.view.load();
     match view.pick(key) {
-        Some(member) => Ok(post(Way::plain(&member.route))),
+        Some(member) => {
+            member.route.picks.add(1);
+            Ok(post(Way::plain(&member.route)))
+        }
         None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::NoInstance(router.name().clone()))),
     }

@@ -263,8 +263,12 @@ impl Directory {
 
     /// Every connection to a peer.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        let state = self.lock();
-        state.peers.values().filter_map(Weak::upgrade).filter_map(|peer| peer.link()).collect()
+        self.peers().into_iter().filter_map(|peer| peer.link()).collect()
+    }
+
+    /// Every process that this one routes to.
+    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
+        self.lock().peers.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Every route to an instance of another process.
@@ -375,8 +379,9 @@ impl Directory {
         let max_frame_bytes = runtime.settings.agent.max_frame_bytes;
         let (handle, name) = (queue.handle(), queue.name().clone());
         let make = || {
+            let meter = Arc::clone(queue.meter());
             let target = LocalTarget::new(queue, max_frame_bytes);
-            Route::new(handle, name, Target::Local(target))
+            Route::new(handle, name, meter, Target::Local(target))
         };
         self.keep_route(state, handle, make)
     }
@@ -391,7 +396,8 @@ impl Directory {
         let peer = state.peer(runtime, &key, &record.protocol.codecs);
         let name = record.url.name.clone();
         let target = Target::Remote(Remote::new(peer, runtime.codec_for(&name)));
-        let route = Route::new(record.handle, name, target);
+        let meter = runtime.meters.of(&name);
+        let route = Route::new(record.handle, name, meter, target);
         // It may have gone offline between the look at it and this lock: then nobody would ever
         // take the route away again.
         let listed = state.cache.record(&record.url).is_some_and(|r| r.handle == record.handle);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use skymesh_telemetry::Tracer;
 use skymesh_types::{
     AttributeChange, AttributeError, Attributes, Handle, NameError, ServiceName, ServiceUrl,
 };
@@ -203,6 +204,11 @@ impl Instance {
         NameError: From<N::Error>,
     {
         self.runtime.named_router(name)
+    }
+
+    /// What makes spans for this process; off without a trace plugin.
+    pub fn tracer(&self) -> &Tracer {
+        self.runtime.tracer()
     }
 
     /// Brings the events of a service into this instance's inbox, starting with an online event for

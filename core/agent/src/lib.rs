@@ -20,6 +20,8 @@ mod inbox;
 mod ingress;
 mod instance;
 mod keyed;
+mod meter;
+mod metrics;
 mod peer;
 mod pings;
 mod registration;

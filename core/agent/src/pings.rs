@@ -179,6 +179,7 @@ impl Open {
 
 fn note_answer(runtime: &Arc<Runtime>, route: &Route, rtt: Duration) {
     let sample = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).max(1);
+    route.meter.rtt.record(rtt);
     let stats = &route.stats;
     let smoothed = match stats.rtt_ewma_ns() {
         0 => sample,

@@ -211,9 +211,8 @@ fn build(runtime: &Arc<Runtime>, url: &ServiceUrl, said: Said) -> (Instance, Inb
     if let Some(limit) = hot.services.find(&url.name, |s| s.inbox_limit_bytes.as_ref()) {
         config.limit_bytes = *limit;
     }
-    let (name, counters) = (url.name.clone(), Arc::clone(&runtime.counters));
     let admission = Admission::new(handle, fences);
-    let queue = Queue::with_admission(name, handle, config, counters, admission);
+    let queue = Queue::of_instance(url, handle, config, runtime, admission);
     if share.is_some() {
         // Before it is asked for, so that its first epoch is heard of.
         queue.guard(runtime.gate(&url.name));

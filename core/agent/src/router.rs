@@ -139,8 +139,8 @@ impl Router {
     /// known already. A watch that is not read lags: see [`Event::Lagged`].
     pub fn watch(&self) -> impl Stream<Item = Event> + Send + Unpin + use<> {
         let config = self.runtime.settings.agent.inbox.clone();
-        let counters = Arc::clone(&self.runtime.counters);
-        let queue = Queue::new(self.core.name.clone(), new_handle(), config, counters);
+        let name = self.core.name.clone();
+        let queue = Queue::of_watcher(name, new_handle(), config, &self.runtime);
         self.runtime.directory.subscribe(&self.core.name, &queue);
         RouterEvents(Inbox::new(queue, None))
     }

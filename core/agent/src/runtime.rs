@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
+use skymesh_telemetry::{Metrics, Tracer, Tracing};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +21,7 @@ use crate::config::{AgentConfig, ServicesConfig};
 use crate::counters::Counters;
 use crate::directory::Directory;
 use crate::election::Elections;
+use crate::meter::Meters;
 use crate::peer::Link;
 use crate::pings::Pings;
 use crate::reload::Desk;
@@ -63,6 +65,12 @@ pub(crate) struct Runtime {
     pub(crate) directory: Directory,
     pub(crate) elections: Elections,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) meters: Meters,
+    /// The flush of metrics, while there is one.
+    metrics: Mutex<Option<Metrics>>,
+    /// The export of spans, while there is one.
+    tracing: Mutex<Option<Tracing>>,
+    tracer: OnceLock<Tracer>,
     pub(crate) uplink: mpsc::Sender<Command>,
     /// All tasks of the agent; a graceful stop waits for them.
     pub(crate) tasks: TaskTracker,
@@ -124,6 +132,10 @@ impl Runtime {
             directory: Directory::default(),
             elections,
             counters: Arc::default(),
+            meters: Meters::default(),
+            metrics: Mutex::default(),
+            tracing: Mutex::default(),
+            tracer: OnceLock::new(),
             uplink,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -138,6 +150,37 @@ impl Runtime {
     /// Time since the agent started: the clock of its sans-io parts.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Off until [`keep_tracing`](Self::keep_tracing), which comes before the first instance.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        self.tracer.get_or_init(Tracer::default)
+    }
+
+    /// Keeps the export of spans going.
+    pub(crate) fn keep_tracing(&self, tracing: Tracing) {
+        let _ = self.tracer.set(tracing.tracer());
+        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracing);
+    }
+
+    /// The export of spans, which ends when it is dropped.
+    pub(crate) fn take_tracing(&self) -> Option<Tracing> {
+        self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the flush of metrics going.
+    pub(crate) fn keep_metrics(&self, metrics: Option<Metrics>) {
+        let before = {
+            let mut kept = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *kept, metrics)
+        };
+        // Not under the lock: it waits for the last flush.
+        drop(before);
+    }
+
+    /// The flush of metrics, which ends when it is dropped.
+    pub(crate) fn take_metrics(&self) -> Option<Metrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The router of `name`, made and watched if there is none yet.

@@ -1,9 +1,12 @@
-//! What a nameserver counts. Rare things are logged as well; these are for totals, tests and later
+//! What a nameserver counts. Rare things are logged as well; these are for totals, tests and
 //! metrics.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use skymesh_naming::{Note, SessionEnd};
+use skymesh_naming::{Note, Registry, SessionEnd};
+use skymesh_types::ServiceName;
 
 /// Counts up from 0.
 #[derive(Debug, Default)]
@@ -24,73 +27,120 @@ impl Counter {
     }
 }
 
-/// All counters of one nameserver, since it was bound.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Counters {
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// All counters of one nameserver, since it was bound.
+        #[derive(Debug, Default)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            /// How large the registry is.
+            pub(crate) size: Size,
+            /// The newest term of each name that has had a leader.
+            pub(crate) terms: Mutex<BTreeMap<ServiceName, u64>>,
+        }
+
+        impl Counters {
+            /// Every counter with its name, in a fixed order.
+            pub fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.get())),*]
+            }
+        }
+    };
+}
+
+counters! {
     /// Connections accepted.
-    pub connections: Counter,
+    connections,
     /// Connections closed at once, because `limits.connections` were open.
-    pub connections_refused: Counter,
+    connections_refused,
     /// Closed: did not introduce themselves within `introduce_within`, or not as the first thing.
-    pub not_introduced: Counter,
+    not_introduced,
     /// Closed: a frame body was no message.
-    pub malformed_frames: Counter,
+    malformed_frames,
     /// Closed: a frame over the limit was announced.
-    pub oversize_frames: Counter,
+    oversize_frames,
     /// Closed: no progress within a frame.
-    pub stalled_frames: Counter,
+    stalled_frames,
     /// Closed: broke while reading or writing.
-    pub connections_broken: Counter,
+    connections_broken,
     /// Closed: asked more than `limits.reply_bytes` without reading the replies.
-    pub replies_unread: Counter,
+    replies_unread,
     /// Closed: an agent of protocol 1 did not read what it can't do without.
-    pub slow_v1_agents: Counter,
+    slow_v1_agents,
     /// Frames skipped: their cmd is not known.
-    pub unknown_cmds: Counter,
+    unknown_cmds,
     /// Frames skipped: their cmd is not for a nameserver, or not served (yet).
-    pub unserved_cmds: Counter,
+    unserved_cmds,
     /// Requests refused because a field could not be parsed.
-    pub malformed_requests: Counter,
+    malformed_requests,
     /// Sessions begun.
-    pub sessions_opened: Counter,
+    sessions_opened,
     /// Sessions that went on with another connection.
-    pub sessions_resumed: Counter,
+    sessions_resumed,
     /// Sessions that lost their connection without a goodbye.
-    pub sessions_suspect: Counter,
+    sessions_suspect,
     /// Sessions ended by a goodbye, or with nothing left of them.
-    pub sessions_left: Counter,
+    sessions_left,
     /// Sessions ended by silence: their lease or grace ran out.
-    pub sessions_lost: Counter,
+    sessions_lost,
     /// Sessions ended by an operator.
-    pub sessions_kicked: Counter,
+    sessions_kicked,
     /// Registrations refused.
-    pub registrations_refused: Counter,
+    registrations_refused,
     /// URLs that a restarted process took over.
-    pub takeovers: Counter,
+    takeovers,
     /// Alarm: instances that the mass-loss guard has held as suspect.
-    pub losses_held: Counter,
+    losses_held,
     /// Held instances that went offline after all, by the guard's time cap.
-    pub losses_released: Counter,
+    losses_released,
     /// Watches that collapsed into "needs a snapshot".
-    pub watchers_lagged: Counter,
+    watchers_lagged,
     /// Times that the nameserver itself was not run for long.
-    pub stalls: Counter,
+    stalls,
     /// Registrations written to the store, or taken out of it, for a warm restart.
-    pub registrations_saved: Counter,
+    registrations_saved,
     /// Alarm: commits of registrations that the store did not take. They are tried again.
-    pub saves_failed: Counter,
+    saves_failed,
     /// Requests of operators over the admin channel that were proven.
-    pub admin_requests: Counter,
+    admin_requests,
     /// Closed: asked for the admin channel and does not know the token, or there is none.
-    pub admin_denied: Counter,
+    admin_denied,
     /// Snapshots sent, by receiver.
-    pub snapshots: Counter,
+    snapshots,
     /// Deltas sent, by receiver.
-    pub deltas: Counter,
+    deltas,
+    /// Terms begun: leaders elected.
+    elections,
+}
+
+/// How large the registry is, as the keeper noted it last.
+#[derive(Debug, Default)]
+pub(crate) struct Size {
+    pub(crate) instances: AtomicU64,
+    pub(crate) sessions: AtomicU64,
+    pub(crate) revision: AtomicU64,
+}
+
+impl Size {
+    pub(crate) fn note(&self, registry: &Registry) {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.instances.store(count(registry.instance_count()), Ordering::Relaxed);
+        self.sessions.store(count(registry.session_count()), Ordering::Relaxed);
+        self.revision.store(registry.revision().0, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
+    /// A leader was elected: its term is about to be durable.
+    pub(crate) fn note_term(&self, name: &ServiceName, term: u64) {
+        let mut terms = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        // A term is noted again when its leader gives it up.
+        if terms.insert(name.clone(), term) != Some(term) {
+            self.elections.increment();
+        }
+    }
+
     pub(crate) fn note(&self, note: &Note) {
         match note {
             Note::SessionOpened(_) => self.sessions_opened.increment(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skymesh_naming::{
-    Action, AgentInput, CloseReason, ConnectionId, Delta, Input, OperatorInput, Refusal, Registry,
-    Remembered, RequestId, Snapshot,
+    Action, AgentInput, CloseReason, ConnectionId, Delta, Durable, Input, OperatorInput, Refusal,
+    Registry, Remembered, RequestId, Snapshot,
 };
 use skymesh_proto as proto;
 use skymesh_types::{Revision, ServiceName, ServicePattern};
@@ -194,6 +194,7 @@ impl Keeper {
                 .pop_front()
                 .map(|(connection, name)| Input::Agent(connection, AgentInput::Overflowed(name)));
         }
+        self.counters.size.note(&self.registry);
     }
 
     fn perform(&mut self, action: Action) {
@@ -215,7 +216,11 @@ impl Keeper {
                 let said = (reason != CloseReason::Goodbye).then_some(said.as_str());
                 self.lines.close(connection, said);
             }
-            Action::Persist(record) => self.ledger.keep(record),
+            Action::Persist(record) => {
+                let Durable::Term { name, term, .. } = &record;
+                self.counters.note_term(name, term.0);
+                self.ledger.keep(record);
+            }
             Action::Campaigned { .. }
             | Action::Leader { .. }
             | Action::Prepare { .. }

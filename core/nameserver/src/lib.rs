@@ -39,6 +39,7 @@ mod intake;
 mod keeper;
 mod ledger;
 mod lines;
+mod metrics;
 mod operator;
 mod render;
 mod server;

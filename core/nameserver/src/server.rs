@@ -76,6 +76,10 @@ impl NameserverHandle {
         self.elections.health()
     }
 
+    pub(crate) fn shared_counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// Makes [`Nameserver::run`] end gracefully. Does nothing the second time.
     pub fn stop(&self) {
         self.stop.send_replace(true);

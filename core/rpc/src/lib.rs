@@ -53,6 +53,7 @@ mod rpc;
 mod server;
 mod shared;
 mod status;
+mod trace;
 pub mod typed;
 pub mod v1;
 pub mod wire;

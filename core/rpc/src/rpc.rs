@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream::SelectAll;
 use skymesh_agent::{Destination, Inbox, Instance};
+use skymesh_telemetry::SpanKind;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Service};
@@ -20,6 +21,7 @@ use crate::rest::{Rest, rest};
 use crate::server::{Methods, Server};
 use crate::shared::{NEW_WATCHES, Shared};
 use crate::status::Status;
+use crate::trace;
 
 /// Calls of and to one instance. Cheap to clone.
 ///
@@ -115,7 +117,8 @@ impl Rpc {
     ///
     /// # Errors
     /// [`Status`] says why nothing was sent.
-    pub async fn notify(&self, to: impl Destination, request: Request) -> Result<(), Status> {
+    pub async fn notify(&self, to: impl Destination, mut request: Request) -> Result<(), Status> {
+        let span = trace::calling(&self.shared, &mut request, SpanKind::Producer);
         let instance = &self.shared.instance;
         let deadline = request.deadline;
         let wait = deadline.unwrap_or_else(|| Instant::now() + self.shared.config.deadline);
@@ -125,7 +128,9 @@ impl Rpc {
             Ok(letter.post(instance, &resolved).await?)
         };
         let late = |_| Status::deadline_exceeded("it could not be sent in time").not_processed();
-        timeout_at(wait, send).await.map_err(late)?
+        let outcome = timeout_at(wait, send).await.map_err(late).flatten();
+        trace::end(span, &outcome);
+        outcome
     }
 
     /// Calls to one destination as a tower service, to put layers around.

@@ -33,6 +33,7 @@ pub use skymesh_nameserver::{
     StoreKind,
 };
 pub use skymesh_plugin_host::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
+pub use skymesh_telemetry::{MetricsConfig, TraceConfig};
 
 /// Everything that a configuration file can say. A nameserver and its agents may share one file:
 /// each process uses the tables that concern it.
@@ -58,6 +59,10 @@ pub struct Config {
     pub agent: AgentConfig,
     /// `[plugins]`: where libraries come from and how far they are trusted.
     pub plugins: PluginsConfig,
+    /// `[metrics]`: where what this process counts is shown.
+    pub metrics: MetricsConfig,
+    /// `[trace]`: where the spans of this process's calls go.
+    pub trace: TraceConfig,
     /// `[services."app.env.service"]`: how this process treats which services, and, for the process that
     /// is the nameserver, which election algorithm picks their leaders.
     pub services: ServicesConfig,
@@ -135,16 +140,23 @@ impl Config {
         let agent = agent.map(|RangeError { key, value, fault, expected }| {
             (KeyPath::of(&key), format!("{value} {fault}: {expected}"))
         });
-        log.err().into_iter().chain(nameserver).chain(agent).collect()
+        let shown = [("metrics", self.metrics.fault()), ("trace", self.trace.fault())];
+        let shown = shown.into_iter().filter_map(|(table, fault)| {
+            let (key, reason) = fault?;
+            Some((KeyPath::of(table).join(KeyPath::of(key)), reason))
+        });
+        log.err().into_iter().chain(nameserver).chain(agent).chain(shown).collect()
     }
 
-    /// What to start an agent with: this configuration's tables `[agent]`, `[services]` and
-    /// `[plugins]`. For an agent that reads its file again at a reload, see [`ConfigFile`].
+    /// What to start an agent with: this configuration's tables `[agent]`, `[services]`, `[plugins]`,
+    /// `[metrics]` and `[trace]`. For an agent that reads its file again at a reload, see [`ConfigFile`].
     pub fn agent_builder(&self) -> AgentBuilder {
         Agent::builder()
             .config(self.agent.clone())
             .services(self.services.clone())
             .plugins(self.plugins.clone())
+            .metrics(self.metrics.clone())
+            .trace(self.trace.clone())
     }
 
     /// What to start a nameserver with: this configuration's tables `[nameserver]` and `[plugins]`, and

@@ -225,6 +225,7 @@ pub use skymesh_nameserver::{
 pub use skymesh_plugin_host::{
     LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
 };
+pub use skymesh_telemetry::{Metrics, TelemetryError, Tracer};
 pub use skymesh_types::{
     AppId, AttributeChange, AttributeError, Attributes, Handle, InstanceId, Key, NameError,
     ServiceName, ServicePattern, ServiceUrl, SessionId, Share, UrlError, ZeroId,

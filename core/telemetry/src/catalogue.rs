@@ -54,7 +54,7 @@ catalogue! {
     MESSAGE_BYTES = Counter "skymesh_message_bytes_total" "bytes" ["service", "direction"]
         "Payload bytes of these messages";
     PICKS = Counter "skymesh_picks_total" "" ["service", "instance"]
-        "Messages and calls for which the service's selector picked the instance";
+        "How often the service's selector picked the instance, for messages and calls";
     REFUSED = Counter "skymesh_messages_refused_total" "" ["reason"]
         "Messages that this process refused to their senders";
     UNDELIVERABLE = Counter "skymesh_messages_undeliverable_total" "" []

@@ -62,3 +62,68 @@ impl MetricsConfig {
         Some(strategy)
     }
 }
+
+/// `[trace]`: where this process's spans go. All keys need a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TraceConfig {
+    /// The plugin's id, `otlp` or `log` or one of your own, or `library/id`. Without it no spans are
+    /// made, and trace contexts pass through as they are.
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// Which versions of its library will do. Default: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionReq>,
+    /// Whether the process refuses to start without it. Default: true.
+    pub required: bool,
+    /// Which share of the traces that begin here is recorded, 0 to 1; of others their maker decides.
+    /// Default: 1.
+    pub sample: f64,
+    /// How long finished spans may wait for others of their batch, 10ms to 1m. Default: 1s.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Finished spans that may wait for the plugin, 1 to 1 000 000; more are dropped and counted.
+    /// Default: 8192, some 4 MiB.
+    pub queue: usize,
+    /// The plugin's own table (`skymesh plugin schema otlp`).
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        Self {
+            plugin: None,
+            version: None,
+            required: true,
+            sample: 1.0,
+            interval: Duration::from_secs(1),
+            queue: 8192,
+            config: Map::new(),
+        }
+    }
+}
+
+impl TraceConfig {
+    /// As [`MetricsConfig::fault`].
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        let interval = Duration::from_millis(10)..=Duration::from_secs(60);
+        if !interval.contains(&self.interval) {
+            Some(("interval", format!("{:?} is out of range: 10ms to 1m", self.interval)))
+        } else if !(0.0..=1.0).contains(&self.sample) {
+            Some(("sample", format!("{} is out of range: 0 to 1", self.sample)))
+        } else if !(1..=1_000_000).contains(&self.queue) {
+            Some(("queue", format!("{} is out of range: 1 to 1000000", self.queue)))
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn strategy(&self) -> Option<StrategyConfig> {
+        let mut strategy = StrategyConfig::new(self.plugin.clone()?);
+        strategy.version = self.version.clone();
+        strategy.required = self.required;
+        strategy.config = self.config.clone();
+        Some(strategy)
+    }
+}

@@ -4,6 +4,9 @@
 //! words of the thread's own, and read when a thread of this crate flushes, at an interval, what all
 //! [`Source`]s have. What there is to see is in the [`catalogue`].
 //!
+//! Spans are made by a [`Tracer`], end where they are dropped, and wait in a bounded queue for another
+//! thread, which hands batches to the trace plugin. Their contexts travel as W3C has it.
+//!
 //! What this is not: the log. That is `tracing`'s, and the facade's.
 
 pub mod catalogue;
@@ -11,11 +14,17 @@ mod config;
 mod histogram;
 mod metrics;
 mod samples;
+mod span;
 mod tally;
 mod thread;
+mod tracer;
 
-pub use config::MetricsConfig;
+pub use config::{MetricsConfig, TraceConfig};
 pub use histogram::{BOUNDS_US, Distribution, Histogram};
-pub use metrics::{Metrics, MetricsError};
+pub use metrics::{Metrics, TelemetryError};
 pub use samples::{SERIES, Samples, Source};
+pub use span::{ActiveSpan, Scoped, SpanContext, Value, current};
 pub use tally::Tally;
+pub use tracer::{Tracer, Tracing};
+
+pub use skymesh_plugin_api::SpanKind;

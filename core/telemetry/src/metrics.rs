@@ -33,15 +33,15 @@ impl std::fmt::Debug for Sources {
     }
 }
 
-/// Why metrics can't be shown.
+/// Why metrics or spans can't be shown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum MetricsError {
+pub enum TelemetryError {
     /// The plugin can't be had.
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
     /// The system gives no thread.
-    #[error("no thread for metrics: {0}")]
+    #[error("no thread for it: {0}")]
     Thread(#[from] std::io::Error),
 }
 
@@ -50,12 +50,12 @@ impl Metrics {
     /// or one that is not required and can't be had. `resource` labels the whole process.
     ///
     /// # Errors
-    /// [`MetricsError`].
+    /// [`TelemetryError`].
     pub fn start(
         host: &PluginHost,
         config: &MetricsConfig,
         resource: Vec<(String, String)>,
-    ) -> Result<Option<Self>, MetricsError> {
+    ) -> Result<Option<Self>, TelemetryError> {
         let Some(strategy) = config.strategy() else { return Ok(None) };
         let Some(slot) = host.metrics(&strategy)? else { return Ok(None) };
         let sources = Arc::new(Sources::default());
@@ -94,7 +94,10 @@ impl Metrics {
 impl Drop for Metrics {
     fn drop(&mut self) {
         self.wishes = None;
-        if let Some(thread) = self.thread.take() {
+        // A source may have been the last to hold this, and be dropped by the flush itself.
+        let is_other =
+            |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(is_other) {
             // A panic of it has been said by the panic hook.
             let _ = thread.join();
         }

@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use skymesh_plugin_host::{CodecSlot, LinkedPlugin, PluginHost, PluginLoadError, PluginsConfig};
+use skymesh_telemetry::{MetricsConfig, TelemetryError, TraceConfig};
 use skymesh_transport::{BindError, Listener};
 use skymesh_types::{AppId, NameError};
 use tokio::sync::mpsc;
 
 use super::Agent;
+use super::shown::Shown;
 use crate::admin::{self, AdminError};
 use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
 use crate::reload::{ConfigSource, Desk, Reloader};
@@ -39,6 +41,12 @@ pub enum ConnectError {
     /// The socket for the command line can't be made.
     #[error("agent.admin: {0}")]
     Admin(#[from] AdminError),
+    /// Metrics can't be shown.
+    #[error("metrics: {0}")]
+    Metrics(TelemetryError),
+    /// Spans can't be shown.
+    #[error("trace: {0}")]
+    Trace(TelemetryError),
     /// The nameserver can't be reached, and `agent.unreachable` is `fail`.
     #[error("{0} (agent.unreachable = \"retry\" would keep trying)")]
     Nameserver(String),
@@ -54,6 +62,7 @@ pub struct AgentBuilder {
     host: Option<PluginHost>,
     linked: Linked,
     source: Source,
+    shown: Shown,
 }
 
 /// Plugins that are part of the executable.
@@ -127,6 +136,18 @@ impl AgentBuilder {
         self
     }
 
+    /// The `[metrics]` table.
+    pub fn metrics(mut self, config: MetricsConfig) -> Self {
+        self.shown.metrics = config;
+        self
+    }
+
+    /// The `[trace]` table.
+    pub fn trace(mut self, config: TraceConfig) -> Self {
+        self.shown.trace = config;
+        self
+    }
+
     /// Where reloads read the configuration again. Without it they look at plugin files only, unless
     /// they are given a configuration.
     pub fn source(mut self, source: impl ConfigSource) -> Self {
@@ -154,8 +175,8 @@ impl AgentBuilder {
         };
         let codecs =
             load_strategies(&host, &self.settings.services, self.settings.agent.max_frame_bytes)?;
-        let Self { settings, plugins, source, .. } = self;
-        start(Start { settings, app, host, codecs, plugins, source: source.0 }).await
+        let Self { settings, plugins, source, shown, .. } = self;
+        start(Start { settings, app, host, codecs, plugins, source: source.0, shown }).await
     }
 }
 
@@ -188,10 +209,11 @@ struct Start {
     codecs: HashMap<String, CodecSlot>,
     plugins: PluginsConfig,
     source: Option<Arc<dyn ConfigSource>>,
+    shown: Shown,
 }
 
 async fn start(start: Start) -> Result<Agent, ConnectError> {
-    let Start { settings, app, host, codecs, plugins, source } = start;
+    let Start { settings, app, host, codecs, plugins, source, shown } = start;
     let door = admin::Door::open(&settings.agent.admin)?;
     let mut read = skymesh_transport::ReadConfig::default();
     read.max_frame_bytes = settings.agent.max_frame_bytes;
@@ -202,6 +224,8 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     let fail = settings.agent.unreachable == Unreachable::Fail;
     let (desk, requests) = Desk::new();
     let runtime = Runtime::new(Parts { settings, app, address, host, codecs, desk, uplink });
+    let reloader = Reloader::new(Arc::clone(&runtime), plugins, source, requests).looked().await;
+    shown.start(&runtime)?;
     let uplink = Uplink::new(Arc::clone(&runtime), commands);
     runtime.tasks.spawn(ingress::accept(Arc::clone(&runtime), listener));
     runtime.tasks.spawn(uplink.run());
@@ -209,7 +233,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
     runtime.tasks.spawn(watch_deadlines(Arc::clone(&runtime)));
     runtime.tasks.spawn(stages::review(Arc::clone(&runtime)));
-    runtime.tasks.spawn(Reloader::new(Arc::clone(&runtime), plugins, source, requests).run());
+    runtime.tasks.spawn(reloader.run());
     if let Some(door) = door {
         let _ = runtime.admin_socket.set(door.path.clone());
         runtime.tasks.spawn(admin::serve(Arc::clone(&runtime), door));
@@ -248,6 +272,7 @@ impl Drop for Unfinished {
         if let Some(runtime) = &self.0 {
             runtime.stopping.cancel();
             runtime.stopped.cancel();
+            runtime.keep_metrics(None);
         }
     }
 }

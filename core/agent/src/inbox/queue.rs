@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use skymesh_naming::placement::EpochGate;
-use skymesh_types::{Handle, ServiceName};
+use skymesh_types::{Handle, InstanceId, ServiceName, ServiceUrl};
 use skymesh_wire::Kind;
 use tokio::sync::Notify;
 
@@ -16,6 +16,8 @@ use super::{Entry, Event, Letter, Slot, Source};
 use crate::config::InboxConfig;
 use crate::counters::Counters;
 use crate::election::{Admission, Barred, Belief};
+use crate::meter::Meter;
+use crate::runtime::Runtime;
 
 /// Most events that wait in an inbox. A service that does not read gets one
 /// [`Event::Lagged`] per service name instead of what comes after.
@@ -34,11 +36,14 @@ pub(crate) trait Settle: Send + Sync + fmt::Debug {
 pub(crate) struct Queue {
     /// The service that it belongs to (or that it watches).
     name: ServiceName,
+    /// Whose inbox it is; `None` for who only watches.
+    instance: Option<InstanceId>,
     handle: Handle,
     config: InboxConfig,
     counters: Arc<Counters>,
     /// Asked about messages that have to do with leaders.
     admission: Admission,
+    meter: Arc<Meter>,
     state: Mutex<State>,
     /// Cost of all messages ever taken out; behind by what the receiver has swapped out.
     taken_bytes: AtomicU64,
@@ -74,26 +79,49 @@ pub(crate) enum Pushed {
 }
 
 impl Queue {
-    pub(crate) fn new(
-        name: ServiceName,
+    /// The inbox of an instance.
+    pub(crate) fn of_instance(
+        url: &ServiceUrl,
         handle: Handle,
         config: InboxConfig,
-        counters: Arc<Counters>,
-    ) -> Arc<Self> {
-        Self::with_admission(name, handle, config, counters, Admission::new(handle, Vec::new()))
-    }
-
-    /// As [`new`](Self::new), with fences.
-    pub(crate) fn with_admission(
-        name: ServiceName,
-        handle: Handle,
-        config: InboxConfig,
-        counters: Arc<Counters>,
+        runtime: &Runtime,
         admission: Admission,
     ) -> Arc<Self> {
-        let (state, taken_bytes) = (Mutex::default(), AtomicU64::new(0));
-        let (room, gate) = (Notify::new(), OnceLock::new());
-        Arc::new(Self { name, handle, config, counters, admission, state, taken_bytes, room, gate })
+        let owner = (url.name.clone(), Some(url.instance));
+        Self::new(owner, handle, config, runtime, admission)
+    }
+
+    /// The queue of somebody who only watches a service.
+    pub(crate) fn of_watcher(
+        name: ServiceName,
+        handle: Handle,
+        config: InboxConfig,
+        runtime: &Runtime,
+    ) -> Arc<Self> {
+        Self::new((name, None), handle, config, runtime, Admission::new(handle, Vec::new()))
+    }
+
+    fn new(
+        (name, instance): (ServiceName, Option<InstanceId>),
+        handle: Handle,
+        config: InboxConfig,
+        runtime: &Runtime,
+        admission: Admission,
+    ) -> Arc<Self> {
+        let (counters, meter) = (Arc::clone(&runtime.counters), runtime.meters.of(&name));
+        Arc::new(Self {
+            name,
+            instance,
+            handle,
+            config,
+            counters,
+            admission,
+            meter,
+            state: Mutex::default(),
+            taken_bytes: AtomicU64::new(0),
+            room: Notify::new(),
+            gate: OnceLock::new(),
+        })
     }
 
     /// From now on keyed messages are admitted by `gate`. Before the instance is registered.
@@ -104,6 +132,19 @@ impl Queue {
     /// What admits keyed messages; `None` for a stateless instance.
     pub(crate) fn gate(&self) -> Option<&Arc<EpochGate>> {
         self.gate.get()
+    }
+
+    pub(crate) fn instance(&self) -> Option<InstanceId> {
+        self.instance
+    }
+
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// The cost of what was pushed and not read.
+    pub(crate) fn unread_bytes(&self) -> u64 {
+        self.waiting_bytes(&self.lock())
     }
 
     /// Whether its instance leads, as far as it may believe so.
@@ -172,7 +213,8 @@ impl Queue {
     ///
     /// Its letters are ranges of `chunk`, which is kept only if one of them is taken.
     pub(crate) fn batch(&self, chunk: Bytes) -> Batch<'_> {
-        Batch { queue: self, state: Some(self.lock()), chunk: Some(chunk) }
+        let (messages, bytes) = (0, 0);
+        Batch { queue: self, state: Some(self.lock()), chunk: Some(chunk), messages, bytes }
     }
 
     /// Queues an event; beyond the limit, one lagged event stands for those of its service.
@@ -301,6 +343,9 @@ pub(crate) struct Batch<'a> {
     state: Option<MutexGuard<'a, State>>,
     /// Not queued yet: no letter was taken so far.
     chunk: Option<Bytes>,
+    /// What was taken, for the meter.
+    messages: u64,
+    bytes: u64,
 }
 
 impl Batch<'_> {
@@ -337,6 +382,8 @@ impl Batch<'_> {
             state.entries.push_back(Entry::Chunk(chunk));
         }
         state.pushed_bytes += letter.cost();
+        self.messages += 1;
+        self.bytes += u64::from(letter.payload.1);
         state.entries.push_back(Entry::Letter(letter));
         Pushed::Taken
     }
@@ -346,6 +393,7 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if let Some(state) = self.state.take().filter(|_| self.chunk.is_none()) {
             wake(state);
+            self.queue.meter.received(self.messages, self.bytes);
         }
     }
 }

@@ -10,6 +10,8 @@ use skymesh_types::{Handle, ServiceName};
 
 use super::link::DataCodec;
 use super::{Lane, Link, LocalTarget, NotPosted, Peer, Post};
+use crate::counters::Counter;
+use crate::meter::Meter;
 
 /// How messages reach one incarnation, and what is measured of it. Lives as long as anybody routes
 /// by it, so a new view of the membership never loses what was measured.
@@ -18,6 +20,9 @@ pub(crate) struct Route {
     pub(crate) handle: Handle,
     pub(crate) name: ServiceName,
     pub(crate) stats: Arc<InstanceStats>,
+    /// How often the selector has picked it.
+    pub(crate) picks: Counter,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) target: Target,
 }
 
@@ -50,8 +55,14 @@ struct Seat {
 }
 
 impl Route {
-    pub(crate) fn new(handle: Handle, name: ServiceName, target: Target) -> Self {
-        Self { handle, name, stats: Arc::default(), target }
+    pub(crate) fn new(
+        handle: Handle,
+        name: ServiceName,
+        meter: Arc<Meter>,
+        target: Target,
+    ) -> Self {
+        let (stats, picks) = (Arc::default(), Counter::default());
+        Self { handle, name, stats, picks, meter, target }
     }
 
     /// The protocol that its agent speaks: 1 or 2.
@@ -73,10 +84,12 @@ impl Route {
     /// Posts a message without waiting.
     #[inline]
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
-        match &self.target {
-            Target::Local(local) => local.post(post),
-            Target::Remote(remote) => remote.post(self.handle, post),
-        }
+        let turn = match &self.target {
+            Target::Local(local) => local.post(post)?,
+            Target::Remote(remote) => remote.post(self.handle, post)?,
+        };
+        self.meter.sent(post.envelope.payload.len());
+        Ok(turn)
     }
 }
 

@@ -45,6 +45,13 @@ impl Reloader {
         Self { runtime, source, holding, version: 0, requests, settled, glanced: None }
     }
 
+    /// Takes the first look at the files. Before the agent is there: who changes a file right after
+    /// its start is to be heard.
+    pub(crate) async fn looked(mut self) -> Self {
+        self.settled = self.stamps().await;
+        self
+    }
+
     pub(crate) async fn run(mut self) {
         let every = self.runtime.settings.agent.watch_files;
         let mut glances = (!every.is_zero()).then(|| glances(every));

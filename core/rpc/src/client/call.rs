@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use skymesh_agent::{Destination, SendError};
+use skymesh_telemetry::{ActiveSpan, SpanKind};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Ticket;
@@ -17,6 +18,7 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::shared::Shared;
 use crate::status::Status;
+use crate::trace;
 
 type Waiting = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 
@@ -33,6 +35,7 @@ pin_project! {
         request: Option<Request>,
         deadline: Instant,
         stage: Stage,
+        span: Option<ActiveSpan>,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -49,10 +52,11 @@ enum Stage {
 }
 
 impl<D: Destination> Call<D> {
-    pub(crate) fn new(shared: Arc<Shared>, to: D, request: Request) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, to: D, mut request: Request) -> Self {
+        let span = trace::calling(&shared, &mut request, SpanKind::Client);
         let deadline = request.deadline.unwrap_or_else(|| Instant::now() + shared.config.deadline);
         let stage = Stage::Resolving(None);
-        Self { shared, to, request: Some(request), deadline, stage, sleep: None }
+        Self { shared, to, request: Some(request), deadline, stage, span, sleep: None }
     }
 }
 
@@ -66,6 +70,7 @@ impl<D: Destination> Future for Call<D> {
         {
             *this.stage = Stage::Over;
             this.sleep.set(None);
+            trace::end(this.span.take(), &outcome);
             return Poll::Ready(outcome);
         }
         if this.sleep.is_none() {
@@ -75,7 +80,9 @@ impl<D: Destination> Future for Call<D> {
             ready!(sleep.poll(cx));
         }
         this.sleep.set(None);
-        Poll::Ready(Err(expire(std::mem::replace(this.stage, Stage::Over))))
+        let outcome = Err(expire(std::mem::replace(this.stage, Stage::Over)));
+        trace::end(this.span.take(), &outcome);
+        Poll::Ready(outcome)
     }
 }
 

@@ -26,6 +26,11 @@ impl Reply {
         Self { shared: Arc::clone(shared), to, correlation, protocol }
     }
 
+    /// Whether somebody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.correlation != NOTIFY
+    }
+
     /// Which call of whom.
     pub(crate) fn key(&self) -> (Handle, u64) {
         (self.to, self.correlation)

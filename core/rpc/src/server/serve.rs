@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use skymesh_agent::Message;
+use skymesh_telemetry::{Scoped, SpanKind};
 use skymesh_types::Handle;
 use tokio::time::{Instant, timeout_at};
 use tower::util::ServiceExt;
@@ -23,7 +24,7 @@ use crate::request::{Caller, Request};
 use crate::response::Response;
 use crate::shared::Shared;
 use crate::status::Status;
-use crate::wire;
+use crate::{trace, wire};
 
 /// What of a call its handler is to know.
 struct Asked {
@@ -145,14 +146,16 @@ where
 }
 
 /// Runs the handler and answers with what comes of it; a panic is an answer too.
-async fn answer<S>(shared: Arc<Shared>, service: S, request: Request, reply: Reply)
+async fn answer<S>(shared: Arc<Shared>, service: S, mut request: Request, reply: Reply)
 where
     S: Service<Request, Response = Response>,
     S::Error: Into<BoxError>,
 {
     let method = request.method().clone();
-    let call = AssertUnwindSafe(async move { service.oneshot(request).await });
-    let outcome = match call.catch_unwind().await {
+    let kind = if reply.is_awaited() { SpanKind::Server } else { SpanKind::Consumer };
+    let (span, context) = trace::serving(&shared, &mut request, kind);
+    let call = Scoped::new(context, async move { service.oneshot(request).await });
+    let outcome = match AssertUnwindSafe(call).catch_unwind().await {
         Ok(outcome) => outcome.map_err(|error| Status::from_error(error.into())),
         Err(panic) => {
             shared.counters.panics.add(1);
@@ -161,6 +164,7 @@ where
             Err(Status::internal(format!("the handler of {method:?} panicked: {said}")))
         }
     };
+    trace::end(span, &outcome);
     reply.send(outcome).await;
 }
 

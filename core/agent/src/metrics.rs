@@ -1,0 +1,135 @@
+//! What an agent shows of itself, by the names of the catalogue. Asked at each flush, never on the
+//! message path.
+
+use std::collections::BTreeMap;
+
+use skymesh_naming::InstanceState;
+use skymesh_telemetry::{Samples, Source, catalogue};
+
+use crate::peer::Target;
+use crate::runtime::Runtime;
+
+/// What counters of refusals are called in [`Counters::all`](crate::Counters::all).
+const REFUSED: &str = "refused_";
+
+impl Source for Runtime {
+    fn collect(&self, samples: &mut Samples) {
+        self.collect_counters(samples);
+        self.collect_meters(samples);
+        self.collect_queues(samples);
+        self.collect_plugins(samples);
+        // Last, because they are the most.
+        self.collect_instances(samples);
+    }
+}
+
+impl Runtime {
+    fn collect_counters(&self, samples: &mut Samples) {
+        for (name, count) in self.counters.all() {
+            if let Some(reason) = name.strip_prefix(REFUSED) {
+                samples.counter(&catalogue::REFUSED, &[("reason", reason)], count);
+            }
+        }
+        samples.counter(&catalogue::SPANS_DROPPED, &[], self.tracer().dropped());
+        let counters = &self.counters;
+        for (metric, counter) in [
+            (&catalogue::UNDELIVERABLE, &counters.undeliverable),
+            (&catalogue::UNCONFIRMED, &counters.unconfirmed),
+            (&catalogue::UNKNOWN_COMMANDS, &counters.unknown_commands),
+            (&catalogue::CONNECTIONS_REFUSED, &counters.connections_refused),
+            (&catalogue::EVENTS_LAGGED, &counters.events_lagged),
+            (&catalogue::UPLINKS_LOST, &counters.uplinks_lost),
+            (&catalogue::PINGS_LOST, &counters.pings_lost),
+        ] {
+            samples.counter(metric, &[], counter.get());
+        }
+    }
+
+    fn collect_meters(&self, samples: &mut Samples) {
+        for (service, meter) in self.meters.all() {
+            for (direction, messages, bytes) in meter.traffic() {
+                let labels = [("service", service.as_str()), ("direction", direction)];
+                if messages > 0 {
+                    samples.counter(&catalogue::MESSAGES, &labels, messages);
+                    samples.counter(&catalogue::MESSAGE_BYTES, &labels, bytes);
+                }
+            }
+            for (metric, histogram) in
+                [(&catalogue::RTT, &meter.rtt), (&catalogue::CALL_DURATION, &meter.calls)]
+            {
+                let distribution = histogram.read();
+                if distribution.count > 0 {
+                    samples.histogram(metric, &[("service", &service)], distribution);
+                }
+            }
+        }
+    }
+
+    fn collect_queues(&self, samples: &mut Samples) {
+        for queue in self.directory.locals() {
+            let Some(instance) = queue.instance() else { continue };
+            let (service, instance) = (queue.name().to_string(), instance.to_string());
+            let labels = [("service", service.as_str()), ("instance", &instance)];
+            samples.gauge(&catalogue::INBOX_BYTES, &labels, queue.unread_bytes() as f64);
+        }
+        let mut by_peer: BTreeMap<String, usize> = BTreeMap::new();
+        for peer in self.directory.peers() {
+            if let Some(link) = peer.link() {
+                *by_peer.entry(peer.key().address.to_string()).or_default() +=
+                    link.outbox().buffered();
+            }
+        }
+        for (peer, bytes) in by_peer {
+            samples.gauge(&catalogue::OUTBOX_BYTES, &[("peer", &peer)], bytes as f64);
+        }
+    }
+
+    fn collect_plugins(&self, samples: &mut Samples) {
+        for plugin in self.host.report() {
+            let kind = plugin.kind.map(|kind| kind.to_string()).unwrap_or_default();
+            let labels = [
+                ("library", plugin.library.as_str()),
+                ("id", plugin.id.as_deref().unwrap_or_default()),
+                ("kind", &kind),
+                ("version", plugin.version.as_deref().unwrap_or_default()),
+                ("state", plugin.state.as_str()),
+            ];
+            samples.gauge(&catalogue::PLUGIN_STATE, &labels, 1.0);
+        }
+    }
+
+    fn collect_instances(&self, samples: &mut Samples) {
+        for core in self.directory.routers() {
+            let service = core.name.to_string();
+            let degraded = f64::from(u8::from(core.selector.health().is_degraded()));
+            samples.gauge(&catalogue::ROUTER_DEGRADED, &[("service", &service)], degraded);
+            let view = core.view.load();
+            let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+            for member in &view.members {
+                let route = &member.route;
+                *states.entry(state(member.record.state)).or_default() += 1;
+                let instance = member.record.url.instance.to_string();
+                let labels = [("service", service.as_str()), ("instance", &instance)];
+                samples.counter(&catalogue::PICKS, &labels, route.picks.get());
+                if matches!(route.target, Target::Remote(_)) {
+                    let in_flight = f64::from(route.stats.in_flight());
+                    samples.gauge(&catalogue::IN_FLIGHT, &labels, in_flight);
+                }
+            }
+            for (state, count) in states {
+                let labels = [("service", service.as_str()), ("state", state)];
+                samples.gauge(&catalogue::INSTANCES, &labels, count as f64);
+            }
+        }
+    }
+}
+
+fn state(state: InstanceState) -> &'static str {
+    match state {
+        InstanceState::Pending => "pending",
+        InstanceState::Online => "online",
+        InstanceState::Suspect => "suspect",
+        InstanceState::Draining => "draining",
+        InstanceState::Offline => "offline",
+    }
+}

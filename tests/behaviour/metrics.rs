@@ -1,0 +1,213 @@
+//! What skymesh counts of itself, as a scraper sees it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skymesh_agent::{Agent, AgentBuilder, Inbox, Resolve};
+use skymesh_plugin_host::{PluginHost, PluginsConfig};
+use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
+use skymesh_telemetry::{Metrics, MetricsConfig};
+use skymesh_tests::exposition::{Exposition, scrape};
+use skymesh_tests::{Mesh, SOON, next_message, services, within};
+
+const SERVER: &str = "app.test.server/1";
+
+/// An address that no other test, of this process or another, listens at.
+fn endpoint() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(9464);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 100 | (high & 0b11), middle, low.max(1));
+    (address, NEXT_PORT.fetch_add(1, Relaxed)).into()
+}
+
+fn config(plugin: &str, table: &Value) -> MetricsConfig {
+    MetricsConfig {
+        plugin: Some(plugin.to_owned()),
+        interval: Duration::from_millis(100),
+        config: table.as_object().unwrap().clone(),
+        ..MetricsConfig::default()
+    }
+}
+
+fn shown_at(builder: AgentBuilder, endpoint: SocketAddr) -> AgentBuilder {
+    builder.metrics(config("prometheus", &json!({ "listen": endpoint.to_string() })))
+}
+
+/// Scrapes until `done`, each time reading strictly.
+async fn scraped(endpoint: SocketAddr, mut done: impl FnMut(&Exposition) -> bool) -> Exposition {
+    let rounds = async {
+        loop {
+            if let Some(text) = scrape(endpoint).await {
+                let read = Exposition::read(&text);
+                if done(&read) {
+                    return read;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, rounds).await
+}
+
+async fn read_all(inbox: &mut Inbox, count: usize) {
+    for _ in 0..count {
+        next_message(inbox).await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_shows_what_two_agents_exchanged() {
+    const MESSAGES: usize = 300;
+    const CALLS: usize = 20;
+    let mesh = Mesh::start().await;
+    let (at_server, at_client) = (endpoint(), endpoint());
+    let server = shown_at(mesh.builder(), at_server).connect().await.unwrap();
+    let (_server, mut inbox) = server.register(SERVER).await.unwrap();
+    let (geometry, rest) = server.register("app.test.geometry/7").await.unwrap();
+    let methods = Methods::new().method("echo", |request: Request| async move {
+        Ok::<_, Status>(Response::new(request.into_payload()))
+    });
+    let _calls = Rpc::builder(geometry, rest).serve(methods).attach();
+
+    let table = json!({ "app.*.*": { "selector": { "use": "p2c" } } });
+    let builder = mesh.builder().services(services(table));
+    let client = shown_at(builder, at_client).connect().await.unwrap();
+    let (me, rest) = client.register("app.test.client/1").await.unwrap();
+    let (rpc, _rest) = Rpc::attach(me, rest);
+    let router = client.router("app.test.server").unwrap();
+    router.wait_until(SOON, |resolve| matches!(resolve, Resolve::Ready(_))).await.unwrap();
+    for _ in 0..MESSAGES {
+        rpc.instance().send(&router, [7; 10]).await.unwrap();
+    }
+    read_all(&mut inbox, MESSAGES).await;
+    for _ in 0..CALLS {
+        let call = rpc.call("app.test.geometry", Request::new("echo", "abc"));
+        within(SOON, call).await.unwrap();
+    }
+
+    let of = |service, direction| [("service", service), ("direction", direction)];
+    let geometry = [("service", "app.test.geometry")];
+    let seen = scraped(at_client, |read| {
+        read.value("skymesh_call_duration_seconds_count", &geometry) == Some(CALLS as f64)
+            && read.value("skymesh_rtt_seconds_count", &geometry).is_some()
+            && read.value("skymesh_calls_in_flight", &geometry) == Some(0.0)
+    })
+    .await;
+    let sent = of("app.test.server", "sent");
+    assert_eq!(seen.value("skymesh_messages_total", &sent), Some(MESSAGES as f64));
+    assert_eq!(seen.value("skymesh_message_bytes_total", &sent), Some(10.0 * MESSAGES as f64));
+    let picked = [("service", "app.test.server"), ("instance", "1")];
+    assert_eq!(seen.value("skymesh_picks_total", &picked), Some(MESSAGES as f64));
+    let online = [("service", "app.test.server"), ("state", "online")];
+    assert_eq!(seen.value("skymesh_instances", &online), Some(1.0));
+    let p2c = [("id", "p2c"), ("kind", "selector"), ("state", "active")];
+    assert_eq!(seen.value("skymesh_plugin_state", &p2c), Some(1.0));
+    assert_eq!(seen.value("skymesh_router_degraded", &geometry), Some(0.0));
+    let agent = [("app", "app"), ("address", client.address())];
+    assert_eq!(seen.value("target_info", &agent), Some(1.0));
+    assert_eq!(seen.kinds["skymesh_rtt_seconds"], "histogram");
+    // The answers of the calls are messages to the client.
+    let answers = of("app.test.client", "received");
+    assert_eq!(seen.value("skymesh_messages_total", &answers), Some(CALLS as f64));
+
+    let received = of("app.test.server", "received");
+    let seen = scraped(at_server, |read| {
+        read.value("skymesh_messages_total", &received) == Some(MESSAGES as f64)
+            && read.value("skymesh_inbox_bytes", &picked) == Some(0.0)
+    })
+    .await;
+    assert_eq!(seen.value("skymesh_message_bytes_total", &received), Some(10.0 * MESSAGES as f64));
+    assert_eq!(
+        seen.value("skymesh_messages_total", &of("app.test.client", "sent")),
+        Some(CALLS as f64)
+    );
+    for reason in ["unknown_handle", "inbox_full", "malformed"] {
+        assert_eq!(seen.value("skymesh_messages_refused_total", &[("reason", reason)]), Some(0.0));
+    }
+    within(SOON, client.shutdown()).await;
+    assert_eq!(scrape(at_client).await, None, "the endpoint goes with the agent");
+}
+
+#[tokio::test]
+async fn what_waits_in_an_inbox_shows() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let server = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
+    let (_server, mut inbox) = server.register(SERVER).await.unwrap();
+    let (client, _inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    for _ in 0..5 {
+        client.send(SERVER, [1; 36]).await.unwrap();
+    }
+    let labels = [("service", "app.test.server"), ("instance", "1")];
+    scraped(endpoint, |read| read.value("skymesh_inbox_bytes", &labels) == Some(500.0)).await;
+    read_all(&mut inbox, 5).await;
+    // The inbox notes what was read when it looks for more.
+    let reader = tokio::spawn(async move { inbox.recv().await });
+    scraped(endpoint, |read| read.value("skymesh_inbox_bytes", &labels) == Some(0.0)).await;
+    reader.abort();
+}
+
+#[tokio::test]
+async fn a_nameserver_shows_its_registry() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let host = PluginHost::new(PluginsConfig::default()).unwrap();
+    let config = config("prometheus", &json!({ "listen": endpoint.to_string() }));
+    let metrics = Metrics::start(&host, &config, vec![("role".into(), "nameserver".into())]);
+    let metrics = metrics.unwrap().unwrap();
+    mesh.nameserver().show_on(&metrics);
+    let agent = mesh.agent().await;
+    let (one, _one) = agent.register("app.test.server/1").await.unwrap();
+    let (_two, _two_inbox) = agent.register("app.test.server/2").await.unwrap();
+    let instances = |count: f64| {
+        move |read: &Exposition| read.value("skymesh_registry_instances", &[]) == Some(count)
+    };
+    let seen = scraped(endpoint, instances(2.0)).await;
+    assert_eq!(seen.value("skymesh_registry_sessions", &[]), Some(1.0));
+    assert!(seen.value("skymesh_registry_revision", &[]) >= Some(2.0));
+    let opened = [("event", "sessions_opened")];
+    assert_eq!(seen.value("skymesh_nameserver_events_total", &opened), Some(1.0));
+    assert_eq!(seen.value("target_info", &[("role", "nameserver")]), Some(1.0));
+    one.unregister().await.unwrap();
+    scraped(endpoint, instances(1.0)).await;
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_costs_no_message() {
+    let mesh = Mesh::start().await;
+    let unruly = config("skymesh_fixture_unruly/unruly", &json!({ "mischief": "panic_in_call" }));
+    let agent = mesh.builder().metrics(unruly).connect().await.unwrap();
+    let (server, mut inbox) = agent.register(SERVER).await.unwrap();
+    let quarantined = |agent: &Agent| {
+        let is_it = |state: &str| state == "quarantined";
+        agent.plugins().iter().any(|one| is_it(one.state.as_str()))
+    };
+    let sends = async {
+        let mut sent = 0;
+        while !quarantined(&agent) {
+            server.send(SERVER, "still there").await.unwrap();
+            next_message(&mut inbox).await;
+            sent += 1;
+        }
+        sent
+    };
+    assert!(within(SOON, sends).await > 0);
+    server.send(SERVER, "and after it").await.unwrap();
+    assert_eq!(next_message(&mut inbox).await.payload(), &b"and after it"[..]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_can_not_be_had_fails_the_start_unless_it_is_optional() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let _first = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
+    let error = shown_at(mesh.builder(), endpoint).connect().await.unwrap_err().to_string();
+    assert!(error.starts_with("metrics: ") && error.contains("can't listen at 127."), "{error}");
+    let optional = MetricsConfig {
+        required: false,
+        ..config("prometheus", &json!({ "listen": endpoint.to_string() }))
+    };
+    mesh.builder().metrics(optional).connect().await.unwrap();
+}

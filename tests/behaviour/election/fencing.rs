@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use skymesh_agent::{FenceGate, SendError, StaleTerm, Term, UndeliverableReason};
+use skymesh_rpc::{Request, Rpc};
 use skymesh_tests::{Cable, next_message};
 use skymesh_types::Handle;
 
@@ -71,7 +72,7 @@ async fn messages_to_the_leader_follow_it() {
     let mesh = Mesh::start().await;
     let (client, _client_inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
     let election = client.agent().watch_election(NAME).unwrap();
-    assert_eq!(client.try_send(&election, "now").err(), Some(SendError::Loading(name())));
+    assert_eq!(client.try_send(&election, "now").err(), Some(SendError::NoLeader(name())));
     within(SOON, election.wait_until(|standing| *standing == Standing::Nobody)).await;
     assert_eq!(client.try_send(&election, "now").err(), Some(SendError::NoLeader(name())));
     // It waits for one.
@@ -129,6 +130,23 @@ async fn who_leads_no_longer_refuses_and_says_who_does() {
     // What was refused is not sent again by itself; what comes now follows the hint.
     client.send(&election, "second").await.unwrap();
     assert_eq!(next_message(&mut second_inbox).await.payload(), "second");
+}
+
+/// On one thread: a call that looked again and again without waiting would let nothing else happen.
+#[tokio::test]
+async fn a_call_to_nobody_fails_at_once_and_may_be_tried_again() {
+    let mesh = Mesh::start().await;
+    let (client, inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    let agent = client.agent();
+    let (caller, _rest) = Rpc::attach(client, inbox);
+    // The instances are known, and nothing of the election.
+    agent.router(NAME).unwrap().ready(SOON).await.unwrap();
+    let election = agent.watch_election(NAME).unwrap();
+    let nobody = caller.call(election.clone(), Request::new("who", "")).await.unwrap_err();
+    assert!(nobody.is_retryable(), "{nobody}");
+    within(SOON, election.wait_until(|standing| *standing == Standing::Nobody)).await;
+    let nobody = caller.call(election, Request::new("who", "")).await.unwrap_err();
+    assert!(nobody.is_retryable(), "{nobody}");
 }
 
 #[tokio::test]

@@ -21,10 +21,9 @@ impl Election {
         &self,
         post: impl FnOnce(&Route, &Lead) -> R,
     ) -> Result<R, NoRoute> {
-        let nobody = || match self.standing().is_loading() {
-            true => NoRoute::Loading(self.router.clone()),
-            false => NoRoute::Never(SendError::NoLeader(self.name().clone())),
-        };
+        // Whether nothing was heard yet or nobody leads: what is to be waited for is a leader, not a
+        // word on the instances, which a caller would wait for where the answer is "loading".
+        let nobody = || NoRoute::Never(SendError::NoLeader(self.name().clone()));
         let lead = self.core.lead().ok_or_else(nobody)?;
         let directory = &self.runtime.directory;
         let route = directory.route(&self.runtime, lead.handle).or_else(|| {

@@ -23,7 +23,8 @@ use crate::uplink::Command;
 /// It is also a destination: `send(&election, ..)` goes to whoever leads and carries the term, so
 /// that an instance that leads no longer refuses it
 /// ([`UndeliverableReason::NotLeader`](crate::UndeliverableReason::NotLeader), with a hint of who does).
-/// `send` waits for a leader up to `agent.resolve_timeout`. What was refused is never sent again by
+/// `send` waits for a leader up to `agent.resolve_timeout`; a call (RPC) to it fails at once while
+/// nobody leads, not processed, and may be tried again. What was refused is never sent again by
 /// itself, since it could overtake or repeat; what is sent after a hint follows it, even before the
 /// nameserver's word.
 #[derive(Clone)]

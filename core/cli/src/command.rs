@@ -37,7 +37,7 @@ enum Command {
     /// Check or print configuration files
     #[command(subcommand)]
     Config(config::Config),
-    /// List, check and describe plugins
+    /// List, check, describe, measure and make plugins
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     /// Play selectors through a virtual fleet: a slow node, churn, weights, hot keys

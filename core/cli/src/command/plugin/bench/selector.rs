@@ -91,6 +91,7 @@ fn members(size: u32) -> Vec<Member> {
         let noise = instance.wrapping_mul(GOLDEN);
         member.stats.set_rtt_ewma_ns(500_000 + (noise >> 44));
         member.stats.set_last_sample_ns(1);
+        member.stats.note_latency(2_000_000 + (noise >> 43), 1);
         (0..noise >> 62).for_each(|_| member.stats.began());
         member
     };

@@ -1,9 +1,9 @@
 //! Several versions of one library.
 
 use semver::VersionReq;
-use skymesh_plugin_host::{PluginHost, PluginState, StrategyConfig};
+use skymesh_plugin_host::{PluginHost, PluginState, StrategyConfig, inspect};
 
-use crate::fixture::{Folder, members};
+use crate::fixture::{Folder, file_name, members};
 
 const LIBRARY: &str = "skymesh_fixture_edition";
 
@@ -59,4 +59,34 @@ fn a_declared_version_is_the_one_that_serves() {
     let host = PluginHost::new(config).unwrap();
     let slot = host.selector(&edition(None)).unwrap();
     assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(2));
+}
+
+/// A plugin that was built against plugin-api as it is, but for one change.
+#[test]
+fn a_plugin_of_another_api_loads_or_is_refused_by_what_has_changed() {
+    let folder = Folder::new();
+    let host = PluginHost::new(folder.config()).unwrap();
+    // A newer minor version, which appends.
+    let library = "skymesh_fixture_of_newer";
+    folder.put(library, &file_name(library));
+    let slot = host.selector(&StrategyConfig::new(format!("{library}/middle"))).unwrap();
+    assert_eq!(slot.prepare(members(5)).pick(None), Some(2));
+    let row = host.report().into_iter().find(|row| row.library == library).unwrap();
+    assert_eq!(row.api_version.as_deref(), Some("1.1.0"));
+    // (the change, what is said of it)
+    let refused = [
+        ("argument", "built against different types than plugin-api 1.0.1 has: "),
+        ("resized", "built against different types than plugin-api 1.0.2 has: "),
+        ("reordered", "built against different types than plugin-api 1.0.3 has: "),
+        ("inserted", "built against different types than plugin-api 1.0.4 has: "),
+        ("two", "built for plugin-api 2.x"),
+    ];
+    for (change, said) in refused {
+        let library = format!("skymesh_fixture_of_{change}");
+        let file = folder.put(&library, &file_name(&library));
+        let error = inspect(&file, &folder.config()).error.expect(change).to_string();
+        assert!(error.contains(&library) && error.lines().count() == 1, "{change}: {error}");
+        assert!(error.contains(said), "{change}: {error}");
+        assert!(host.selector(&StrategyConfig::new(format!("{library}/middle"))).is_err());
+    }
 }

@@ -1,6 +1,7 @@
 //! Stateful services: who owns a key, while nothing happens and while the service grows, shrinks or
 //! loses somebody, under load from several processes.
 
+mod calls;
 mod crowd;
 mod defects;
 mod draining;

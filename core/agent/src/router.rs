@@ -105,6 +105,21 @@ impl Router {
         self.wait_until(deadline, |resolve| !matches!(resolve, Resolve::Loading)).await
     }
 
+    /// Waits until every key of a stateful service has an owner that [`Instance::resolve`] can name: not
+    /// while keys move. Of other services it is true at once.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadyTimeout`] after `deadline`.
+    ///
+    /// [`Instance::resolve`]: crate::Instance::resolve
+    pub async fn settled(&self, deadline: Duration) -> Result<(), ReadyTimeout> {
+        let Some(keyed) = self.core.keyed.get() else { return Ok(()) };
+        let late = |_| ReadyTimeout { name: self.core.name.clone(), waited: deadline };
+        tokio::time::timeout(deadline, keyed.live()).await.map_err(late)
+    }
+
     /// Waits until what is known satisfies `wanted`, e.g. until so many instances are there.
     ///
     /// Cancel safe.

@@ -118,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the first word on a service.
+    /// Waits for the first word on a service, and until keys have owners.
     pub(crate) async fn loaded(
         &self,
         name: &ServiceName,
@@ -126,8 +126,9 @@ impl Shared {
     ) -> Result<(), SendError> {
         // The call's own deadline comes first.
         let left = deadline.duration_since(Instant::now()) + Duration::from_secs(1);
-        let ready = self.instance.router(name)?.ready(left).await;
-        ready.map(drop).map_err(SendError::Unresolved)
+        let router = self.instance.router(name)?;
+        router.ready(left).await.map_err(SendError::Unresolved)?;
+        router.settled(left).await.map_err(SendError::Unresolved)
     }
 
     /// A call waits from now on: its answer has to be read.

@@ -167,6 +167,23 @@ fn election() {
 }
 
 #[test]
+fn stateful_routing() {
+    check(&Case {
+        program: "stateful_routing",
+        arguments: &[],
+        environment: &[],
+        code: 0,
+        says: &[
+            "[client 1] sends for 120 players to 2 shards",
+            "[client 2] 4 shards: ",
+            "[client 1] ok  whoever moved went to a new shard",
+            "[client 2] ok  no player had two shards in one placement",
+            "[client 1] ok  every player's messages came in order",
+        ],
+    });
+}
+
+#[test]
 fn what_can_not_be_done_is_said_and_fails() {
     let cases = [
         // The library is there, and is not the one that was asked for.

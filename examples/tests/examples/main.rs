@@ -9,7 +9,7 @@ mod paper;
 mod tutorial;
 
 /// The programs, by name, as cargo has built them for these tests.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("demo", env!("CARGO_BIN_EXE_demo")),
     ("helloworld", env!("CARGO_BIN_EXE_helloworld")),
     ("name_router", env!("CARGO_BIN_EXE_name_router")),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("grpc_helloworld", env!("CARGO_BIN_EXE_grpc_helloworld")),
     ("election", env!("CARGO_BIN_EXE_election")),
     ("inner_service", env!("CARGO_BIN_EXE_inner_service")),
+    ("stateful_routing", env!("CARGO_BIN_EXE_stateful_routing")),
 ];
 
 /// The path of a program.

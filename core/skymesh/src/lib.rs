@@ -184,6 +184,27 @@
 //! ```
 //! [`Config`] tells what overrides what; `core/skymesh/skymesh.toml` lists every key at its default.
 //!
+//! # Stateful services
+//! Where each key has one owner (a player's shard, a room), instances register with a [`Share`] of the
+//! keys, and senders name the key. While such a service grows or shrinks, messages whose keys move are
+//! kept until all routers have agreed, and the others go on; nobody sees two owners of a key.
+//! ```no_run
+//! # async fn stateful(agent: skymesh::Agent, me: skymesh::Instance)
+//! #     -> Result<(), Box<dyn std::error::Error>> {
+//! // Returns once every router of the service knows of it.
+//! let (shard, inbox) = agent.register("game.test.shard/3").stateful(3).await?;
+//!
+//! // Elsewhere.
+//! let shards = me.router("game.test.shard")?;
+//! me.send(shards.key("player-42"), "hello").await?;
+//!
+//! // Gives its keys to the others, and leaves when they have them.
+//! shard.unregister().await?;
+//! # Ok(())
+//! # }
+//! ```
+//! `cargo run -p skymesh-examples --bin stateful_routing` shows it under load.
+//!
 //! # Where to read on
 //! * [`Agent`]: registering, stopping. [`Instance`]: sending, attributes. [`Router`]: who is there.
 //! * [`Inbox`], [`Delivery`], [`Event`]: what an instance is told, and in which order.

@@ -3,6 +3,7 @@
 
 mod admin_socket;
 mod hold;
+mod inbox;
 mod services;
 mod stages;
 
@@ -14,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use skymesh_types::{AppId, limits};
 
 pub use admin_socket::AdminSocket;
+pub use inbox::InboxConfig;
+pub(crate) use inbox::MIN_WINDOW_BYTES;
 pub use services::{ServiceConfig, ServicesConfig};
 pub use stages::{OutliersConfig, StagesConfig};
 
@@ -97,21 +100,6 @@ pub enum Unreachable {
     Fail,
 }
 
-/// The least window of a sender; what a sender assumes until its peer has said more.
-pub(crate) const MIN_WINDOW_BYTES: u64 = 64 * 1024;
-
-/// Limits of an inbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct InboxConfig {
-    /// What one sending process may have on its way to one instance before its `send` waits, in
-    /// bytes; each message counts its payload and 64 more. Default 1 MiB, from 64 KiB. Restart.
-    pub window_bytes: u64,
-    /// What may wait in one inbox from all senders together, in bytes. Messages beyond it are
-    /// refused to their sender and counted. Default 64 MiB; at least the window. Restart.
-    pub limit_bytes: u64,
-}
-
 impl Default for AgentConfig {
     fn default() -> Self {
         Self {
@@ -134,12 +122,6 @@ impl Default for AgentConfig {
             inbox: InboxConfig::default(),
             hold: HoldConfig::default(),
         }
-    }
-}
-
-impl Default for InboxConfig {
-    fn default() -> Self {
-        Self { window_bytes: 1024 * 1024, limit_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -306,22 +288,6 @@ fn host_of(address: &str) -> Option<&str> {
 fn is_this_host(host: &str) -> bool {
     let local = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(local)
-}
-
-impl InboxConfig {
-    fn faults(&self) -> Option<RangeError> {
-        if self.window_bytes < MIN_WINDOW_BYTES {
-            let expected = "at least 65536 (64 KiB)";
-            return Some(RangeError::range(
-                "agent.inbox.window_bytes",
-                &self.window_bytes,
-                expected,
-            ));
-        }
-        let key = "agent.inbox.limit_bytes";
-        (self.limit_bytes < self.window_bytes)
-            .then(|| RangeError::range(key, &self.limit_bytes, "at least window_bytes"))
-    }
 }
 
 /// A listening address, with a word on its form if it has another one.

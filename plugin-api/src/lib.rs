@@ -62,6 +62,7 @@ pub mod abi;
 mod codec;
 mod config;
 pub mod conformance;
+pub mod draw;
 mod election;
 mod error;
 mod manifest;

@@ -63,6 +63,23 @@ impl<'a> View<'a> {
         self.flags.as_slice()[index] & SUSPECT != 0
     }
 
+    /// Indices of the instances that take part where all are asked alike: the first of these groups
+    /// that is not empty. Healthy instances of weight above 0; suspect ones of weight above 0;
+    /// healthy ones (all drained); all. Empty only for an empty view.
+    ///
+    /// One pass over the view for each group that is looked at: for
+    /// [`prepare`](crate::Selector::prepare), not for a pick.
+    pub fn eligible(&self) -> Box<[u32]> {
+        let healthy = |index: usize| !self.is_suspect(index);
+        let wanted = |index: usize| self.weight(index) > 0;
+        let groups: [&dyn Fn(usize) -> bool; 4] =
+            [&|index| healthy(index) && wanted(index), &wanted, &healthy, &|_| true];
+        let members = |of_group: &dyn Fn(usize) -> bool| -> Box<[u32]> {
+            (0..self.len()).filter(|&index| of_group(index)).map(|index| index as u32).collect()
+        };
+        groups.into_iter().map(members).find(|group| !group.is_empty()).unwrap_or_default()
+    }
+
     /// Counts the memberships of this service as this process saw them: two views of one service
     /// with equal revisions have equal instances, weights and attributes. 0 where it is not known.
     #[inline]

@@ -66,10 +66,14 @@ fn uses<'a>(package: &'a Package, ours: &BTreeSet<&str>) -> BTreeSet<&'a str> {
         .collect()
 }
 
-fn packages_below<'a>(metadata: &'a Metadata, folder: &str) -> BTreeSet<&'a str> {
-    let root = metadata.workspace_root.join(folder);
+/// The crates below `plugins/`: plugins, and what is none.
+fn plugins_and_others(metadata: &Metadata) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let root = metadata.workspace_root.join("plugins");
     let below = metadata.packages.iter().filter(|p| p.manifest_path.starts_with(&root));
-    below.map(|package| package.name.as_str()).collect()
+    let (plugins, others): (Vec<_>, Vec<_>) =
+        below.partition(|package| package.targets.iter().any(|target| target.is_cdylib()));
+    let names = |packages: Vec<&Package>| packages.iter().map(|p| p.name.as_str()).collect();
+    (names(plugins), names(others))
 }
 
 fn broken_arrows() -> Vec<String> {
@@ -77,21 +81,25 @@ fn broken_arrows() -> Vec<String> {
     let metadata = MetadataCommand::new().manifest_path(root).no_deps().exec().unwrap();
     let ours: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
     let allowed = allowed();
+    let (plugins, others) = plugins_and_others(&metadata);
     let mut broken = Vec::new();
     let mut seen = 0;
     for package in &metadata.packages {
-        let folder = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
+        let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
+        let folder = manifest.parent().unwrap();
         let name = package.name.as_str();
         let may = match allowed.get(name) {
             Some(may) => may.clone(),
-            None if folder.starts_with("plugins") => ["skymesh-plugin-api"].into(),
-            // It collects them all, and is for executables alone.
-            None if folder == "stock" => {
-                let plugins = packages_below(&metadata, "plugins");
+            // It collects all plugins, and is for executables alone.
+            None if folder == "plugins/stock" => {
                 let linked = uses(package, &ours);
                 let lacks = plugins.difference(&linked);
                 broken.extend(lacks.map(|plugin| format!("stock lacks {plugin}")));
-                plugins.into_iter().chain(["skymesh-plugin-api"]).collect()
+                plugins.iter().copied().chain(["skymesh-plugin-api"]).collect()
+            }
+            // What several plugins share is no plugin itself.
+            None if folder.starts_with("plugins") => {
+                others.iter().copied().chain(["skymesh-plugin-api"]).collect()
             }
             None if folder.as_str().starts_with(CORE) => {
                 broken.push(format!("{name} has no line in ARROWS"));

@@ -2,24 +2,9 @@
 //! repeat themselves, over networks that are slower than a processor: it packs some 500 MB/s and
 //! unpacks some 2 GB/s on one core.
 //!
-//! # Format, version 1
-//! | bytes | field |
-//! |---|---|
-//! | 1 | version of this format: 1 |
-//! | 1 | 1 if the payload is packed, else 0 |
-//! | 1 | kind |
-//! | 8 | destination, little-endian |
-//! | 8 | source, little-endian |
-//! | varint | flags |
-//! | varint | epoch |
-//! | varint | correlation |
-//! | varint | length of the metadata |
-//! | varint | length of the payload before it was packed; only if it is |
-//! | | metadata |
-//! | | payload, or the LZ4 block that it was packed to, up to the end |
-//!
-//! Varints are those of protobuf, in their shortest form only. The block has no frame around it and
-//! no checksum; TCP has one.
+//! # Format
+//! That of [`skymesh_packed_form`]; what payloads are packed to is one LZ4 block. It has no frame around
+//! it and no checksum; TCP has one.
 //!
 //! # What is packed
 //! Payloads of `threshold_bytes` and more that become smaller. Metadata is not: it is short.
@@ -41,10 +26,10 @@
 //! # Configuration
 //! See [`Lz4Config`].
 
-mod form;
 mod packer;
 
 use serde::Deserialize;
+use skymesh_packed_form as form;
 use skymesh_plugin_api::{
     Codec, CodecError, Envelope, Output, PluginError, Scratch, export_plugin,
 };
@@ -60,6 +45,9 @@ const SCHEMA: &str = r#"{
     }
   }
 }"#;
+
+/// Why a body that claims to be packed is refused.
+const NOT_PACKED: CodecError = CodecError::malformed("no LZ4 block of the length that it claims");
 
 /// The codec's table in the config file. Two ends may differ in it.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -95,13 +83,10 @@ impl Codec for Lz4 {
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Output<'_>) -> Result<(), CodecError> {
         let payload = envelope.payload;
         if payload.len() < self.threshold_bytes {
-            form::write(envelope, None, out);
-            return Ok(());
+            form::encode(envelope, None, out);
+        } else {
+            packer::pack(payload, |packed| form::encode(envelope, packed, out));
         }
-        packer::pack(payload, |packed| {
-            let packed = packed.filter(|packed| form::is_worth(payload.len(), packed.len()));
-            form::write(envelope, packed, out);
-        });
         Ok(())
     }
 
@@ -110,15 +95,7 @@ impl Codec for Lz4 {
         input: &'a [u8],
         scratch: &'a mut Scratch<'_>,
     ) -> Result<Envelope<'a>, CodecError> {
-        let form = form::read(input)?;
-        let Some(len) = form.unpacked_len else {
-            return Ok(Envelope { payload: form.body, ..form.fields });
-        };
-        let payload = scratch.reserve(len)?;
-        if !packer::unpack(form.body, payload) {
-            return Err(CodecError::malformed("no LZ4 block of the length that it claims"));
-        }
-        Ok(Envelope { payload, ..form.fields })
+        form::decode(input, scratch, packer::unpack, NOT_PACKED)
     }
 }
 

@@ -2,24 +2,8 @@
 //! payloads over networks that are dear or slow: at level 3 it packs some 200 MB/s and unpacks some
 //! 800 MB/s on one core.
 //!
-//! # Format, version 1
-//! | bytes | field |
-//! |---|---|
-//! | 1 | version of this format: 1 |
-//! | 1 | 1 if the payload is packed, else 0 |
-//! | 1 | kind |
-//! | 8 | destination, little-endian |
-//! | 8 | source, little-endian |
-//! | varint | flags |
-//! | varint | epoch |
-//! | varint | correlation |
-//! | varint | length of the metadata |
-//! | varint | length of the payload before it was packed; only if it is |
-//! | | metadata |
-//! | | payload, or the Zstandard frame (RFC 8878) that it was packed to, up to the end |
-//!
-//! Varints are those of protobuf, in their shortest form only. The form around the payload is that of
-//! `lz4`.
+//! # Format
+//! That of [`skymesh_packed_form`]; what payloads are packed to is one Zstandard frame (RFC 8878).
 //!
 //! # What is packed
 //! Payloads of `threshold_bytes` and more that become smaller. Metadata is not: it is short.
@@ -43,10 +27,10 @@
 //! # Configuration
 //! See [`ZstdConfig`].
 
-mod form;
 mod packer;
 
 use serde::Deserialize;
+use skymesh_packed_form as form;
 use skymesh_plugin_api::{
     Codec, CodecError, Envelope, Output, PluginError, Scratch, export_plugin,
 };
@@ -66,6 +50,10 @@ const SCHEMA: &str = r#"{
     }
   }
 }"#;
+
+/// Why a body that claims to be packed is refused.
+const NOT_PACKED: CodecError =
+    CodecError::malformed("no Zstandard frame of the length that it claims");
 
 /// The codec's table in the config file. Two ends may differ in it.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -104,13 +92,10 @@ impl Codec for Zstd {
     fn encode(&self, envelope: &Envelope<'_>, out: &mut Output<'_>) -> Result<(), CodecError> {
         let payload = envelope.payload;
         if payload.len() < self.config.threshold_bytes {
-            form::write(envelope, None, out);
-            return Ok(());
+            form::encode(envelope, None, out);
+        } else {
+            packer::pack(payload, self.config.level, |packed| form::encode(envelope, packed, out));
         }
-        packer::pack(payload, self.config.level, |packed| {
-            let packed = packed.filter(|packed| form::is_worth(payload.len(), packed.len()));
-            form::write(envelope, packed, out);
-        });
         Ok(())
     }
 
@@ -119,15 +104,7 @@ impl Codec for Zstd {
         input: &'a [u8],
         scratch: &'a mut Scratch<'_>,
     ) -> Result<Envelope<'a>, CodecError> {
-        let form = form::read(input)?;
-        let Some(len) = form.unpacked_len else {
-            return Ok(Envelope { payload: form.body, ..form.fields });
-        };
-        let payload = scratch.reserve(len)?;
-        if !packer::unpack(form.body, payload) {
-            return Err(CodecError::malformed("no Zstandard frame of the length that it claims"));
-        }
-        Ok(Envelope { payload, ..form.fields })
+        form::decode(input, scratch, packer::unpack, NOT_PACKED)
     }
 }
 

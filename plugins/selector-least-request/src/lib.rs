@@ -25,13 +25,9 @@
 //! # Configuration
 //! See [`LeastRequestConfig`].
 
-mod alias;
-mod eligible;
-
 use serde::Deserialize;
+use skymesh_plugin_api::draw::AliasTable;
 use skymesh_plugin_api::{InstanceStats, PluginError, Request, Selector, View, export_plugin};
-
-use crate::alias::AliasTable;
 
 /// For tools, and for the check before the constructor runs.
 const SCHEMA: &str = r#"{
@@ -88,7 +84,7 @@ impl Selector for LeastRequest {
     }
 
     fn prepare(&self, view: &View<'_>) -> Field {
-        let eligible = eligible::eligible(view);
+        let eligible = view.eligible();
         let weights: Vec<u32> =
             eligible.iter().map(|index| weight(view, *index as usize)).collect();
         Field { lots: AliasTable::new(&weights), eligible }

@@ -25,7 +25,6 @@
 //! # Configuration
 //! None.
 
-mod eligible;
 mod remainder;
 
 use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View, export_plugin};
@@ -56,7 +55,7 @@ impl Selector for ModHash {
     }
 
     fn prepare(&self, view: &View<'_>) -> Places {
-        Places { count: Divisor::new(view.len() as u64), keyless: eligible::eligible(view) }
+        Places { count: Divisor::new(view.len() as u64), keyless: view.eligible() }
     }
 
     #[inline]

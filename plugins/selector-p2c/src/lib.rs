@@ -40,10 +40,10 @@
 
 mod config;
 mod cost;
-mod eligible;
 
 use std::hint::select_unpredictable;
 
+use skymesh_plugin_api::draw::two_of;
 use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
 
 pub use crate::config::P2cConfig;
@@ -69,7 +69,7 @@ impl Selector for P2c {
     }
 
     fn prepare(&self, view: &View<'_>) -> Box<[u32]> {
-        eligible::eligible(view)
+        view.eligible()
     }
 
     #[inline]
@@ -77,24 +77,14 @@ impl Selector for P2c {
         if eligible.len() < 2 {
             return eligible.first().map(|&index| index as usize);
         }
-        let [one, other] = two_of(eligible, request.entropy());
+        let [one, other] =
+            two_of(eligible.len(), request.entropy()).map(|place| eligible[place] as usize);
         let known = |index| (view.stats(index), view.weight(index));
         let [of_one, of_other] = self.judge.costs([known(one), known(other)], request.now_ns());
         // Nobody can predict who is cheaper, so not by a branch: a wrong guess costs 5 ns. Equal
         // ones are in random order already.
         Some(select_unpredictable(of_one <= of_other, one, other))
     }
-}
-
-/// Two different indices out of at least two, by the upper and the lower half of the entropy.
-#[inline]
-fn two_of(eligible: &[u32], entropy: u64) -> [usize; 2] {
-    let below = |half: u64, len: usize| ((half * len as u64) >> 32) as usize;
-    let one = below(entropy >> 32, eligible.len());
-    let step = 1 + below(entropy & 0xFFFF_FFFF, eligible.len() - 1);
-    let sum = one + step;
-    let other = select_unpredictable(sum >= eligible.len(), sum.wrapping_sub(eligible.len()), sum);
-    [eligible[one] as usize, eligible[other] as usize]
 }
 
 export_plugin! { selectors: [P2c] }

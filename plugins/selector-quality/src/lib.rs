@@ -38,11 +38,11 @@
 
 mod config;
 mod cost;
-mod eligible;
 mod typical;
 
 use std::hint::select_unpredictable;
 
+use skymesh_plugin_api::draw::two_of;
 use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
 
 pub use crate::config::QualityConfig;
@@ -82,7 +82,7 @@ impl Selector for Quality {
     }
 
     fn prepare(&self, view: &View<'_>) -> Field {
-        Field { eligible: eligible::eligible(view), typical: Typical::default() }
+        Field { eligible: view.eligible(), typical: Typical::default() }
     }
 
     #[inline]
@@ -118,7 +118,8 @@ impl Duels<'_> {
     /// Draws two and lets one win.
     #[inline]
     fn fight(&self, entropy: u64) -> Winner {
-        let [one, other] = two_of(self.eligible, entropy);
+        let [one, other] =
+            two_of(self.eligible.len(), entropy).map(|place| self.eligible[place] as usize);
         let cost = |index| self.judge.cost(self.view.stats(index), self.typical_ns, self.now_ns);
         let (cost_of_one, cost_of_other) = (cost(one), cost(other));
         // The two draws use the ends of the entropy; the coin must not depend on either.
@@ -151,17 +152,6 @@ impl Duels<'_> {
 #[inline]
 fn remixed(entropy: u64) -> u64 {
     (entropy ^ (entropy >> 29)).wrapping_mul(GOLDEN)
-}
-
-/// Two different indices out of at least two, by the upper and the lower half of the entropy.
-#[inline]
-fn two_of(eligible: &[u32], entropy: u64) -> [usize; 2] {
-    let below = |half: u64, len: usize| ((half * len as u64) >> 32) as usize;
-    let one = below(entropy >> 32, eligible.len());
-    let step = 1 + below(entropy & 0xFFFF_FFFF, eligible.len() - 1);
-    let sum = one + step;
-    let other = select_unpredictable(sum >= eligible.len(), sum.wrapping_sub(eligible.len()), sum);
-    [eligible[one] as usize, eligible[other] as usize]
 }
 
 export_plugin! { selectors: [Quality] }

@@ -16,7 +16,6 @@
 //! # Configuration
 //! None.
 
-mod eligible;
 
 use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View, export_plugin};
 
@@ -35,7 +34,7 @@ impl Selector for Random {
     }
 
     fn prepare(&self, view: &View<'_>) -> Box<[u32]> {
-        eligible::eligible(view)
+        view.eligible()
     }
 
     #[inline]

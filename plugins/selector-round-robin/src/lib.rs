@@ -4,7 +4,7 @@
 //! # How it picks
 //! Each thread has its own position and steps by one; it begins at a random instance, so that many
 //! short-lived clients don't all begin with the same one. Eligible are the instances that are not
-//! suspect and have a weight above 0; if there is none, see [`eligible`](self#eligible).
+//! suspect and have a weight above 0; if there is none, see [`View::eligible`].
 //! Keys and the size of the weights are ignored.
 //!
 //! # Eligible
@@ -28,7 +28,6 @@
 //! # Configuration
 //! None.
 
-mod eligible;
 mod turns;
 
 use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View, export_plugin};
@@ -57,7 +56,7 @@ impl Selector for RoundRobin {
     }
 
     fn prepare(&self, view: &View<'_>) -> Round {
-        Round { eligible: eligible::eligible(view), turns: Turns::new() }
+        Round { eligible: view.eligible(), turns: Turns::new() }
     }
 
     #[inline]

@@ -25,11 +25,8 @@
 //! # Configuration
 //! None. The weight is part of an instance's registration, 100 unless it says otherwise.
 
-mod alias;
-
+use skymesh_plugin_api::draw::AliasTable;
 use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View, export_plugin};
-
-pub use crate::alias::AliasTable;
 
 /// The selector; see the crate's documentation.
 #[derive(Debug)]

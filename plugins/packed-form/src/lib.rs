@@ -1,7 +1,29 @@
-//! The bytes around a payload that may be packed. Knows no compression. The same form, byte for byte,
-//! in each codec that packs payloads.
+//! The bytes around a payload that may be packed: one form for every codec that packs payloads. Not a
+//! plugin, and it knows no compression.
+//!
+//! # Format, version 1
+//! | bytes | field |
+//! |---|---|
+//! | 1 | version of this format: 1 |
+//! | 1 | 1 if the payload is packed, else 0 |
+//! | 1 | kind |
+//! | 8 | destination, little-endian |
+//! | 8 | source, little-endian |
+//! | varint | flags |
+//! | varint | epoch |
+//! | varint | correlation |
+//! | varint | length of the metadata |
+//! | varint | length of the payload before it was packed; only if it is |
+//! | | metadata |
+//! | | payload, or what it was packed to, up to the end |
+//!
+//! Varints are those of protobuf, in their shortest form only, so that an envelope has one form only.
+//!
+//! # Hostile input
+//! A claimed length is believed up to 1 MiB, beyond that up to 1024 times the packed bytes, and always
+//! up to the host's limit for a message only. What packs better than that is sent as it is.
 
-use skymesh_plugin_api::{CodecError, Envelope, Output};
+use skymesh_plugin_api::{CodecError, Envelope, Output, Scratch};
 
 /// The version of the form that is written, and the only one there is so far.
 const VERSION: u8 = 1;
@@ -22,25 +44,54 @@ const TOO_GOOD: CodecError =
 const SHORT: CodecError = CodecError::malformed("it ends before the fields do");
 const OVERLONG: CodecError = CodecError::malformed("a number is longer than it must be");
 
-/// What was read: the fields with the metadata, and the payload as it was sent.
+/// What was read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Form<'a> {
-    /// Without the payload.
-    pub(crate) fields: Envelope<'a>,
+struct Form<'a> {
+    /// All but the payload.
+    fields: Envelope<'a>,
     /// The payload, or what it was packed to.
-    pub(crate) body: &'a [u8],
+    body: &'a [u8],
     /// The payload's length if it is packed.
-    pub(crate) unpacked_len: Option<usize>,
+    unpacked_len: Option<usize>,
+}
+
+/// Writes an envelope; `packed` is what its payload was packed to, if it was. That is sent only where
+/// it saves bytes and a receiver will believe it.
+#[inline]
+pub fn encode(envelope: &Envelope<'_>, packed: Option<&[u8]>, out: &mut Output<'_>) {
+    write(envelope, packed.filter(|packed| is_worth(envelope.payload.len(), packed.len())), out);
+}
+
+/// Reads what [`encode`] wrote; `unpack` has to fill all of the memory that it is given, or to answer
+/// `false`.
+///
+/// # Errors
+/// [`CodecError`] says what is wrong with `input`: `not_packed` if `unpack` answers `false`.
+#[inline]
+pub fn decode<'a>(
+    input: &'a [u8],
+    scratch: &'a mut Scratch<'_>,
+    unpack: impl FnOnce(&[u8], &mut [u8]) -> bool,
+    not_packed: CodecError,
+) -> Result<Envelope<'a>, CodecError> {
+    let form = read(input)?;
+    let Some(len) = form.unpacked_len else {
+        return Ok(Envelope { payload: form.body, ..form.fields });
+    };
+    let payload = scratch.reserve(len)?;
+    if !unpack(form.body, payload) {
+        return Err(not_packed);
+    }
+    Ok(Envelope { payload, ..form.fields })
 }
 
 /// Whether a payload of `len` bytes may be sent as `packed` ones, and should be.
-pub(crate) fn is_worth(len: usize, packed: usize) -> bool {
+fn is_worth(len: usize, packed: usize) -> bool {
     packed < len && (len <= FREE_BYTES || len / MOST_RATIO <= packed)
 }
 
-/// Writes an envelope; `packed` is what its payload was packed to.
 #[inline]
-pub(crate) fn write(envelope: &Envelope<'_>, packed: Option<&[u8]>, out: &mut Output<'_>) {
+fn write(envelope: &Envelope<'_>, packed: Option<&[u8]>, out: &mut Output<'_>) {
     out.put(&[VERSION, if packed.is_some() { PACKED } else { 0 }, envelope.kind]);
     out.put_u64_le(envelope.destination);
     out.put_u64_le(envelope.source);
@@ -55,9 +106,8 @@ pub(crate) fn write(envelope: &Envelope<'_>, packed: Option<&[u8]>, out: &mut Ou
     out.put(packed.unwrap_or(envelope.payload));
 }
 
-/// Reads what [`write`] wrote.
 #[inline]
-pub(crate) fn read(input: &[u8]) -> Result<Form<'_>, CodecError> {
+fn read(input: &[u8]) -> Result<Form<'_>, CodecError> {
     let (&[version, packing, kind], rest) = input.split_first_chunk().ok_or(SHORT)?;
     if version != VERSION {
         return Err(CodecError::malformed("not version 1 of this format"));
@@ -122,3 +172,6 @@ fn varint(rest: &mut &[u8]) -> Result<u64, CodecError> {
     }
     Err(OVERLONG)
 }
+
+#[cfg(test)]
+mod tests;

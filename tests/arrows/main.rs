@@ -67,12 +67,12 @@ fn uses<'a>(package: &'a Package, ours: &BTreeSet<&str>) -> BTreeSet<&'a str> {
 }
 
 /// The crates below `plugins/`: plugins, and what is none.
-fn plugins_and_others(metadata: &Metadata) -> (BTreeSet<&str>, BTreeSet<&str>) {
+fn plugins_and_others<'a>(metadata: &'a Metadata) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
     let root = metadata.workspace_root.join("plugins");
     let below = metadata.packages.iter().filter(|p| p.manifest_path.starts_with(&root));
     let (plugins, others): (Vec<_>, Vec<_>) =
         below.partition(|package| package.targets.iter().any(|target| target.is_cdylib()));
-    let names = |packages: Vec<&Package>| packages.iter().map(|p| p.name.as_str()).collect();
+    let names = |packages: Vec<&'a Package>| packages.iter().map(|p| p.name.as_str()).collect();
     (names(plugins), names(others))
 }
 

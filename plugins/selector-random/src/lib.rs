@@ -16,7 +16,6 @@
 //! # Configuration
 //! None.
 
-
 use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View, export_plugin};
 
 /// The selector; see the crate's documentation.

@@ -6,6 +6,7 @@ mod nameserver;
 mod pings;
 mod registrations;
 mod rounds;
+mod unsupported;
 
 use bytes::Bytes;
 use skymesh_agent::config::{AgentConfig, InboxConfig};

@@ -273,8 +273,10 @@ impl Instance {
     /// If the future is dropped, it drains nevertheless.
     ///
     /// # Errors
-    /// [`RequestError`] if the nameserver refuses, or the agent has stopped.
+    /// [`RequestError`] if the nameserver refuses, or the agent has stopped;
+    /// [`RequestError::NotSupported`] at a nameserver of protocol 1.
     pub async fn drain(&self) -> Result<(), RequestError> {
+        self.runtime.check_beyond_v1("draining")?;
         let (reply, answer) = oneshot::channel();
         let command = Command::DrainOne { handle: self.handle(), reply };
         self.runtime.uplink.send(command).await.map_err(|_| RequestError::Stopped)?;

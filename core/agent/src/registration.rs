@@ -48,8 +48,9 @@ pub enum RegisterError {
         /// What the nameserver says.
         reason: String,
     },
-    /// A router of the stateful service can't take part in a change of its placement now. Only those of
-    /// the origin's agents say so; try again.
+    /// A router of the stateful service can't take part in a change of its placement now: only those of
+    /// the origin's agents say so. Or, at a nameserver of protocol 1, another instance of the service is
+    /// being agreed on, or a router is silent. Try again.
     #[error("{url} can't be placed now: {reason}")]
     NotAgreed {
         /// The instance.
@@ -139,6 +140,9 @@ impl Registration {
     /// way, so that no message is lost. All processes must have the same selector configured for the
     /// service, one that goes by the key alone such as `consistent_hash`; without one, a built-in
     /// consistent hash serves, which knows no weights.
+    ///
+    /// A nameserver of protocol 1 has no word for a share by [`Share::up_to`]: the registration is
+    /// refused.
     pub fn stateful(mut self, share: impl Into<Share>) -> Self {
         self.share = Some(share.into());
         self
@@ -162,8 +166,15 @@ impl Registration {
         if !url.name.is_in(&runtime.app) {
             return Err(RegisterError::ForeignApp { url, app: runtime.app.to_string() });
         }
-        if weight != DEFAULT_WEIGHT && runtime.settings.agent.nameserver_protocol == 1 {
-            let source = RequestError::NotSupported("a weight of its own");
+        let beyond_v1 = match share {
+            _ if weight != DEFAULT_WEIGHT => Some("a weight of its own"),
+            // The origin would take the bound for a number to hash.
+            Some(share) if share.bound().is_some() => Some("an explicit share (Share::up_to)"),
+            _ => None,
+        };
+        if let Some(what) = beyond_v1
+            && let Err(source) = runtime.check_beyond_v1(what)
+        {
             return Err(RegisterError::Request { url, source });
         }
         let declared = match &runtime.settings.agent.zone {

@@ -29,7 +29,7 @@ use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
 use crate::stages::Chooser;
-use crate::uplink::Command;
+use crate::uplink::{Command, RequestError};
 
 /// The configuration that the agent was started with. What a reload changes is in [`Hot`].
 #[derive(Debug, Clone, Default)]
@@ -145,6 +145,14 @@ impl Runtime {
             inbound: AtomicUsize::new(0),
             started,
         })
+    }
+
+    /// Refuses `what` at a nameserver of protocol 1, which has no word for it.
+    pub(crate) fn check_beyond_v1(&self, what: &'static str) -> Result<(), RequestError> {
+        match self.settings.agent.nameserver_protocol {
+            1 => Err(RequestError::NotSupported(what)),
+            _ => Ok(()),
+        }
     }
 
     /// Time since the agent started: the clock of its sans-io parts.

@@ -1,11 +1,7 @@
 //! Our agent at a nameserver of the origin, which a test plays line by line.
 
-use std::future::IntoFuture;
-
 use skymesh_agent::config::{AgentConfig, Unreachable};
-use skymesh_agent::{
-    Agent, ConnectError, Event, Inbox, Instance, RegisterError, RequestError, Resolve,
-};
+use skymesh_agent::{Agent, ConnectError, Event, Inbox, Instance, RegisterError, Resolve};
 use skymesh_grpc::Grpc;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{
@@ -82,23 +78,6 @@ async fn our_agent_registers_beats_changes_attributes_and_leaves() {
         _ => None,
     };
     assert_eq!(socket.hears(left).await, handle);
-}
-
-#[tokio::test]
-async fn what_protocol_1_has_no_word_for_is_refused_and_not_left_out() {
-    let nameserver = V1Nameserver::start().await;
-    let (agent, mut socket) = joined(&nameserver).await;
-    let refused = agent.register("app.test.heavy/1").weight(200).into_future();
-    let refused = within(SOON, refused).await.unwrap_err();
-    let RegisterError::Request { source: RequestError::NotSupported(_), .. } = &refused else {
-        panic!("{refused:?}")
-    };
-    let said = refused.to_string();
-    assert!(said.contains("not supported by this nameserver"), "{said}");
-    // Nothing was said of it; this is the first registration that is heard.
-    let usual = async { agent.register("app.test.usual/1").weight(100).await.unwrap() };
-    let (_usual, heard) = tokio::join!(usual, socket.take_registration(0));
-    assert_eq!(heard.info.unwrap().service_name, "app.test.usual");
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ pub struct RunForLeader {
 
 impl RunForLeader {
     /// For algorithms that rank candidates: higher is more willing. Default 0. The built-in one
-    /// (who came first) does not look at it.
+    /// (who came first) does not look at it. A nameserver of protocol 1 has no word for any but 0: the
+    /// candidacy is refused.
     pub const fn priority(mut self, priority: i64) -> Self {
         self.priority = priority;
         self
@@ -29,6 +30,9 @@ impl RunForLeader {
     async fn run(self) -> Result<(), RequestError> {
         let Self { instance, priority } = self;
         let runtime = &instance.runtime;
+        if priority != 0 {
+            runtime.check_beyond_v1("a candidate's priority")?;
+        }
         // The place in the queue comes first: it bounds what the elections have to say.
         let place = runtime.uplink.reserve().await.map_err(|_| RequestError::Stopped)?;
         if runtime.stopping.is_cancelled() {

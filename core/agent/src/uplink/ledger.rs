@@ -161,7 +161,7 @@ impl Ledger {
                     ResultCode::ALREADY_REGISTERED => {
                         RegisterError::AlreadyRegistered { url, reason: reply.reason }
                     }
-                    ResultCode::VOTED_DOWN => {
+                    ResultCode::VOTED_DOWN | ResultCode::PREPARE_TIMEOUT | ResultCode::LINE_UP => {
                         RegisterError::NotAgreed { url, reason: reply.reason }
                     }
                     code => RegisterError::Request { url, source: refused(code.0, reply.reason) },

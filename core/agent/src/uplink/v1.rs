@@ -200,7 +200,7 @@ impl Interpreter {
         let request = own.asked.request;
         if result != ResultCode::OK.0 {
             self.own.remove(&handle);
-            let reason = "a nameserver of protocol 1 gives no reason".to_owned();
+            let reason = reason(ResultCode(result)).to_owned();
             let reply = RegisterInstanceReply { request, handle, result, reason, revision: 0 };
             return Said::back(reply);
         }
@@ -295,6 +295,16 @@ impl Said {
 fn registration(asked: &RegisterInstance) -> Body {
     let options = Some(asked.options.unwrap_or_default());
     RegisterService { info: asked.info.clone(), options }.into()
+}
+
+/// What the origin's numbers say; it gives no reason in words.
+const fn reason(result: ResultCode) -> &'static str {
+    match result {
+        ResultCode::VOTED_DOWN => "a router of the service refused",
+        ResultCode::PREPARE_TIMEOUT => "a router of the service did not answer in time",
+        ResultCode::LINE_UP => "another instance of the service is being agreed on",
+        _ => "a nameserver of protocol 1 gives no reason",
+    }
 }
 
 fn done(request: u64) -> Body {

@@ -26,6 +26,10 @@ impl ResultCode {
     pub const QUIT_CANDIDATE: Self = Self(-1003);
     /// The routers of a stateful service did not agree (v1).
     pub const VOTED_DOWN: Self = Self(-1003);
+    /// The routers of a stateful service did not answer in time (v1; ours goes on without them).
+    pub const PREPARE_TIMEOUT: Self = Self(-1004);
+    /// Another instance of the stateful service is being agreed on (v1; ours lets it wait).
+    pub const LINE_UP: Self = Self(-1005);
     /// The name belongs to another app.
     pub const FOREIGN_APP: Self = Self(-2000);
     /// The handle names another instance already.

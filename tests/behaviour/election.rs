@@ -3,6 +3,7 @@
 mod fencing;
 mod restarts;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -208,8 +209,9 @@ async fn who_leaves_the_mesh_hands_over_at_once() {
     assert!(terms.is_sorted_by(|a, b| a < b), "{terms:?}");
 }
 
-/// Figures are the benchmark's (`-- failover`). Here no hand-over may wait for anything that takes its
-/// time: a lease, a grace, a keepalive.
+/// 10 ms in 99 of 100 cases on a quiet machine are the benchmark's to demand (`-- failover`). Here no
+/// hand-over may wait for anything that takes its time (a lease, a grace, a keepalive), and most of
+/// them stay below those 10 ms on a busy machine too; a disk that syncs slowly is given its time.
 #[tokio::test]
 async fn three_hundred_hand_overs_wait_for_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,8 +226,11 @@ async fn three_hundred_hand_overs_wait_for_nothing() {
     let mut leadership = elected(&mut leads.1).await;
     let mut waits = candidate(&mesh.agent().await, 2).await;
     let hand_overs = async {
+        let mut took = Vec::new();
         for _ in 0..300 {
+            let began = Instant::now();
             let (why, next) = tokio::join!(leadership.resign(), elected(&mut waits.1));
+            took.push(began.elapsed());
             assert_eq!(why, Lost::Resigned);
             assert!(next.term() > leadership.term());
             // A leadership that is over takes nothing away from the next one.
@@ -234,8 +239,27 @@ async fn three_hundred_hand_overs_wait_for_nothing() {
             leadership = next;
             std::mem::swap(&mut leads, &mut waits);
         }
+        took.sort();
+        took[took.len() / 2]
     };
-    within(Duration::from_secs(60), hand_overs).await;
+    let median = within(Duration::from_secs(60), hand_overs).await;
+    let sync = sync_of_the_disk(folder.path());
+    assert!(median < Duration::from_millis(10).max(8 * sync), "{median:?}, a sync takes {sync:?}");
+}
+
+/// What one small write takes that is on the disk afterwards: the middle one of nine.
+fn sync_of_the_disk(folder: &std::path::Path) -> Duration {
+    let mut file = std::fs::File::create(folder.join("probe")).unwrap();
+    let mut took: Vec<Duration> = (0..9)
+        .map(|_| {
+            let began = Instant::now();
+            file.write_all(&[0; 4096]).unwrap();
+            file.sync_data().unwrap();
+            began.elapsed()
+        })
+        .collect();
+    took.sort();
+    took[took.len() / 2]
 }
 
 #[tokio::test]

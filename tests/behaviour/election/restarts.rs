@@ -8,6 +8,9 @@ use super::*;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 
+/// What `fast_nameserver` grants.
+const LEASE: Duration = Duration::from_secs(1);
+
 /// A nameserver process with a store that outlives it, and a lease of a second.
 async fn start_nameserver(listen: &str, folder: &Path) -> (Node, String) {
     let arguments = ["nameserver", listen, folder.to_str().unwrap(), "1000"];
@@ -49,9 +52,9 @@ async fn a_killed_leader_is_followed_within_its_lease() {
     let leadership = elected(&mut inbox).await;
     let took = killed.elapsed();
     assert!(leadership.term().0 > before && next.is_leader());
-    // A second's lease and 100 ms on a quiet machine, which the benchmark measures; here it is
-    // only well below the time that anything else than the lease would take.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    // A second's lease and 100 ms on a quiet machine, which the benchmark demands. Here a busy
+    // machine gets a second more, which is less than a second lease would take.
+    assert!(took < LEASE + Duration::from_secs(1), "{took:?}");
 }
 
 /// A process that is stopped, not dead, believes in nothing beyond its deadline when it goes on.

@@ -1,6 +1,7 @@
 //! Calls between instances: answers, failures, sizes, destinations, and what travels beside a
 //! payload.
 
+mod in_time;
 mod layers;
 mod leader;
 mod limits;

@@ -7,6 +7,7 @@ mod defects;
 mod draining;
 mod growing;
 mod rounds;
+mod waiting;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 const SERVICE: &str = "app.test.shard";

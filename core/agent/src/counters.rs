@@ -66,6 +66,8 @@ counters! {
     keyed_turned_back,
     /// Keyed messages of this agent that came back, to be routed again.
     keyed_bounced,
+    /// Messages that a peer sent back though this agent can't have sent them to it; dropped.
+    keyed_bounces_refused,
     /// Keyed messages of this agent that were accepted and could not be delivered; the sending service
     /// got an event each time, if it was still there.
     keyed_undelivered,

@@ -169,6 +169,8 @@ pub(crate) struct Closed {
     pub(crate) key: u64,
     /// Who is believed to own it, by somebody who waits for an answer from there.
     pub(crate) told: Option<Handle>,
+    /// The direct way is open, and leads to somebody else.
+    pub(crate) astray: bool,
 }
 
 impl Target<'_> {
@@ -243,13 +245,16 @@ fn pick_owner<R>(
 ) -> Result<R, NoRoute> {
     let placed = keyed.placed();
     if !placed.is_live() {
-        let (keyed, key, told) = (Arc::clone(keyed), key.get(), None);
-        return Err(NoRoute::Closed(Box::new(Closed { keyed, key, told })));
+        let (keyed, key) = (Arc::clone(keyed), key.get());
+        let closed = Closed { keyed, key, told: None, astray: false };
+        return Err(NoRoute::Closed(Box::new(closed)));
     }
     match placed.owner(key.get()) {
         Some((_, way)) => Ok(post(way)),
         // Nobody owns keys (any more): whoever is there serves.
-        None => pick(router, Some(key), post),
+        None if placed.is_empty() => pick(router, Some(key), post),
+        // Somebody does, and only the selector could say who.
+        None => Err(NoRoute::Never(keyed.unowned(key.get()))),
     }
 }
 
@@ -268,7 +273,8 @@ fn meet<R>(
         Some((owner, way)) if placed.is_live() && owner.handle == handle => Ok(post(way)),
         _ => {
             let (keyed, key, told) = (Arc::clone(keyed), *key, Some(handle));
-            Err(NoRoute::Closed(Box::new(Closed { keyed, key, told })))
+            let astray = placed.is_live();
+            Err(NoRoute::Closed(Box::new(Closed { keyed, key, told, astray })))
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use skymesh_naming::placement::EpochGate;
+use skymesh_naming::placement::{EpochGate, Preparation};
 use skymesh_naming::{
     Applied, Cache, Delta, Event as Named, GoneOffline, InstanceRecord, Reach, Snapshot,
     WatchPosition,
@@ -67,6 +67,8 @@ struct State {
     peers: HashMap<PeerKey, Weak<Peer>>,
     /// The epochs that stateful instances of this process admit.
     gates: HashMap<ServiceName, Arc<EpochGate>>,
+    /// Rounds that are open.
+    preparations: HashMap<ServiceName, Arc<Preparation>>,
     /// Who sends from this process.
     senders: HashMap<Handle, Arc<Sender>>,
 }

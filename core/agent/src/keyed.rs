@@ -19,4 +19,4 @@ mod word;
 
 pub(crate) use desk::{Keyed, NotTaken};
 pub(crate) use parcel::Kept;
-pub(crate) use placed::{Live, Way};
+pub(crate) use placed::{Line, Live, PlacedKey, Way};

@@ -16,7 +16,7 @@ use skymesh_wire::{Envelope, KeyTrailer};
 use tokio_util::sync::CancellationToken;
 
 use crate::election::Barred;
-use crate::keyed::Live;
+use crate::keyed::{Line, Live};
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use lane::Lane;
@@ -71,6 +71,8 @@ impl Post<'_> {
 pub(crate) enum NotPosted {
     /// The destination's window is used up.
     NoRoom(Arc<Lane>),
+    /// Earlier messages by key wait for room there.
+    InLine(Arc<Line>),
     /// The connection's buffer is full.
     Busy(Arc<Link>),
     /// The link broke just now; the peer has another one already.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::destination::{Closed, Destination, NoRoute, Resolved, Target};
 use crate::election::{self, Barred};
 use crate::inbox::MESSAGE_COST;
-use crate::keyed::{Kept, NotTaken, Way};
+use crate::keyed::{Kept, NotTaken, PlacedKey, Way};
 use crate::peer::{ENVELOPE_BYTES, NotPosted, Post, Refusal};
 use crate::router::ReadyTimeout;
 use crate::runtime::Runtime;
@@ -122,9 +122,12 @@ pub(crate) fn try_deliver(
     loop {
         return match to.target().with_route(runtime, |way| post_on(way, &post)) {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(NotPosted::NoRoom(_) | NotPosted::Busy(_) | NotPosted::Broken)) => {
-                Err(SendError::Full)
-            }
+            Ok(Err(
+                NotPosted::NoRoom(_)
+                | NotPosted::InLine(_)
+                | NotPosted::Busy(_)
+                | NotPosted::Broken,
+            )) => Err(SendError::Full),
             Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
             Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, &post, refusal)),
             // The direct way has closed just now.
@@ -163,6 +166,7 @@ pub(crate) async fn deliver(
                 return Ok(());
             }
             Ok(Err(NotPosted::NoRoom(lane))) => lane.room().await,
+            Ok(Err(NotPosted::InLine(line))) => line.passed().await,
             Ok(Err(NotPosted::Busy(link))) => {
                 // An error means that the link is gone; the next round finds another.
                 let _ = link.outbox().writable().await;
@@ -189,6 +193,9 @@ pub(crate) async fn deliver(
 fn post_on(way: Way<'_>, post: &Post<'_>) -> Result<Turn, NotPosted> {
     match way.placed {
         None => way.route.post(post),
+        Some(PlacedKey { line: Some(line), .. }) if !line.has_passed() => {
+            Err(NotPosted::InLine(Arc::clone(line)))
+        }
         Some(placed) => placed.seal(post, |sealed| way.route.post(sealed)),
     }
 }
@@ -209,7 +216,7 @@ fn hand_over(
         return Err(SendError::NotRegistered);
     }
     let kept = || Kept::of(sender, &post.envelope, closed.told);
-    Ok(closed.keyed.offer(closed.key, kept, bytes + MESSAGE_COST as usize))
+    Ok(closed.keyed.offer(closed.key, closed.astray, kept, bytes + MESSAGE_COST as usize))
 }
 
 /// Waits until a refused message may be taken.

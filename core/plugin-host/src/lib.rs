@@ -48,7 +48,7 @@ pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::PluginHost;
 pub use inspect::{Inspection, inspect};
 pub use pace::Pace;
-pub use prepared::Prepared;
+pub use prepared::{PickFailed, Prepared};
 pub use renewal::{FreshElection, FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
 pub use sink_slot::{MetricsSlot, TraceSlot};

@@ -19,6 +19,11 @@ pub struct Prepared {
     version: u64,
 }
 
+/// A selector failed, and nothing may serve in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the selector failed")]
+pub struct PickFailed;
+
 enum Engine {
     Plugin(PreparedSelector),
     Builtin(Arc<Roster>),
@@ -70,6 +75,24 @@ impl Prepared {
             }
         }
         self.random(request.entropy())
+    }
+
+    /// As [`pick_as`](Self::pick_as), for picks that have to be the same in every process: nothing serves in
+    /// the plugin's place, be it quarantined or not, and how long it takes does not count.
+    ///
+    /// # Errors
+    /// [`PickFailed`] if the plugin fails, or there is none.
+    #[inline]
+    pub fn pick_strictly(&self, request: &Request) -> Result<Option<usize>, PickFailed> {
+        let Engine::Plugin(prepared) = &self.engine else { return Err(PickFailed) };
+        let failure = match prepared.pick(request) {
+            Picked::Index(index) => return Ok(Some(index)),
+            Picked::None => return Ok(None),
+            Picked::Panicked => Failure::Panic,
+            Picked::OutOfView => Failure::OutOfView,
+        };
+        self.failed(failure, request);
+        Err(PickFailed)
     }
 
     /// A pick that is timed; `None` if the plugin is quarantined.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use skymesh_naming::InstanceRecord;
-use skymesh_naming::placement::{Epoch, EpochGate, Placement};
+use skymesh_naming::placement::{Epoch, EpochGate, Placement, Preparation, RoundId};
 use skymesh_types::{Handle, ServiceName};
 
 use super::Directory;
@@ -53,6 +53,30 @@ impl Directory {
             gate.heard(placement.epoch);
         }
         (gate, new)
+    }
+
+    /// A round is open, for routers that are opened before its end.
+    pub(crate) fn note_preparation(&self, preparation: &Arc<Preparation>) {
+        let name = preparation.name.clone();
+        self.lock().preparations.insert(name, Arc::clone(preparation));
+    }
+
+    /// The round of a service that is open.
+    pub(crate) fn preparation(&self, name: &ServiceName) -> Option<Arc<Preparation>> {
+        self.lock().preparations.get(name).cloned()
+    }
+
+    /// A round has ended.
+    pub(crate) fn forget_preparation(&self, name: &ServiceName, round: RoundId) {
+        let mut state = self.lock();
+        if state.preparations.get(name).is_some_and(|open| open.round == round) {
+            state.preparations.remove(name);
+        }
+    }
+
+    /// Rounds are asked for anew when the nameserver is back.
+    pub(crate) fn forget_preparations(&self) {
+        self.lock().preparations.clear();
     }
 
     /// Waits until the nameserver was heard on an epoch, for ever if need be. Cancel safe.

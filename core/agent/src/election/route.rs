@@ -113,7 +113,12 @@ pub(crate) async fn deliver(
                 let _ = link.outbox().writable().await;
                 continue;
             }
-            Ok(Err(NotPosted::Broken | NotPosted::Moved | NotPosted::WrongEpoch(_))) => {
+            Ok(Err(
+                NotPosted::Broken
+                | NotPosted::Moved
+                | NotPosted::InLine(_)
+                | NotPosted::WrongEpoch(_),
+            )) => {
                 tokio::task::yield_now().await;
                 continue;
             }

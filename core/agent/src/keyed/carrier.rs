@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skymesh_naming::InstanceRecord;
 use skymesh_naming::placement::{
     Bounced, Epoch, HoldLimits, KeyedRouter, Parcel, Placement, PlacementAction, PlacementInput,
     RoundId, Undelivered,
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::desk::Entry;
 use super::owners::ByTable;
-use super::placed::{Live, Placed, PlacedKey};
+use super::placed::{Line, Live, Placed, PlacedKey};
 use super::{Kept, Keyed};
 use crate::inbox::{Event, UnroutedReason};
 use crate::peer::{NotPosted, Refusal};
@@ -40,6 +41,8 @@ pub(super) struct Carrier {
     entries: VecDeque<Entry>,
     actions: Vec<PlacementAction<Kept>>,
     lines: Lines,
+    /// What the snapshot says of them.
+    shown: Vec<(Handle, Arc<Line>)>,
     /// A round that waits until what was sent before it is out.
     settling: Option<RoundId>,
     /// Rounds that wait until what is out has arrived.
@@ -63,6 +66,7 @@ impl Carrier {
             entries: VecDeque::new(),
             actions: Vec::new(),
             lines: Lines::default(),
+            shown: Vec::new(),
             settling: None,
             arriving: JoinSet::new(),
             switching: JoinSet::new(),
@@ -76,6 +80,7 @@ impl Carrier {
             () = self.carry() => {}
         }
         let left = self.keyed.end();
+        self.show_passed();
         self.runtime.counters.keyed_undelivered.add(left as u64);
     }
 
@@ -102,6 +107,7 @@ impl Carrier {
             self.take_entries();
             self.send_on();
             self.settle();
+            self.show_passed();
             self.open();
         }
     }
@@ -160,10 +166,10 @@ impl Carrier {
             return;
         };
         // Behind those go the ones that never got out.
-        for Waiting { epoch, parcel, .. } in self.lines.take_all() {
-            self.returned(parcel, epoch, Some(next.epoch));
+        let now = self.runtime.elapsed();
+        for Waiting { parcel, .. } in self.lines.take_all() {
+            self.router.take_back(now, parcel);
         }
-        self.perform();
         self.feed(PlacementInput::Placed(next));
     }
 
@@ -237,7 +243,13 @@ impl Carrier {
             self.tell_rerouted(&waiting.parcel.message, to);
         }
         let kept = &waiting.parcel.message;
-        let key = PlacedKey { key: waiting.parcel.key, epoch, tag: self.keyed.tag, live: None };
+        let key = PlacedKey {
+            key: waiting.parcel.key,
+            epoch,
+            tag: self.keyed.tag,
+            live: None,
+            line: None,
+        };
         match key.seal(&kept.post(), |post| route.post(post)) {
             Ok(_) => {
                 self.lines.note_used(&route);
@@ -260,6 +272,7 @@ impl Carrier {
 
     /// A message did not get out of this process.
     fn returned(&mut self, parcel: Parcel<Kept>, sent: Epoch, known: Option<Epoch>) {
+        self.keyed.close();
         let input = PlacementInput::Bounced(Bounced { parcel, sent, known });
         self.router.handle(self.runtime.elapsed(), input, &mut self.actions);
     }
@@ -290,7 +303,23 @@ impl Carrier {
         });
     }
 
-    /// Opens the direct way if nothing is held, waits or moves.
+    /// Lets others go where nothing waits for room any more; all, if the snapshot has ended.
+    fn show_passed(&mut self) {
+        if self.shown.is_empty() {
+            return;
+        }
+        let live = self.keyed.placed().is_live();
+        self.shown.retain(|(to, line)| {
+            let waits = live && self.lines.is_busy(*to);
+            if !waits {
+                line.pass();
+            }
+            waits
+        });
+    }
+
+    /// Opens the direct way if nothing is held and nothing moves. Where messages wait for room, others
+    /// wait behind them, which is nothing to the other members.
     fn open(&mut self) {
         let Some(placement) = &self.placement else { return };
         if self.keyed.placed().is_live() {
@@ -298,14 +327,25 @@ impl Carrier {
         }
         let quiet = self.router.is_quiet() && self.settling.is_none() && self.switching.is_empty();
         self.keyed.set_closing(quiet);
-        if !quiet || !self.lines.is_idle() {
+        if !quiet {
             return;
         }
         let runtime = &self.runtime;
         let route = |member| runtime.directory.placed_route(runtime, member);
         let routes: Option<Vec<_>> = placement.members.iter().map(route).collect();
-        // One who is gone: word of it is on its way.
-        let Some(routes) = routes else { return };
+        let Some(routes) = routes else {
+            // One is gone, and word of it is on its way: until then all goes over the desk.
+            return self.keyed.set_closing(false);
+        };
+        let shown: Vec<_> = placement
+            .members
+            .iter()
+            .map(|member| self.lines.is_busy(member.handle).then(Arc::default))
+            .collect();
+        let waits = |(member, line): (&Arc<InstanceRecord>, &Option<Arc<Line>>)| {
+            Some((member.handle, Arc::clone(line.as_ref()?)))
+        };
+        let waiting: Vec<_> = placement.members.iter().zip(&shown).filter_map(waits).collect();
         let owners = self.keyed.tables.owners(&placement.members);
         let placed = Placed {
             epoch: placement.epoch,
@@ -313,10 +353,13 @@ impl Carrier {
             members: Arc::clone(&placement.members),
             owners,
             routes: routes.clone(),
+            lines: if waiting.is_empty() { Vec::new() } else { shown },
             live: Live::new(true),
         };
         if self.keyed.open(placed) {
             routes.iter().for_each(|route| self.lines.note_used(route));
+            self.shown.drain(..).for_each(|(_, line)| line.pass());
+            self.shown = waiting;
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::Kept;
 use super::owners::Tables;
 use super::placed::{Live, Placed};
+use crate::send::SendError;
 
 /// Why a message was not taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,8 @@ struct Desk {
     entries: VecDeque<Entry>,
     /// Whether any placement is known.
     known: bool,
-    /// Nothing moves any more: what was taken over goes out, and then the direct way opens. Until then
-    /// nothing is taken, or a service that is slower than its clients would never come to that.
+    /// Nothing moves any more: what was taken over is sent or gets in line, and then the direct way
+    /// opens, at once. Until then nothing is taken, or many clients would keep it from that.
     closing: bool,
     ended: bool,
     /// Messages that were taken over and are neither on their way nor given back.
@@ -77,6 +78,7 @@ impl Keyed {
             members: Arc::from([]),
             owners: tables.owners(&[]),
             routes: Vec::new(),
+            lines: Vec::new(),
             live: Live::new(false),
         };
         Self {
@@ -97,10 +99,12 @@ impl Keyed {
         self.placed.load()
     }
 
-    /// Takes a message over, unless it may go the direct way.
+    /// Takes a message over, unless it may go the direct way. One that a snapshot has no way for
+    /// (`astray`) is taken in any case.
     pub(crate) fn offer(
         &self,
         key: u64,
+        astray: bool,
         kept: impl FnOnce() -> Kept,
         cost: usize,
     ) -> Result<(), NotTaken> {
@@ -108,18 +112,21 @@ impl Keyed {
         if desk.ended {
             return Err(NotTaken::Ended);
         }
-        if self.placed.load().is_live() {
+        let placed = self.placed.load();
+        if placed.is_live() && !astray {
             return Err(NotTaken::Live);
         }
         if !desk.known {
             return Err(NotTaken::Unknown);
         }
-        let fits = !desk.closing
+        let room = !desk.closing
             && desk.messages < self.limits.parcels
             && (desk.messages == 0 || desk.bytes + cost <= self.limits.bytes);
-        if !fits {
+        if !room && !placed.is_live() {
             return Err(NotTaken::Full);
         }
+        // Under the lock, as is `open`.
+        placed.live.end();
         let kept = kept();
         desk.note(&kept);
         desk.entries.push_back(Entry::Parcel(Parcel::new(key, cost, kept)));
@@ -157,17 +164,31 @@ impl Keyed {
 
     /// Puts a snapshot in place and opens the direct way, unless something has come in.
     pub(super) fn open(&self, placed: Placed) -> bool {
-        let desk = self.desk();
+        let mut desk = self.desk();
         if !desk.entries.is_empty() || desk.ended {
             return false;
         }
+        desk.closing = false;
         self.placed.store(Arc::new(placed));
         drop(desk);
         self.changed.notify_waiters();
         true
     }
 
-    /// Notes whether the direct way opens once all that was taken over is out.
+    /// Something came back, and others of its key are to wait for it.
+    pub(super) fn close(&self) {
+        // Under the lock, as is `open`.
+        let _desk = self.desk();
+        self.placed.load().live.end();
+    }
+
+    /// Why a key has no owner though there are members.
+    pub(crate) fn unowned(&self, key: u64) -> SendError {
+        let reason = format!("key {key} has no owner: {}", self.tables.selector());
+        SendError::Strategy { name: self.name.clone(), reason }
+    }
+
+    /// Notes whether the direct way opens once all that was taken over is out or in line.
     pub(super) fn set_closing(&self, closing: bool) {
         let mut desk = self.desk();
         if std::mem::replace(&mut desk.closing, closing) && !closing {

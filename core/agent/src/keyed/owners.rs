@@ -1,6 +1,7 @@
 //! Who owns which key: a pure function of the members of a placement, the same in every process that
 //! has the same selector configured. What is measured here (round-trip times, who seems dead) has no
-//! part in it, or two processes would send one key to two instances.
+//! part in it, or two processes would send one key to two instances. Neither has what only one process
+//! meets: where its selector fails or is missing, the keys have no owner there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,8 @@ pub(crate) struct Owners {
 enum Table {
     /// What the configured selector made of the shares.
     Selector(Prepared),
+    /// It can't be had here, and in other processes maybe can.
+    Missing,
     /// Rendezvous hashing over these seeds (Thaler and Ravishankar 1998): the highest bid owns.
     Rendezvous(Vec<u64>),
 }
@@ -46,15 +49,16 @@ impl Owners {
             shares.into_iter().partition(|(share, _)| share.bound().is_some());
         let bounds = explicit.iter().filter_map(|(share, at)| Some((share.bound()?, *at)));
         let weight = |at: usize| members[at].weight;
-        let builtin = matches!(selector.health(), SlotHealth::Builtin | SlotHealth::Missing { .. });
-        let table = if !builtin {
-            let candidate = |(share, at): &(Share, usize)| Candidate {
-                weight: weight(*at),
-                ..Candidate::new(share.get())
-            };
-            Table::Selector(selector.prepare(hashed.iter().map(candidate).collect()))
-        } else {
-            Table::Rendezvous(hashed.iter().map(|(share, _)| mix(share.get())).collect())
+        let candidate = |(share, at): &(Share, usize)| Candidate {
+            weight: weight(*at),
+            ..Candidate::new(share.get())
+        };
+        let table = match selector.health() {
+            SlotHealth::Builtin => {
+                Table::Rendezvous(hashed.iter().map(|(share, _)| mix(share.get())).collect())
+            }
+            SlotHealth::Missing { .. } => Table::Missing,
+            _ => Table::Selector(selector.prepare(hashed.iter().map(candidate).collect())),
         };
         Self {
             bounds: bounds.collect(),
@@ -63,7 +67,7 @@ impl Owners {
         }
     }
 
-    /// The owner's index; `None` if there is none. Neither waits nor allocates.
+    /// The owner's index; `None` if there is none, or the selector fails. Neither waits nor allocates.
     #[inline]
     pub(crate) fn owner(&self, key: u64) -> Option<usize> {
         let bound = self.bounds.partition_point(|(bound, _)| *bound < key);
@@ -73,8 +77,14 @@ impl Owners {
         let hashed = match &self.table {
             // Entropy, clock and thread as given, so that even a selector that would use them picks
             // alike everywhere.
-            Table::Selector(prepared) => prepared.pick_as(&Request::new(Some(key), mix(key), 0, 0)),
+            Table::Selector(prepared) if !self.hashed.is_empty() => {
+                let request = Request::new(Some(key), mix(key), 0, 0);
+                // Where it fails, another process may know the owner: nobody serves in its place.
+                prepared.pick_strictly(&request).ok()?
+            }
+            Table::Missing if !self.hashed.is_empty() => return None,
             Table::Rendezvous(seeds) => highest_bid(seeds, key),
+            Table::Selector(_) | Table::Missing => None,
         };
         let hashed = hashed.and_then(|index| self.hashed.get(index));
         hashed.or(self.bounds.first().map(|(_, at)| at)).copied()
@@ -109,12 +119,15 @@ struct Made {
 }
 
 impl Made {
+    /// Another selector changes no owners while the members stay; but what never named one is made
+    /// anew.
     fn is_of(&self, version: u64, members: &[Arc<InstanceRecord>]) -> bool {
-        self.version == version && self.members.iter().copied().eq(members.iter().map(|m| print(m)))
+        let same = || self.members.iter().copied().eq(members.iter().map(|m| print(m)));
+        (self.version == version || !matches!(self.owners.table, Table::Missing)) && same()
     }
 }
 
-/// Makes the owners of each set of members once, with the selector that is configured.
+/// Makes the owners of each set of members once, with the selector that is configured then.
 #[derive(Debug)]
 pub(crate) struct Tables {
     selector: SelectorSlot,
@@ -128,21 +141,36 @@ impl Tables {
 
     pub(crate) fn owners(&self, members: &[Arc<InstanceRecord>]) -> Arc<Owners> {
         let version = self.selector.version();
-        let found = self
-            .lock()
-            .iter()
-            .find(|made| made.is_of(version, members))
-            .map(|made| Arc::clone(&made.owners));
-        if let Some(owners) = found {
+        if let Some(owners) = self.known(version, members) {
             return owners;
         }
         // Not under the lock: a plugin may take its time.
         let owners = Arc::new(Owners::new(members, &self.selector));
         let prints = members.iter().map(|member| print(member)).collect();
+        if let Some(first) = self.known(version, members) {
+            // Somebody else was faster: one table for each set.
+            return first;
+        }
         let mut made = self.lock();
         made.truncate(TABLES - 1);
         made.insert(0, Made { version, members: prints, owners: Arc::clone(&owners) });
         owners
+    }
+
+    /// The latest used stay.
+    fn known(&self, version: u64, members: &[Arc<InstanceRecord>]) -> Option<Arc<Owners>> {
+        let mut made = self.lock();
+        let at = made.iter().position(|made| made.is_of(version, members))?;
+        made[..=at].rotate_right(1);
+        Some(Arc::clone(&made[0].owners))
+    }
+
+    /// What serves, for those who find no owner.
+    pub(super) fn selector(&self) -> String {
+        match self.selector.health() {
+            SlotHealth::Missing { reason } => format!("the selector is missing: {reason}"),
+            _ => format!("the selector {} names none", self.selector.strategy()),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Made>> {

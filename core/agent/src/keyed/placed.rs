@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use skymesh_naming::InstanceRecord;
 use skymesh_naming::placement::Epoch;
 use skymesh_wire::{Envelope, KeyTrailer};
+use tokio::sync::Notify;
 
 use super::owners::Owners;
 use crate::peer::{Post, Route};
@@ -25,6 +26,8 @@ pub(crate) struct Placed {
     pub(super) owners: Arc<Owners>,
     /// How to reach the members, in their order.
     pub(super) routes: Vec<Arc<Route>>,
+    /// Where messages wait for room that later ones must not overtake, by member; empty if nowhere.
+    pub(super) lines: Vec<Option<Arc<Line>>>,
     pub(super) live: Live,
 }
 
@@ -49,13 +52,45 @@ impl Live {
     }
 }
 
+/// Messages to one member wait for room. Until they are out, others to it wait; what goes to other
+/// members does not.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    passed: AtomicBool,
+    changed: Notify,
+}
+
+impl Line {
+    /// Waits until it is worth to look at the placement again. Cancel safe.
+    pub(crate) async fn passed(&self) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // Registered before the look, so that a change in between is not missed.
+        changed.as_mut().enable();
+        if !self.has_passed() {
+            changed.await;
+        }
+    }
+
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// All are out, or the snapshot has ended.
+    pub(super) fn pass(&self) {
+        self.passed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+}
+
 impl Placed {
     /// The owner of a key; `None` if there is none.
     #[inline]
     pub(crate) fn owner(&self, key: u64) -> Option<(&Arc<InstanceRecord>, Way<'_>)> {
         let at = self.owners.owner(key)?;
         let (epoch, tag, live) = (self.epoch, self.tag, Some(&self.live));
-        let placed = Some(PlacedKey { key, epoch, tag, live });
+        let line = self.lines.get(at).and_then(Option::as_ref);
+        let placed = Some(PlacedKey { key, epoch, tag, live, line });
         Some((self.members.get(at)?, Way { route: self.routes.get(at)?, placed }))
     }
 
@@ -94,6 +129,8 @@ pub(crate) struct PlacedKey<'a> {
     pub(crate) tag: u32,
     /// `None` where nothing can end it: the carrier itself sends.
     pub(crate) live: Option<&'a Live>,
+    /// Messages to the owner that wait for room.
+    pub(crate) line: Option<&'a Arc<Line>>,
 }
 
 impl PlacedKey<'_> {

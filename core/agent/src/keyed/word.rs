@@ -30,10 +30,17 @@ impl Runtime {
         let Some(core) = self.directory.router(name) else { return };
         let keyed = match core.keyed.get() {
             Some(keyed) => keyed,
-            None if epoch != Epoch(0) || self.directory.awaits_placement(name) => {
+            None => {
+                // A round that is open while the router is being opened.
+                let preparation = self.directory.preparation(name);
+                if let Some(preparation) = preparation {
+                    return self.prepare_router(&core, preparation);
+                }
+                if epoch == Epoch(0) && !self.directory.awaits_placement(name) {
+                    return;
+                }
                 self.open_keyed(&core)
             }
-            None => return,
         };
         if let Some(placement) = placement.filter(|_| !keyed.is_live_at(epoch)) {
             keyed.feed(PlacementInput::Placed(placement));
@@ -45,23 +52,31 @@ impl Runtime {
         self: &Arc<Self>,
         said: &proto::PreparePlacement,
     ) -> Result<(), ConvertError> {
-        let preparation = convert::preparation(said)?;
-        let Preparation { name, round, .. } = &preparation;
+        let preparation = Arc::new(convert::preparation(said)?);
+        let Preparation { name, round, .. } = &*preparation;
+        // Before the look: whoever opens a router looks for this after the router is there.
+        self.directory.note_preparation(&preparation);
         let Some(core) = self.directory.router(name) else {
             // Nothing is sent from here by key.
             self.command(Command::Prepared(name.clone(), *round));
             return Ok(());
         };
-        if core.keyed.get().is_none() {
-            let keyed = self.open_keyed(&core);
-            // Nobody owned anything until now.
-            let placement = self.directory.placement(name).unwrap_or_default();
-            keyed.feed(PlacementInput::Placed(placement));
-        }
-        if let Some(keyed) = core.keyed.get() {
-            keyed.feed(PlacementInput::Prepare(Arc::new(preparation)));
-        }
+        self.prepare_router(&core, preparation);
         Ok(())
+    }
+
+    fn prepare_router(self: &Arc<Self>, core: &RouterCore, preparation: Arc<Preparation>) {
+        let keyed = match core.keyed.get() {
+            Some(keyed) => keyed,
+            None => {
+                let keyed = self.open_keyed(core);
+                // Nobody owned anything until now.
+                let placement = self.directory.placement(&core.name).unwrap_or_default();
+                keyed.feed(PlacementInput::Placed(placement));
+                keyed
+            }
+        };
+        keyed.feed(PlacementInput::Prepare(preparation));
     }
 
     /// A round has ended.
@@ -69,7 +84,9 @@ impl Runtime {
         &self,
         said: &proto::PlacementRoundEnded,
     ) -> Result<(), ConvertError> {
-        let core = self.directory.router(&said.service_name.parse()?);
+        let name = said.service_name.parse()?;
+        self.directory.forget_preparation(&name, RoundId(said.round));
+        let core = self.directory.router(&name);
         let end = match said.epoch {
             0 => RoundEnd::Aborted,
             epoch => RoundEnd::Committed(Epoch(epoch)),
@@ -82,6 +99,7 @@ impl Runtime {
 
     /// The nameserver is out of reach: how a round ends is not known.
     pub(crate) fn placements_unheard(&self) {
+        self.directory.forget_preparations();
         for keyed in self.directory.keyed() {
             keyed.feed(PlacementInput::Disconnected);
         }
@@ -93,11 +111,19 @@ impl Runtime {
         let Ok(to) = Handle::new(bounced.destination) else { return };
         let Some((metadata, trailer)) = KeyTrailer::split(&message.metadata) else { return };
         let (metadata, payload) = (message.metadata.slice_ref(metadata), message.payload);
-        link.settle(to, MESSAGE_COST + (payload.len() + metadata.len()) as u64, 1);
+        let keyed = self.directory.keyed_by(trailer.tag);
+        // What can't have been sent to it is no bounce: whoever we dialled could have our instances
+        // say what it likes, and as much of it.
+        let elsewhere = |keyed: &Arc<Keyed>| {
+            self.directory.service_of(to).is_some_and(|name| name != keyed.name)
+        };
+        let bytes = MESSAGE_COST + (payload.len() + metadata.len()) as u64;
+        if !link.take_back(to, bytes) || keyed.as_ref().is_some_and(elsewhere) {
+            return self.counters.keyed_bounces_refused.add(1);
+        }
         self.counters.keyed_bounced.add(1);
         let source = message.source.map_or(0, |source| source.handle);
         let sender = Handle::new(source).ok().and_then(|handle| self.directory.sender(handle));
-        let keyed = self.directory.keyed_by(trailer.tag);
         let (Some(sender), Some(keyed)) = (sender, keyed) else {
             // Whoever sent it has left.
             return self.counters.keyed_undelivered.add(1);

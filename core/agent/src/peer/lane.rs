@@ -85,6 +85,14 @@ impl Lane {
         self.sent.load(Relaxed).saturating_sub(self.settled.load(Relaxed))
     }
 
+    /// Whether the receiver may have so much to give back: one message at least is open, and not fewer
+    /// bytes.
+    pub(crate) fn may_return(&self, bytes: u64, window_bytes: u64) -> bool {
+        let room = self.granted.load(SeqCst).saturating_sub(window_bytes);
+        let open_bytes = self.used.load(SeqCst).saturating_sub(room);
+        !self.is_settled() && bytes <= open_bytes
+    }
+
     /// Whether the receiver has taken or refused all that was sent.
     pub(crate) fn is_settled(&self) -> bool {
         self.sent.load(Relaxed) == self.settled.load(Relaxed)
@@ -141,6 +149,19 @@ mod tests {
         lane.grant(164, 1);
         waiting.await.unwrap();
         assert_eq!(lane.end(), 0);
+    }
+
+    #[test]
+    fn no_more_comes_back_than_was_sent() {
+        let lane = Lane::new(Handle::new(1).unwrap(), 1000);
+        assert!(!lane.may_return(0, 1000), "nothing was sent");
+        lane.note_sent(36);
+        assert!(lane.may_return(100, 1000) && !lane.may_return(101, 1000));
+        // The peer grants a larger window.
+        lane.grant(500, 0);
+        assert!(lane.may_return(100, 1500) && !lane.may_return(101, 1500));
+        lane.grant(100, 1);
+        assert!(!lane.may_return(0, 1500), "it has come back");
     }
 
     #[tokio::test]

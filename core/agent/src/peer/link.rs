@@ -300,6 +300,19 @@ impl Link {
         }
     }
 
+    /// The peer sends a message to `destination` back. Answers whether it may be one that was sent over
+    /// this link and is neither taken nor refused.
+    pub(crate) fn take_back(&self, destination: Handle, bytes: u64) -> bool {
+        let mut lanes = self.lanes();
+        match lanes.by_handle.get(&destination) {
+            Some(lane) if !lane.may_return(bytes, lanes.window_bytes) => return false,
+            Some(lane) => lane.grant(bytes, 1),
+            None if lanes.forgotten_open == 0 => return false,
+            None => lanes.forgotten_open -= 1,
+        }
+        true
+    }
+
     /// Whether the peer has taken or refused all that was sent over this link.
     pub(crate) fn is_settled(&self) -> bool {
         let lanes = self.lanes();

@@ -19,22 +19,30 @@ pub struct Parcel<M> {
     bounced_at: Option<Duration>,
     /// How often it came back.
     bounces: u32,
+    /// It was sent before, and goes before those that were not.
+    returned: bool,
 }
 
 impl<M> Parcel<M> {
     /// A message that was not sent yet.
     pub const fn new(key: u64, bytes: usize, message: M) -> Self {
-        Self { key, bytes, message, bounced_at: None, bounces: 0 }
+        Self { key, bytes, message, bounced_at: None, bounces: 0, returned: false }
     }
 
     /// It came back once more: when it did so first, and how often by now.
     pub(super) fn bounced(&mut self, now: Duration) -> (Duration, u32) {
         self.bounces += 1;
+        self.returned = true;
         (*self.bounced_at.get_or_insert(now), self.bounces)
     }
 
+    /// It waited for room and never got out: no receiver has seen it, so no time runs against it.
+    pub(super) const fn stayed(&mut self) {
+        (self.bounced_at, self.bounces, self.returned) = (None, 0, true);
+    }
+
     pub(super) const fn is_returned(&self) -> bool {
-        self.bounced_at.is_some()
+        self.returned
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use skymesh_plugin_host::{
-    PluginHost, PluginState, PluginsConfig, QuarantineConfig, SelectorSlot, SlotHealth,
+    PickFailed, PluginHost, PluginState, PluginsConfig, QuarantineConfig, Request, SelectorSlot,
+    SlotHealth,
 };
 
 use crate::fixture::{Folder, members, strategy};
@@ -120,4 +121,24 @@ fn a_quick_one_is_left_alone_and_timed_seldom() {
     let samples = slot.pace().samples;
     // One in 128: 156 of 20000, with a deviation of 12; and 8 in the first round.
     assert!((80..400).contains(&samples), "{samples}");
+}
+
+#[test]
+fn nothing_serves_for_a_strict_pick_that_fails() {
+    let request = Request::new(Some(7), 0, 0, 0);
+    for mischief in ["panic_in_call", "out_of_view", "panic_in_prepare"] {
+        let folder = Folder::new();
+        let (_host, slot) = unruly(&folder, json!({"mischief": mischief, "every": 1}), 2);
+        let prepared = slot.prepare(members(4));
+        for _ in 0..10 {
+            assert_eq!(prepared.pick_strictly(&request), Err(PickFailed), "{mischief}");
+        }
+    }
+    // Quarantine for what others asked of it, here or in another process, changes nothing.
+    let folder = Folder::new();
+    let (_host, slot) = unruly(&folder, json!({"mischief": "panic_in_call", "every": 2}), 2);
+    let prepared = slot.prepare(members(4));
+    let picks: Vec<_> = (0..20).map(|_| prepared.pick_strictly(&request)).collect();
+    assert!(slot.health().is_degraded());
+    assert!(picks.chunks(2).all(|two| *two == [Ok(Some(0)), Err(PickFailed)]), "{picks:?}");
 }

@@ -40,10 +40,6 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn is_idle(&self) -> bool {
-        self.busy.is_empty()
-    }
-
     /// Whether messages to that destination have to wait behind others.
     pub(super) fn is_busy(&self, to: Handle) -> bool {
         self.busy.contains_key(&to)

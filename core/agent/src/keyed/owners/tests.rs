@@ -88,6 +88,17 @@ fn the_same_members_make_one_table() {
     assert!(Arc::ptr_eq(&first, &tables.owners(&two)));
 }
 
+#[test]
+fn a_reload_changes_no_owners_while_the_members_stay() {
+    let slot = SelectorSlot::builtin();
+    let tables = Tables::new(slot.clone());
+    let members = members(&[(1, Share::hashed(1)), (2, Share::hashed(2))]);
+    let first = tables.owners(&members);
+    slot.use_builtin();
+    assert!(Arc::ptr_eq(&first, &tables.owners(&members)));
+    assert!(!Arc::ptr_eq(&first, &tables.owners(&members[..1])));
+}
+
 /// What every process must agree on for ever: a change here moves the keys of running services.
 #[test]
 fn owners_are_the_same_for_ever() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Held, Hold, HoldLimits, KeyedRouter, RETRY, RETRY_DOUBLINGS, Wait};
-use crate::placement::{Bounced, PlacementAction, Placing, Undelivered};
+use crate::placement::{Bounced, Parcel, PlacementAction, Placing, Undelivered};
 
 impl<P: Placing, M> KeyedRouter<P, M> {
     /// A receiver sent a parcel back: it goes again once both can agree. Answers whether anything may
@@ -35,6 +35,14 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         self.release_at = self.release_at.into_iter().chain(self.due(&held)).min();
         self.hold.push_returned(held);
         wait == Wait::Until(now)
+    }
+
+    /// A parcel that was to be sent waited for room until now, and is taken back: it goes with the next
+    /// placement, behind those that came back before it. However often that happens, it is not given up.
+    pub fn take_back(&mut self, now: Duration, mut parcel: Parcel<M>) {
+        parcel.stayed();
+        self.hold.push_returned(Held { parcel, since: now, wait: Wait::Until(now) });
+        self.release_at = Some(self.release_at.map_or(now, |at| at.min(now)));
     }
 
     pub(super) fn release(&mut self, now: Duration, actions: &mut Vec<PlacementAction<M>>) {

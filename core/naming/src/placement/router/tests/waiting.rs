@@ -138,3 +138,33 @@ fn nobody_owns_a_key_of_an_empty_service() {
     world.offer(10, 1, 101);
     assert_eq!(world.done(), "101 NoOwner");
 }
+
+#[test]
+fn what_never_got_out_is_not_given_up_however_often_the_placement_changes() {
+    let mut world = World::placed();
+    let mut parcels = vec![Parcel::new(3, 10, 101), Parcel::new(3, 10, 102)];
+    // Placements five seconds apart, and no room for as long.
+    for (at, epoch) in (0..4).map(|n| (n * 5000, 6 + n)) {
+        for parcel in parcels.drain(..) {
+            world.router.take_back(ms(at), parcel);
+        }
+        world.offer(at, 3, 103);
+        world.place(at, epoch, &[1, 2]);
+        let mut sent = Vec::new();
+        for action in world.actions.drain(..) {
+            let PlacementAction::Send { parcel, epoch: with, .. } = action else {
+                panic!("{action:?} at {at} ms")
+            };
+            assert_eq!(with, Epoch(epoch));
+            sent.push(parcel.message);
+            parcels.push(parcel);
+        }
+        assert_eq!(sent, [101, 102, 103], "in order, at {at} ms");
+        parcels.pop();
+    }
+    // Only from the first bounce on.
+    let (sent, known) = (Epoch(9), Some(Epoch(8)));
+    let parcel = parcels.remove(0);
+    world.feed(20_000, PlacementInput::Bounced(Bounced { parcel, sent, known }));
+    assert_eq!(world.done(), "");
+}

@@ -62,7 +62,7 @@ async fn caller(agent: &Agent, url: &str) -> (Rpc, Rest) {
 }
 
 /// Sends plain messages that nobody reads until there is no room for more; answers how many bytes.
-async fn fill(from: &Instance, to: &str) -> u64 {
+pub(crate) async fn fill(from: &Instance, to: &str) -> u64 {
     const STILL_FULL: u32 = 10_000;
     let payload = vec![0; 64 << 10];
     let (mut sent, mut full) = (0, 0);

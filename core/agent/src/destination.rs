@@ -130,6 +130,12 @@ impl Resolved {
         Self { leads_in: lead.term, ..Self::of(Way::plain(route), None) }
     }
 
+    /// Whether it was looked up as the owner of a key. What is posted to this `Resolved` goes to whoever
+    /// owns the key by then, and is held while the key moves.
+    pub const fn is_by_key(&self) -> bool {
+        self.by_key.is_some()
+    }
+
     /// Lets the selectors know that a request to it failed by fault of the instance or of the way to
     /// it, or did not.
     pub fn note_outcome(&self, outcome: RequestOutcome) {

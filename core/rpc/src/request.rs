@@ -53,6 +53,10 @@ impl Request {
     }
 
     /// Lets the selector pick by this key. Means nothing for calls to one instance.
+    ///
+    /// A request that is held on its way while its key moves brings its handler the time that was left
+    /// before that: the handler's [`deadline`](Self::deadline) may be late by so much. The call itself
+    /// ends in time, and has the handler dropped then.
     #[must_use]
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.key = Some(key.into());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use skymesh_agent::{Outgoing, RequestOutcome, Resolved, SendError};
+use skymesh_agent::{Destination, Outgoing, RequestOutcome, Resolved, SendError};
 use skymesh_types::Handle;
 use skymesh_wire::Kind;
 use tokio::time::{Instant, timeout_at};
@@ -68,10 +68,11 @@ impl Ticket {
         Poll::Ready(outcome)
     }
 
-    /// The deadline has passed: the callee stops by itself.
+    /// The deadline has passed: the callee stops by itself. The owner of a key is told all the same: a
+    /// request that was held while its key moved says what time was left before that.
     pub(crate) fn expire(&mut self) {
         self.note_outcome(Some(Code::DeadlineExceeded));
-        self.sent = false;
+        self.sent = self.resolved.is_by_key();
     }
 
     /// Lets the selectors know how it went, and how long it took. A call that fails on the way says
@@ -88,13 +89,22 @@ impl Ticket {
         self.resolved.note_outcome(outcome);
     }
 
-    /// Tells the callee that nobody waits any more.
+    /// Tells the callee that nobody waits any more. A request by key may be held on its way, where a cancel
+    /// to the callee would overtake it, so one goes the request's own way too, behind it. A cancel of
+    /// what does not run there changes nothing.
     #[cold]
-    fn cancel(&self, to: Handle) {
+    fn cancel(&self, callee: Handle) {
         // A v1 peer has no word for it.
         if self.resolved.protocol < 2 {
             return;
         }
+        self.post_cancel(callee);
+        if self.resolved.is_by_key() {
+            self.post_cancel(self.resolved.clone());
+        }
+    }
+
+    fn post_cancel(&self, to: impl Destination + Clone + Send + 'static) {
         let correlation = self.correlation;
         let cancel = move || Outgoing {
             kind: Kind::REQUEST.0,
@@ -102,7 +112,7 @@ impl Ticket {
             correlation,
             ..Outgoing::default()
         };
-        if !matches!(self.shared.instance.try_post(to, cancel()), Err(SendError::Full)) {
+        if !matches!(self.shared.instance.try_post(to.clone(), cancel()), Err(SendError::Full)) {
             return;
         }
         let shared = Arc::clone(&self.shared);

@@ -151,7 +151,7 @@ async fn client() -> Result<(), RoleError> {
     let agent = config.agent_builder().connect().await?;
     let both = |known: &Resolve| known.members().len() >= 2;
     agent.router(SERVICE)?.wait_until(DEADLINE, both).await?;
-    let (me, _inbox) = agent.register(CLIENT_URL).await?;
+    let (me, mut inbox) = agent.register(CLIENT_URL).await?;
     let election = me.watch_election(SERVICE)?;
     let mut before = None;
     let mut leaders = Vec::new();
@@ -160,7 +160,21 @@ async fn client() -> Result<(), RoleError> {
             Standing::Leads(leader) => leader.term > before,
             _ => false,
         };
-        let standing = timeout(DEADLINE, election.wait_until(another)).await?;
+        let standing = timeout(DEADLINE, async {
+            loop {
+                tokio::select! {
+                    standing = election.wait_until(another) => return Ok::<_, RoleError>(standing),
+                    // A new leader may hear of it later than this client did. Then it refuses what is
+                    // for the leader, which is told, and asked again here.
+                    Some(delivery) = inbox.recv() => {
+                        if let Delivery::Event(Event::Undeliverable { .. }) = delivery {
+                            me.send(&election, GIVE_UP).await?;
+                        }
+                    }
+                }
+            }
+        })
+        .await??;
         let Some(leader) = standing.leader() else { continue };
         println!("{} leads", leader.url);
         leaders.push(leader.url.clone());

@@ -29,6 +29,7 @@ async fn main() -> Result<(), Failure> {
         }
         ["candidate", nameserver, url] => candidate(nameserver, url).await,
         ["echo", nameserver, url] => echo(nameserver, url).await,
+        ["deaf", nameserver, url] => deaf(nameserver, url).await,
         ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
         ["rpc", nameserver, url] => rpc(nameserver, url).await,
         ["call", nameserver, url, to, method] => call(nameserver, url, to, method).await,
@@ -88,6 +89,14 @@ async fn echo(nameserver: &str, url: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// An instance that takes nothing out of its inbox, until it is killed.
+async fn deaf(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let agent = connect(nameserver).await?;
+    let (_me, _inbox) = agent.register(url).await?;
+    say(&json!({ "ready": url }));
+    std::future::pending().await
 }
 
 /// Stands for the leadership of its service, and says its terms as they begin and end.

@@ -14,7 +14,8 @@
 //! cargo run -p skymesh-examples --bin election -- server 102
 //! cargo run -p skymesh-examples --bin election -- client
 //! ```
-//! The configuration is `examples/election/mesh.toml`.
+//! The configuration is `examples/election/mesh.toml`. How long a service is without a leader is
+//! measured, and held to what is promised, by `cargo run --release -p skymesh-bench -- failover`.
 
 use std::process::ExitCode;
 use std::sync::Arc;

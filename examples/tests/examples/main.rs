@@ -6,6 +6,7 @@
 mod behaviour;
 mod ending;
 mod paper;
+mod roles;
 mod tutorial;
 
 /// The programs, by name, as cargo has built them for these tests.

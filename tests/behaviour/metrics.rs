@@ -211,3 +211,26 @@ async fn an_endpoint_that_can_not_be_had_fails_the_start_unless_it_is_optional()
     };
     mesh.builder().metrics(optional).connect().await.unwrap();
 }
+
+#[tokio::test]
+async fn picks_are_counted_once_for_each_message_that_is_taken() {
+    let mesh = Mesh::start().await;
+    let server = mesh.agent().await;
+    let (_server, _unread) = server.register(SERVER).await.unwrap();
+    let at_client = endpoint();
+    let client = shown_at(mesh.builder(), at_client).connect().await.unwrap();
+    let (me, _rest) = client.register("app.test.client/1").await.unwrap();
+    let router = client.router("app.test.server").unwrap();
+    router.wait_until(SOON, |resolve| matches!(resolve, Resolve::Ready(_))).await.unwrap();
+    let payload = vec![7; 100_000];
+    // Far more than the window has room for.
+    let taken = (0..100).filter(|_| me.try_send(&router, &payload).is_ok()).count();
+    assert!((1..100).contains(&taken), "{taken}");
+    let sent = [("service", "app.test.server"), ("direction", "sent")];
+    let seen = scraped(at_client, |read| {
+        read.value("skymesh_messages_total", &sent) == Some(taken as f64)
+    })
+    .await;
+    let picked = [("service", "app.test.server"), ("instance", "1")];
+    assert_eq!(seen.value("skymesh_picks_total", &picked), Some(taken as f64));
+}

@@ -5,7 +5,9 @@ mod stage;
 mod told;
 
 use serde_json::json;
-use skymesh_agent::{FreshConfig, ReloadOutcome};
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{FreshConfig, ReloadOutcome, Resolve};
+use skymesh_plugin_host::SlotHealth;
 use skymesh_tests::{Mesh, SOON, services, within};
 use skymesh_types::Key;
 
@@ -147,4 +149,76 @@ async fn a_reload_ends_a_quarantine() {
     let reload = within(SOON, agent.reload()).await;
     assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
     assert!(!router.health().is_degraded());
+}
+
+/// An optional plugin that is not there is missing after a reload as it is at a start.
+#[tokio::test]
+async fn the_builtin_serves_for_an_optional_plugin_that_is_missing() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let before = json!({ "app.*.*": { "selector": { "use": "mod_hash" } } });
+    let agent = shop.agent(&mesh, before).await;
+    let router = shop.router(&agent).await;
+    let other = || json!({ "app.*.*": { "selector": { "use": "nowhere", "required": false } } });
+    let reload = within(SOON, agent.reload_with(shop.config(other()))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    assert!(reload.faults.iter().any(|fault| fault.contains("nowhere")), "{reload}");
+    let told = reload.changed.iter().map(ToString::to_string).find(|line| line.contains("till"));
+    assert!(told.unwrap().ends_with("-> builtin"), "{reload}");
+    assert!(matches!(router.health(), SlotHealth::Missing { .. }), "{:?}", router.health());
+    assert!(router.select(None).is_some());
+    let reload = within(SOON, agent.reload_with(shop.config(other()))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Unchanged, "{reload}");
+}
+
+/// Elections are the nameserver's, and limits of quarantine are those of selectors that run.
+#[tokio::test]
+async fn elections_are_told_as_the_nameservers_and_limits_take_effect() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let table = || json!({ "app.*.*": { "selector": { "use": "mod_hash" } } });
+    let agent = shop.agent(&mesh, table()).await;
+    let _router = shop.router(&agent).await;
+    let elected = json!({ "app.*.*": {
+        "selector": { "use": "mod_hash" }, "election": { "use": "lowest_id" } } });
+    let reload = within(SOON, agent.reload_with(shop.config(elected))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Unchanged, "{reload}");
+    let needs: Vec<&str> = reload.needs_restart.iter().map(|change| change.what.as_str()).collect();
+    assert!(needs.contains(&"services.\"app.*.*\".election.use"), "{reload}");
+
+    let mut plugins = shop.plugins();
+    plugins.quarantine.failures = 50;
+    let fresh = FreshConfig::new(AgentConfig::default(), services(table()), plugins);
+    let reload = within(SOON, agent.reload_with(fresh)).await;
+    let told: Vec<String> = reload.changed.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|line| line.starts_with("selector of app.shop.till: ")), "{told:?}");
+}
+
+/// A selector whose `prepare` does not come back costs its own service new views, and nobody else.
+#[tokio::test]
+async fn a_table_that_is_never_ready_holds_nobody_else_up() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let hanging = json!({ "use": "skymesh_fixture_unruly/unruly", "config": { "mischief": "hang_in_prepare" } });
+    let agent = shop.agent(&mesh, json!({ "app.shop.*": { "selector": hanging } })).await;
+    let router = agent.router("app.shop.till").unwrap();
+    let other = mesh.agent().await;
+    let (_instance, _inbox) = other.register("app.test.other/1").await.unwrap();
+    let beside = agent.router("app.test.other").unwrap();
+    beside.wait_until(SOON, |resolve| matches!(resolve, Resolve::Ready(_))).await.unwrap();
+    let is_late = || async {
+        while !matches!(router.health(), SlotHealth::Late { .. }) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, is_late()).await;
+    let reload = within(SOON, agent.reload_with(shop.config(json!({})))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    router.wait_until(SOON, |resolve| matches!(resolve, Resolve::Ready(_))).await.unwrap();
+    // It does not come in by a reload: it fails its self-test.
+    let hanging = json!({ "use": "skymesh_fixture_unruly/unruly", "config": { "mischief": "hang_in_prepare" } });
+    let hanging = json!({ "app.shop.*": { "selector": hanging } });
+    let reload = within(SOON, agent.reload_with(shop.config(hanging))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Refused, "{reload}");
+    assert!(reload.faults.iter().any(|fault| fault.contains("took longer than 5s")), "{reload}");
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use skymesh_naming::election::Term;
 use skymesh_plugin_api::InstanceStats;
+use skymesh_transport::Turn;
 use skymesh_types::{Handle, Key, ServiceName, ServiceUrl, UrlError};
 
 use crate::election::{Election, Lead};
 use crate::inbox::Source;
 use crate::keyed::{Keyed as Placer, Way};
 use crate::meter::Meter;
-use crate::peer::Route;
+use crate::peer::{NotPosted, Route};
 use crate::router::{Keyed, Router};
 use crate::runtime::Runtime;
 use crate::send::SendError;
@@ -179,6 +180,25 @@ pub(crate) struct Closed {
     pub(crate) astray: bool,
 }
 
+/// What became of a pick.
+pub(crate) trait Picked {
+    /// Whether it counts: one whose message is refused is made again.
+    fn is_taken(&self) -> bool;
+}
+
+impl Picked for Result<Turn, NotPosted> {
+    #[inline]
+    fn is_taken(&self) -> bool {
+        self.is_ok()
+    }
+}
+
+impl Picked for Resolved {
+    fn is_taken(&self) -> bool {
+        true
+    }
+}
+
 impl Target<'_> {
     /// Finds out where it leads.
     pub(crate) fn resolve(self, runtime: &Arc<Runtime>) -> Result<Resolved, NoRoute> {
@@ -200,7 +220,7 @@ impl Target<'_> {
 
     /// Hands the way to `post`.
     #[inline]
-    pub(crate) fn with_route<R>(
+    pub(crate) fn with_route<R: Picked>(
         self,
         runtime: &Arc<Runtime>,
         post: impl FnOnce(Way<'_>) -> R,
@@ -225,7 +245,7 @@ impl Target<'_> {
 }
 
 #[inline]
-fn pick<R>(
+fn pick<R: Picked>(
     router: &Router,
     key: Option<Key>,
     post: impl FnOnce(Way<'_>) -> R,
@@ -233,8 +253,11 @@ fn pick<R>(
     let view = router.core.view.load();
     match view.pick(key) {
         Some(member) => {
-            member.route.picks.add(1);
-            Ok(post(Way::plain(&member.route)))
+            let picked = post(Way::plain(&member.route));
+            if picked.is_taken() {
+                member.route.picks.count();
+            }
+            Ok(picked)
         }
         None if view.is_loading() => Err(NoRoute::Loading(router.clone())),
         None => Err(NoRoute::Never(SendError::NoInstance(router.name().clone()))),
@@ -243,7 +266,7 @@ fn pick<R>(
 
 /// The key's owner, while the direct way is open.
 #[inline]
-fn pick_owner<R>(
+fn pick_owner<R: Picked>(
     router: &Router,
     keyed: &Arc<Placer>,
     key: Key,

@@ -6,10 +6,11 @@
 
 mod acquaintance;
 mod placements;
+mod views;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skymesh_naming::placement::{EpochGate, Preparation};
 use skymesh_naming::{
@@ -24,16 +25,14 @@ use crate::counters::Counters;
 use crate::inbox::{Event, Queue, Source};
 use crate::keyed::Keyed;
 use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
-use crate::router::{Recipe, RouterCore, View};
+use crate::router::{RouterCore, View};
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use acquaintance::Acquaintance;
+pub(crate) use views::PATIENCE;
 
 /// Maps of what is long gone are swept when they have doubled, and not below this size.
 const SWEEP_FROM: usize = 1024;
-
-/// A view that takes longer than this to make is made on a thread for such work from then on.
-const HEAVY: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -278,56 +277,6 @@ impl Directory {
         let state = self.lock();
         let remote = state.routes.values().filter(|r| matches!(r.target, Target::Remote(_)));
         remote.cloned().collect()
-    }
-
-    /// The routers of `names` need new views; see [`build_views`](Self::build_views).
-    pub(crate) fn outdated(&self, names: impl IntoIterator<Item = ServiceName>) {
-        self.outdated.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
-        self.builder.notify_one();
-    }
-
-    /// Makes new views wherever the membership has changed, for ever. A task of its own, because a
-    /// selector may take a while to prepare its table; a burst of changes makes one new view.
-    pub(crate) async fn build_views(&self, runtime: &Arc<Runtime>) {
-        let mut heavy = HashSet::new();
-        loop {
-            self.builder.notified().await;
-            let outdated =
-                std::mem::take(&mut *self.outdated.lock().unwrap_or_else(PoisonError::into_inner));
-            for name in outdated {
-                let Some(core) = self.router(&name) else { continue };
-                let runtime = Arc::clone(runtime);
-                let build = move || runtime.directory.build_view(&runtime, &core);
-                // Heavy ones leave the threads that carry messages alone.
-                let took = if heavy.contains(&name) {
-                    tokio::task::spawn_blocking(build).await.unwrap_or_default()
-                } else {
-                    build()
-                };
-                if took > HEAVY {
-                    heavy.insert(name);
-                }
-            }
-        }
-    }
-
-    /// Makes one new view; answers how long that took. Runs plugin code: no lock is held.
-    fn build_view(&self, runtime: &Arc<Runtime>, core: &RouterCore) -> Duration {
-        let started = Instant::now();
-        let known = self.lock().cache.known(&core.name);
-        let stages = runtime.hot.load().services.stages(&core.name);
-        let chooser = runtime.chooser();
-        let ejections = core.ejections.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let previous = core.view.load();
-        let recipe = Recipe {
-            selector: &core.selector,
-            stages: &stages,
-            chooser,
-            ejections: &ejections,
-            previous: &previous,
-        };
-        core.show(View::new(known, &recipe, |record| self.route_to(runtime, record)));
-        started.elapsed()
     }
 
     /// The route to an instance as the cache knows it, be its router's view behind or not.

@@ -5,6 +5,7 @@ mod connection;
 mod lane;
 mod link;
 mod local;
+mod picks;
 mod route;
 
 use std::sync::Arc;

@@ -32,6 +32,7 @@ pub struct Reload {
     /// What is different now; empty unless it was applied.
     pub changed: Vec<Change>,
     /// Keys that say something else than what this process runs by, and are read at a start only.
+    /// `services.*.election` is among them: the nameserver reads it, at its start.
     pub needs_restart: Vec<Change>,
     /// Why it was refused; of an applied one, what is optional and could not be had.
     pub faults: Vec<String>,
@@ -112,6 +113,7 @@ pub struct FreshConfig {
     pub(crate) services: ServicesConfig,
     pub(crate) plugins: PluginsConfig,
     pub(crate) then: Vec<Effect>,
+    pub(crate) cold: Vec<Change>,
 }
 
 pub(crate) type Effect = Box<dyn FnOnce() -> Vec<Change> + Send>;
@@ -119,7 +121,15 @@ pub(crate) type Effect = Box<dyn FnOnce() -> Vec<Change> + Send>;
 impl FreshConfig {
     /// Of the tables `[agent]`, `[services]` and `[plugins]`.
     pub fn new(agent: AgentConfig, services: ServicesConfig, plugins: PluginsConfig) -> Self {
-        Self { agent, services, plugins, then: Vec::new() }
+        Self { agent, services, plugins, then: Vec::new(), cold: Vec::new() }
+    }
+
+    /// Adds a table that is read at a start only: what it says now and said then. Its keys that differ
+    /// are told as in need of a restart.
+    #[must_use]
+    pub fn cold<T: Serialize>(mut self, table: &str, started: &T, now: &T) -> Self {
+        self.cold.extend(difference::between(table, started, now));
+        self
     }
 
     /// Adds something that is to take effect once everything else has, such as the level of the log.

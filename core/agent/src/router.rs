@@ -84,13 +84,16 @@ impl Router {
     /// the key's owner in the latest placement; while keys move, it may be another one when the
     /// message arrives.
     pub fn select(&self, key: Option<Key>) -> Option<Arc<InstanceRecord>> {
+        self.select_from(&self.core.view.load(), key)
+    }
+
+    fn select_from(&self, view: &View, key: Option<Key>) -> Option<Arc<InstanceRecord>> {
         if let (Some(key), Some(keyed)) = (key, self.core.keyed.get()) {
             let placed = keyed.placed();
             if !placed.is_empty() {
                 return placed.owner(key.get()).map(|(record, _)| Arc::clone(record));
             }
         }
-        let view = self.core.view.load();
         view.pick(key).map(|member| Arc::clone(&member.record))
     }
 

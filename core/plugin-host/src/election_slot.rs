@@ -52,7 +52,7 @@ impl ElectionSlot {
 
     /// The built-in one in place of an optional plugin that can't be had.
     pub(crate) fn missing(strategy: &StrategyConfig, reason: String) -> Self {
-        let origin = Origin { strategy: strategy.clone(), entry: None };
+        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
         Self::holding(Strategy { origin, ..Strategy::builtin(Some(reason)) })
     }
 
@@ -132,7 +132,7 @@ impl ElectionSlot {
 impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
         let supervision = Supervision::of_election(BUILTIN.into(), QuarantineConfig::default());
-        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None };
+        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
         Self { origin, instance: None, instead, supervision: Arc::new(supervision) }
     }
 

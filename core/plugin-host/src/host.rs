@@ -228,6 +228,14 @@ impl PluginHost {
         self.shelf.load().search.conventional().into_iter().collect()
     }
 
+    /// Loads the library that has the plugin, if it is not loaded yet, and makes nothing of it.
+    ///
+    /// # Errors
+    /// [`PluginLoadError`], whether it is `required` or not.
+    pub fn find(&self, kind: PluginKind, strategy: &StrategyConfig) -> Result<(), PluginLoadError> {
+        self.choose(&self.shelf.load(), kind, strategy).map(|_| ())
+    }
+
     /// What the plugin that `name` (`id` or `library/id`) means says of itself; loads its library
     /// if need be.
     ///
@@ -306,7 +314,9 @@ impl PluginHost {
         match create(&choice.library, id, &strategy.json()) {
             Ok(instance) => {
                 self.entries()[choice.entry].note_made(kind, id, &supervision);
-                let origin = Origin { strategy: strategy.clone(), entry: Some(choice.entry) };
+                let limits = supervision.limits();
+                let origin =
+                    Origin { strategy: strategy.clone(), entry: Some(choice.entry), limits };
                 Ok(Made { instance, supervision, origin })
             }
             Err(CreateError::Refused(error)) => {

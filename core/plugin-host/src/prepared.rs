@@ -127,6 +127,11 @@ impl Prepared {
         }
     }
 
+    /// The strategy that prepared it, as [`SelectorSlot::strategy`](crate::SelectorSlot::strategy).
+    pub fn strategy(&self) -> &str {
+        self.supervision.name()
+    }
+
     /// The [`version`](crate::SelectorSlot::version) of the slot that it was prepared by. Where the
     /// slot's is newer, prepare again.
     pub fn version(&self) -> u64 {

@@ -5,7 +5,7 @@ use skymesh_plugin_api::PluginKind;
 use skymesh_plugin_api::abi::host::{ElectionInstance, SelectorInstance};
 
 use crate::codec_slot::CodecSlot;
-use crate::config::{PluginsConfig, StrategyConfig};
+use crate::config::{PluginsConfig, QuarantineConfig, StrategyConfig};
 use crate::election_slot::ElectionSlot;
 use crate::error::PluginLoadError;
 use crate::host::{BUILTIN, Made, PluginHost, Shelf};
@@ -35,8 +35,15 @@ pub struct Renewal<'a> {
 /// A selector that is ready to serve, and has passed its self-test.
 #[derive(Debug, Clone)]
 pub struct FreshSelector {
-    /// `None` for the built-in one.
-    made: Option<Made<SelectorInstance>>,
+    made: FreshMade,
+}
+
+#[derive(Debug, Clone)]
+enum FreshMade {
+    Builtin,
+    /// The built-in one, in place of an optional plugin, with the reason.
+    Missing(Origin, String),
+    Plugin(Made<SelectorInstance>),
 }
 
 /// An election algorithm that is ready to serve, and has passed its self-test.
@@ -53,11 +60,13 @@ impl Renewal<'_> {
     /// [`PluginLoadError`], whether it is `required` or not.
     pub fn selector(&self, strategy: &StrategyConfig) -> Result<FreshSelector, PluginLoadError> {
         if strategy.plugin == BUILTIN {
-            return Ok(FreshSelector { made: None });
+            return Ok(FreshSelector { made: FreshMade::Builtin });
         }
         let made = self.host.make_selector(self.shelf(), strategy)?;
-        tested(made.supervision.name(), self_test::selector(&made.instance))?;
-        Ok(FreshSelector { made: Some(made) })
+        let budget = self.limits().pick_budget;
+        let test = move |instance: &_| self_test::selector(instance, budget);
+        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
+        Ok(FreshSelector { made: FreshMade::Plugin(made) })
     }
 
     /// As [`selector`](Self::selector), for a slot: `None` where the slot's selector would be made of
@@ -77,6 +86,21 @@ impl Renewal<'_> {
         self.selector(strategy).map(Some)
     }
 
+    /// For a slot whose optional plugin can't be had, for that reason: the built-in selector, as at a
+    /// start. `None` where what serves there was made of the same configuration: it goes on.
+    pub fn fallback_for(
+        &self,
+        slot: &SelectorSlot,
+        strategy: &StrategyConfig,
+        reason: &PluginLoadError,
+    ) -> Option<FreshSelector> {
+        if slot.is_configured_as(strategy) {
+            return None;
+        }
+        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
+        Some(FreshSelector { made: FreshMade::Missing(origin, reason.to_string()) })
+    }
+
     /// Makes the codec that the configuration names, and sends an envelope through it; or answers
     /// `known`, where it would be the same.
     ///
@@ -92,7 +116,10 @@ impl Renewal<'_> {
             return Ok(known.clone());
         }
         let made = self.host.make_codec(self.shelf(), strategy)?;
-        tested(made.supervision.name(), self_test::codec(&made.instance))?;
+        tested(
+            made.supervision.name(),
+            self_test::within_budget(made.instance.clone(), self_test::codec),
+        )?;
         Ok(CodecSlot::new(made))
     }
 
@@ -114,7 +141,10 @@ impl Renewal<'_> {
             return Ok(Some(FreshElection { made: None }));
         }
         let made = self.host.make_election(self.shelf(), strategy)?;
-        tested(made.supervision.name(), self_test::election(&made.instance))?;
+        tested(
+            made.supervision.name(),
+            self_test::within_budget(made.instance.clone(), self_test::election),
+        )?;
         Ok(Some(FreshElection { made: Some(made) }))
     }
 
@@ -135,7 +165,13 @@ impl Renewal<'_> {
             BUILTIN => None,
             _ => Some(self.host.choose(self.shelf(), kind, strategy)?.entry),
         };
-        Ok(Origin { strategy: strategy.clone(), entry })
+        // Of a codec failures are counted and nothing more.
+        let limits = (kind != PluginKind::Codec && entry.is_some()).then(|| self.limits());
+        Ok(Origin { strategy: strategy.clone(), entry, limits })
+    }
+
+    fn limits(&self) -> QuarantineConfig {
+        self.shelf().config.quarantine
     }
 
     fn shelf(&self) -> &Shelf {
@@ -156,8 +192,9 @@ impl SelectorSlot {
     /// with the old one, which ends with the last of that.
     pub fn renew(&self, fresh: &FreshSelector) {
         match &fresh.made {
-            None => self.use_builtin(),
-            Some(made) => self.exchange(made),
+            FreshMade::Builtin => self.use_builtin(),
+            FreshMade::Missing(origin, reason) => self.use_instead(origin, reason),
+            FreshMade::Plugin(made) => self.exchange(made),
         }
     }
 }
@@ -176,7 +213,10 @@ impl ElectionSlot {
 impl FreshSelector {
     /// As [`SelectorSlot::strategy`].
     pub fn strategy(&self) -> &str {
-        self.made.as_ref().map_or(BUILTIN, |made| made.supervision.name())
+        match &self.made {
+            FreshMade::Builtin | FreshMade::Missing(..) => BUILTIN,
+            FreshMade::Plugin(made) => made.supervision.name(),
+        }
     }
 }
 

@@ -1,7 +1,13 @@
 //! The first calls of a strategy before it takes the place of one that works. Not the conformance
 //! suite, which is the author's: only what would disturb traffic at once.
+//!
+//! Each runs on a thread of its own. One that does not return in time is left behind with its thread:
+//! nothing can end it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use skymesh_plugin_api::abi::host::{
     CodecInstance, ElectionCandidate, ElectionInstance, Office, Picked, SelectorInstance,
@@ -14,11 +20,49 @@ const SIZES: [u64; 3] = [0, 1, 3];
 /// Picks of each view, with a key and without.
 const PICKS: u64 = 8;
 
-/// Prepares views and picks from them.
+/// How long a test may take: a thousand times what a good strategy needs on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Threads of tests that have not come back.
+static LEFT_BEHIND: AtomicU64 = AtomicU64::new(0);
+
+/// Has `test` run with a budget.
+///
+/// # Errors
+/// The test's; or that it takes too long, or can't be run.
+pub(crate) fn within_budget<I: Send + 'static>(
+    instance: I,
+    test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    in_time(PATIENCE, move || test(&instance))
+}
+
+fn in_time(
+    patience: Duration,
+    test: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let (answer, answered) = sync_channel(1);
+    // Whoever is late finds nobody who listens.
+    let work = move || drop(answer.send(test()));
+    let thread = std::thread::Builder::new().name("skymesh-self-test".to_owned()).spawn(work);
+    thread.map_err(|error| format!("there is no thread for it ({error})"))?;
+    match answered.recv_timeout(patience) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Disconnected) => Err("it panicked".to_owned()),
+        Err(RecvTimeoutError::Timeout) => {
+            let left = LEFT_BEHIND.fetch_add(1, Relaxed) + 1;
+            Err(format!("it took longer than {patience:?} (threads left behind with it: {left})"))
+        }
+    }
+}
+
+/// Prepares views and picks from them, which must not take longer than `pick_budget` for most picks,
+/// nor in the mean.
 ///
 /// # Errors
 /// What it did wrong, as a part of a sentence.
-pub(crate) fn selector(instance: &SelectorInstance) -> Result<(), String> {
+pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Result<(), String> {
+    let mut times = Vec::new();
     for size in SIZES {
         let roster = Arc::new(Roster::new((1..=size).map(Member::new).collect()));
         let Ok(prepared) = instance.prepare(roster) else {
@@ -27,13 +71,28 @@ pub(crate) fn selector(instance: &SelectorInstance) -> Result<(), String> {
         for turn in 0..PICKS {
             let entropy = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             for key in [None, Some(turn)] {
-                match prepared.pick(&Request::new(key, entropy, 1, 0)) {
+                let begun = Instant::now();
+                let picked = prepared.pick(&Request::new(key, entropy, 1, 0));
+                times.push(begun.elapsed());
+                match picked {
                     Picked::Index(_) | Picked::None => {}
                     Picked::Panicked => return Err(format!("it panicked on a view of {size}")),
                     Picked::OutOfView => return Err(format!("it picked outside a view of {size}")),
                 }
             }
         }
+    }
+    pace(times, pick_budget)
+}
+
+/// Whether picks that took so long are too slow. A few may be, as their thread may lose its core.
+fn pace(mut times: Vec<Duration>, budget: Duration) -> Result<(), String> {
+    times.sort_unstable();
+    let count = u32::try_from(times.len()).unwrap_or(u32::MAX).max(1);
+    let slow = times.iter().filter(|took| **took > budget).count();
+    let mean = times.iter().sum::<Duration>() / count;
+    if slow * 2 >= times.len() || (slow * 8 >= times.len() && mean > budget) {
+        return Err(format!("its picks take {mean:?} in the mean, of {budget:?} that they may"));
     }
     Ok(())
 }
@@ -89,5 +148,34 @@ pub(crate) fn codec(instance: &CodecInstance) -> Result<(), String> {
         Ok(())
     } else {
         Err("it decodes another envelope than it encoded".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_never_returns_is_left_behind_and_counted() {
+        let (_hold, forever) = sync_channel::<()>(0);
+        let before = LEFT_BEHIND.load(Relaxed);
+        let hang = move || forever.recv().map_err(|_| "ended".to_owned());
+        let error = in_time(Duration::from_millis(20), hang).unwrap_err();
+        assert!(error.contains("took longer than 20ms (threads left behind"), "{error}");
+        assert_eq!(LEFT_BEHIND.load(Relaxed), before + 1);
+        assert_eq!(in_time(PATIENCE, || Err("bad".to_owned())), Err("bad".to_owned()));
+        assert_eq!(in_time(PATIENCE, || Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn slow_picks_are_told_from_lost_cores() {
+        let (quick, slow) = (Duration::from_nanos(50), Duration::from_millis(50));
+        // (every so many of 48 picks is slow, whether that will do)
+        for (every, good) in
+            [(1, false), (2, false), (3, false), (8, false), (24, true), (99, true)]
+        {
+            let times = (1..=48).map(|at| if at % every == 0 { slow } else { quick }).collect();
+            assert_eq!(pace(times, Duration::from_millis(1)).is_ok(), good, "every {every}");
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Origin {
     pub(crate) strategy: StrategyConfig,
     /// The library's place in the host's list; `None` for what needs no plugin, or found none.
     pub(crate) entry: Option<usize>,
+    /// When it is taken out of service, if ever.
+    pub(crate) limits: Option<QuarantineConfig>,
 }
 
 /// What is in a slot.
@@ -58,6 +60,11 @@ pub enum SlotHealth {
         /// Calls that failed, for which the built-in one served.
         failures: u64,
     },
+    /// The plugin has not prepared its table for the newest membership in time; the one before serves.
+    Late {
+        /// `library/id` and the library's version.
+        strategy: String,
+    },
     /// The plugin failed too often; the built-in one serves until a reload.
     Quarantined {
         /// `library/id` and the library's version.
@@ -75,13 +82,14 @@ impl SlotHealth {
             (false, None) => Self::Builtin,
             (false, Some(reason)) => Self::Missing { reason: reason.to_owned() },
             (true, _) if supervision.is_quarantined() => Self::Quarantined { strategy, failures },
+            (true, _) if supervision.is_late() => Self::Late { strategy },
             (true, _) => Self::Healthy { strategy, failures },
         }
     }
 
     /// Whether something other than what is configured serves.
     pub fn is_degraded(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Quarantined { .. })
+        matches!(self, Self::Missing { .. } | Self::Late { .. } | Self::Quarantined { .. })
     }
 }
 
@@ -93,7 +101,7 @@ impl SelectorSlot {
 
     /// The built-in one in place of an optional plugin that can't be had.
     pub(crate) fn missing(strategy: &StrategyConfig, reason: String) -> Self {
-        let origin = Origin { strategy: strategy.clone(), entry: None };
+        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
         Self::holding(Strategy { origin, ..Strategy::builtin(Some(reason)) })
     }
 
@@ -116,6 +124,20 @@ impl SelectorSlot {
     pub(crate) fn serves(&self, origin: &Origin) -> bool {
         let strategy = self.current.load();
         strategy.origin == *origin && !strategy.supervision.is_quarantined()
+    }
+
+    /// Whether what serves here was made of that configuration, or in place of it.
+    pub(crate) fn is_configured_as(&self, strategy: &StrategyConfig) -> bool {
+        self.current.load().origin.strategy == *strategy
+    }
+
+    /// Puts the built-in selector in place of a plugin that can't be had.
+    pub(crate) fn use_instead(&self, origin: &Origin, reason: &str) {
+        self.current.rcu(|old| Strategy {
+            version: old.version + 1,
+            origin: origin.clone(),
+            ..Strategy::builtin(Some(reason.to_owned()))
+        });
     }
 
     /// What serves here, as it is named in logs: `library/id` and the library's version, or
@@ -158,6 +180,21 @@ impl SelectorSlot {
         }
     }
 
+    /// A table of nobody, which asks nothing of the strategy.
+    pub fn unprepared(&self) -> Prepared {
+        let strategy = self.current.load();
+        let roster = Arc::new(Roster::new(Vec::new()));
+        Prepared::builtin(roster, strategy.supervision.clone(), strategy.version)
+    }
+
+    /// Whether [`prepare`](Self::prepare) takes too long, at that [`version`](Self::version) of the slot.
+    pub fn note_late(&self, version: u64, late: bool) {
+        let strategy = self.current.load();
+        if strategy.version == version {
+            strategy.supervision.note_late(late);
+        }
+    }
+
     /// How long its picks take, by samples. Nothing of the built-in one, which is not timed.
     pub fn pace(&self) -> Pace {
         self.current.load().supervision.pace()
@@ -174,7 +211,7 @@ impl SelectorSlot {
 impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
         let supervision = Supervision::of_selector(BUILTIN.into(), QuarantineConfig::default());
-        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None };
+        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
         Self { origin, instance: None, instead, supervision: Arc::new(supervision), version: 0 }
     }
 

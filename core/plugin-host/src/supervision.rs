@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ pub(crate) struct Supervision {
     limits: Option<QuarantineConfig>,
     attention: AtomicU8,
     stopwatch: Stopwatch,
+    late: AtomicBool,
     failures: AtomicU64,
     /// Kinds of failure that were named in the log, as bits.
     named: AtomicU8,
@@ -120,11 +121,17 @@ impl Supervision {
             limits,
             attention: AtomicU8::new(DOUBTFUL),
             stopwatch: Stopwatch::new(limits.unwrap_or_default().pick_budget),
+            late: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             named: AtomicU8::new(0),
             recent_ns: Mutex::default(),
             reason: OnceLock::new(),
         }
+    }
+
+    /// When it is taken out of service; `None` for what never is.
+    pub(crate) fn limits(&self) -> Option<QuarantineConfig> {
+        self.limits
     }
 
     #[inline]
@@ -137,6 +144,15 @@ impl Supervision {
     #[inline]
     pub(crate) fn is_calm(&self) -> bool {
         self.attention.load(Relaxed) == CALM
+    }
+
+    /// Whether its table for the newest membership takes too long.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.load(Relaxed)
+    }
+
+    pub(crate) fn note_late(&self, late: bool) {
+        self.late.store(late, Relaxed);
     }
 
     /// How the picks go.

@@ -54,7 +54,7 @@ impl MetricsConfig {
     }
 
     /// The plugin as the host is asked for it; `None` if none is wanted.
-    pub(crate) fn strategy(&self) -> Option<StrategyConfig> {
+    pub fn strategy(&self) -> Option<StrategyConfig> {
         let mut strategy = StrategyConfig::new(self.plugin.clone()?);
         strategy.version = self.version.clone();
         strategy.required = self.required;
@@ -119,11 +119,32 @@ impl TraceConfig {
         }
     }
 
-    pub(crate) fn strategy(&self) -> Option<StrategyConfig> {
+    /// The plugin as the host is asked for it; `None` if none is wanted.
+    pub fn strategy(&self) -> Option<StrategyConfig> {
         let mut strategy = StrategyConfig::new(self.plugin.clone()?);
         strategy.version = self.version.clone();
         strategy.required = self.required;
         strategy.config = self.config.clone();
         Some(strategy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skymesh_plugin_host::{PluginHost, PluginsConfig};
+
+    use super::*;
+    use crate::{Metrics, Tracing};
+
+    #[test]
+    fn nothing_starts_with_values_out_of_range() {
+        let host = PluginHost::new(PluginsConfig::default()).unwrap();
+        let config = MetricsConfig { interval: Duration::ZERO, ..MetricsConfig::default() };
+        let refused = Metrics::start(&host, &config, Vec::new()).unwrap_err();
+        assert_eq!(refused.to_string(), "interval: 0ns is out of range: 100ms to 1h");
+        let config = TraceConfig { queue: 0, ..TraceConfig::default() };
+        let refused = Tracing::start(&host, &config, Vec::new()).unwrap_err();
+        assert_eq!(refused.to_string(), "queue: 0 is out of range: 1 to 1000000");
+        assert!(Metrics::start(&host, &MetricsConfig::default(), Vec::new()).unwrap().is_none());
     }
 }

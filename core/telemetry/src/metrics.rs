@@ -40,6 +40,14 @@ pub enum TelemetryError {
     /// The plugin can't be had.
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
+    /// A value is out of range.
+    #[error("{key}: {fault}")]
+    Range {
+        /// The key within its table.
+        key: &'static str,
+        /// The value, and what was expected.
+        fault: String,
+    },
     /// The system gives no thread.
     #[error("no thread for it: {0}")]
     Thread(#[from] std::io::Error),
@@ -56,6 +64,9 @@ impl Metrics {
         config: &MetricsConfig,
         resource: Vec<(String, String)>,
     ) -> Result<Option<Self>, TelemetryError> {
+        if let Some((key, fault)) = config.fault() {
+            return Err(TelemetryError::Range { key, fault });
+        }
         let Some(strategy) = config.strategy() else { return Ok(None) };
         let Some(slot) = host.metrics(&strategy)? else { return Ok(None) };
         let sources = Arc::new(Sources::default());

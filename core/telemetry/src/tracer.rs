@@ -70,6 +70,9 @@ impl Tracing {
         config: &TraceConfig,
         resource: Vec<(String, String)>,
     ) -> Result<Option<Self>, TelemetryError> {
+        if let Some((key, fault)) = config.fault() {
+            return Err(TelemetryError::Range { key, fault });
+        }
         let Some(strategy) = config.strategy() else { return Ok(None) };
         let Some(slot) = host.trace(&strategy)? else { return Ok(None) };
         let (sender, items) = sync_channel(config.queue.max(1));

@@ -52,8 +52,10 @@ async fn a_key_has_one_owner_in_every_process_and_keeps_it() {
         assert_eq!(owners.len(), 1, "key {key} came to {owners:?}");
         // What a router says in advance is what happens.
         for agent in &agents {
-            let picked = agent.router(SERVICE).unwrap().select(Some(Key::from(key)));
+            let router = agent.router(SERVICE).unwrap();
+            let picked = router.select(Some(Key::from(key)));
             assert_eq!(picked.unwrap().url.instance.get(), owners[0]);
+            assert_eq!(router.explain(Some(Key::from(key))).picked, Some(shard(owners[0])));
         }
     }
 }

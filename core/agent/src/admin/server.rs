@@ -136,6 +136,9 @@ pub(crate) fn words(health: &SlotHealth) -> String {
         SlotHealth::Quarantined { failures, .. } => {
             format!("quarantined after {failures} failures, the built-in serves until a reload")
         }
+        SlotHealth::Late { .. } => {
+            "late with its table for the newest instances, the one before serves".to_owned()
+        }
         // There may be more some day.
         other => format!("{other:?}"),
     }

@@ -9,8 +9,8 @@ use skymesh_transport::Turn;
 use skymesh_types::{Handle, ServiceName};
 
 use super::link::DataCodec;
+use super::picks::Picks;
 use super::{Lane, Link, LocalTarget, NotPosted, Peer, Post};
-use crate::counters::Counter;
 use crate::meter::Meter;
 
 /// How messages reach one incarnation, and what is measured of it. Lives as long as anybody routes
@@ -20,8 +20,8 @@ pub(crate) struct Route {
     pub(crate) handle: Handle,
     pub(crate) name: ServiceName,
     pub(crate) stats: Arc<InstanceStats>,
-    /// How often the selector has picked it.
-    pub(crate) picks: Counter,
+    /// How many messages and calls the selector has picked it for.
+    pub(crate) picks: Picks,
     pub(crate) meter: Arc<Meter>,
     pub(crate) target: Target,
 }
@@ -61,7 +61,7 @@ impl Route {
         meter: Arc<Meter>,
         target: Target,
     ) -> Self {
-        let (stats, picks) = (Arc::default(), Counter::default());
+        let (stats, picks) = (Arc::default(), Picks::new());
         Self { handle, name, stats, picks, meter, target }
     }
 

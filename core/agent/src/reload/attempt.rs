@@ -95,7 +95,10 @@ impl Ready {
             match renewal.selector_for(&core.selector, &strategy) {
                 Ok(selector) => ready.selectors.push((core, selector)),
                 // Said above, with its key.
-                Err(_) => ready.selectors.push((core, None)),
+                Err(error) => {
+                    let fallback = renewal.fallback_for(&core.selector, &strategy, &error);
+                    ready.selectors.push((core, fallback));
+                }
             }
         }
         ready
@@ -122,6 +125,10 @@ fn take_effect(
     changed.extend(difference::between("plugins", &holding.plugins, &fresh.plugins));
     let mut needs_restart = difference::between("agent", started, &fresh.agent);
     needs_restart.retain(|change| !difference::is_hot(&change.what));
+    let services = difference::between("services", &runtime.settings.services, &fresh.services);
+    needs_restart.extend(services.into_iter().filter(difference::is_of_the_nameserver));
+    changed.retain(|change| !difference::is_of_the_nameserver(change));
+    needs_restart.extend(fresh.cold);
 
     let hot = Hot { agent: agent.clone(), services: fresh.services.clone(), codecs: ready.codecs };
     let before = runtime.hot.swap(Arc::new(hot));

@@ -17,6 +17,11 @@ pub(super) fn is_hot(key: &str) -> bool {
     HOT.contains(&key)
 }
 
+/// Whether it is about an election: the nameserver holds them, by its own file, and reads that at its start.
+pub(super) fn is_of_the_nameserver(change: &Change) -> bool {
+    change.what.starts_with("services.") && change.what.contains(".election")
+}
+
 /// Every key below `table` whose value differs.
 pub(super) fn between<T: Serialize>(table: &str, old: &T, new: &T) -> Vec<Change> {
     let (old, new) = (leaves(table, old), leaves(table, new));

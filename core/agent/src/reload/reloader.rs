@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 
 use super::attempt::{Applied, Holding, attempt};
 use super::{ConfigSource, FreshConfig, Reload, ReloadOutcome, Request};
+use crate::directory::PATIENCE;
 use crate::runtime::Runtime;
 use skymesh_plugin_host::PluginsConfig;
 
@@ -121,14 +122,21 @@ impl Reloader {
         };
         self.version += u64::from(outcome == ReloadOutcome::Applied);
         // Who hears of the reload finds it in effect.
+        let mut late = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
         for core in applied.routers {
             tokio::select! {
                 () = self.runtime.stopping.cancelled() => break,
-                () = core.renewed() => {}
+                renewed = timeout_at(deadline, core.renewed()) => if renewed.is_err() {
+                    late.push(format!(
+                        "selector of {}: no table within {PATIENCE:?}, the one before serves", core.name
+                    ));
+                },
             }
         }
-        let Applied { changed, needs_restart, faults, .. } =
+        let Applied { changed, needs_restart, mut faults, .. } =
             Applied { routers: Vec::new(), holding: self.holding.clone(), ..applied };
+        faults.extend(late);
         Reload { version: self.version, outcome, changed, needs_restart, faults }
     }
 

@@ -86,12 +86,12 @@ impl Router {
             key: key.map(Key::get),
             known,
             table_age_ms: u64::try_from(view.age().as_millis()).unwrap_or(u64::MAX),
-            selector: self.core.selector.strategy(),
+            selector: view.strategy().to_owned(),
             health: words(&self.core.selector.health()),
             pick_ns: nanoseconds(pace.mean),
             slowest_pick_ns: nanoseconds(pace.slowest),
             instances: view.members.iter().enumerate().map(explained).collect(),
-            picked: view.pick(key).map(|member| member.record.url.to_string()),
+            picked: self.select_from(&view, key).map(|record| record.url.to_string()),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Recipe<'a> {
 
 impl View {
     pub(crate) fn loading(selector: &SelectorSlot) -> Self {
-        let prepared = selector.prepare(Vec::new());
+        let prepared = selector.unprepared();
         Self { members: Vec::new(), known: None, detour: None, prepared, made: Instant::now() }
     }
 
@@ -116,6 +116,11 @@ impl View {
     /// Which exchange of the selector this was made by.
     pub(crate) fn selector_version(&self) -> u64 {
         self.prepared.version()
+    }
+
+    /// The strategy that picks from it. A reload may have put another one in the slot.
+    pub(crate) fn strategy(&self) -> &str {
+        self.prepared.strategy()
     }
 
     /// The member that the selector picks; `None` if there is none.

@@ -264,3 +264,17 @@ async fn pin_writes_what_a_require_pins_then_demands() {
     let refused = run(&["config", "check", &config]).await;
     assert!(refused.stderr.contains("the configuration pins 000"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn pin_knows_the_plugins_of_metrics_and_traces() {
+    let folder = tempfile::tempdir().unwrap();
+    for table in ["metrics", "trace"] {
+        let text = format!(
+            "[plugins]\nrequire_pins = true\n\n[{table}]\nuse = 'skymesh_fixture_orderly/tally'\n"
+        );
+        let config = in_folder(&folder, "mesh.toml", &text);
+        let printed = run(&["plugin", "pin", "--config", &config]).await;
+        let entry = "[[plugins.load]]\nlibrary = \"skymesh_fixture_orderly\"\nsha256 = \"";
+        assert!(printed.good().starts_with(entry), "{table}: {printed:?}");
+    }
+}

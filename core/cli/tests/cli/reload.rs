@@ -35,8 +35,8 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     assert_eq!(idle.good(), "nothing changed; configuration 0 holds\n");
 
     let file = folder.path().join("mesh.toml");
-    let table = "[agent]\napp = 'shop'\nmax_frame_bytes = 100000\n[services.'shop.*.*']\n\
-                 selector = { use = 'last' }\n";
+    let table = "[agent]\napp = 'shop'\nmax_frame_bytes = 100000\n[metrics]\ninterval = '7s'\n\
+                 [log]\nformat = 'json'\n[services.'shop.*.*']\nselector = { use = 'last' }\n";
     // The fixture's library has another name than its plugin.
     write(&file, table.replace("'last'", "'skymesh_fixture_orderly/last'")).unwrap();
     let applied = run(&["reload", "--agent", &socket]).await;
@@ -48,6 +48,10 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
         lines.contains(&"  needs a restart: agent.max_frame_bytes: 16777216 -> 100000"),
         "{applied:?}"
     );
+
+    for told in ["metrics.interval: \"5s\" -> \"7s\"", "log.format: \"human\" -> \"json\""] {
+        assert!(lines.contains(&format!("  needs a restart: {told}").as_str()), "{applied:?}");
+    }
 
     write(&file, "[agent]\nmax_frames = 1\n").unwrap();
     let refused = run(&["reload", "--agent", &socket]).await;

@@ -142,3 +142,16 @@ fn nothing_serves_for_a_strict_pick_that_fails() {
     assert!(slot.health().is_degraded());
     assert!(picks.chunks(2).all(|two| *two == [Ok(Some(0)), Err(PickFailed)]), "{picks:?}");
 }
+
+#[test]
+fn one_that_blocks_now_and_then_is_taken_out_of_service_too() {
+    let folder = Folder::new();
+    let (_host, slot) = unruly(&folder, json!({"mischief": "stall", "every": 3}), 2);
+    let prepared = slot.prepare(members(4));
+    let mut picks = 0;
+    while !slot.health().is_degraded() {
+        assert!(prepared.pick(None).is_some_and(|index| index < 4));
+        picks += 1;
+        assert!(picks <= 16, "two rounds of eight picks should do");
+    }
+}

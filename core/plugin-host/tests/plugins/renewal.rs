@@ -142,3 +142,55 @@ fn a_renewal_ends_a_quarantine() {
     renewal.commit();
     assert!(!slot.health().is_degraded());
 }
+
+#[test]
+fn a_slow_one_fails_its_self_test() {
+    let folder = Folder::new();
+    let host = PluginHost::new(folder.config()).unwrap();
+    let renewal = host.renew(folder.config()).unwrap();
+    for every in [1, 3] {
+        let slow = json!({"mischief": "stall", "every": every});
+        let refused = renewal.selector(&strategy("skymesh_fixture_unruly/unruly", slow));
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("its picks take") && error.contains("of 1ms"), "{error}");
+    }
+    renewal.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
+}
+
+#[test]
+fn other_limits_make_another_selector() {
+    let folder = Folder::new();
+    deploy(&folder, ONE);
+    let host = PluginHost::new(folder.config()).unwrap();
+    let slot = host.selector(&edition()).unwrap();
+    let mut config = folder.config();
+    config.quarantine.failures += 1;
+    for (config, anew) in [(folder.config(), false), (config.clone(), true), (config, false)] {
+        let renewal = host.renew(config).unwrap();
+        let fresh = renewal.selector_for(&slot, &edition()).unwrap();
+        assert_eq!(fresh.is_some(), anew);
+        fresh.iter().for_each(|fresh| slot.renew(fresh));
+        renewal.commit();
+    }
+}
+
+#[test]
+fn the_builtin_serves_where_another_optional_one_is_configured_and_missing() {
+    let folder = Folder::new();
+    deploy(&folder, ONE);
+    let host = PluginHost::new(folder.config()).unwrap();
+    let slot = host.selector(&edition()).unwrap();
+    let renewal = host.renew(folder.config()).unwrap();
+    let missing = StrategyConfig { required: false, ..StrategyConfig::new("nowhere") };
+    let error = renewal.selector_for(&slot, &missing).unwrap_err();
+    assert!(
+        renewal.fallback_for(&slot, &edition(), &error).is_none(),
+        "nothing else is configured"
+    );
+    let fallback = renewal.fallback_for(&slot, &missing, &error).unwrap();
+    slot.renew(&fallback);
+    let SlotHealth::Missing { reason } = slot.health() else { panic!("{:?}", slot.health()) };
+    assert!(reason.contains("nowhere"), "{reason}");
+    assert_eq!((slot.version(), slot.strategy()), (1, "builtin".to_owned()));
+    assert!(renewal.fallback_for(&slot, &missing, &error).is_none(), "it is in place");
+}

@@ -30,6 +30,8 @@ use crate::log;
 pub struct ConfigFile {
     path: PathBuf,
     adjust: Vec<Adjustment>,
+    /// What the agent was started by.
+    started: Option<Arc<Config>>,
 }
 
 type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
@@ -37,7 +39,7 @@ type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
 impl ConfigFile {
     /// The file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), adjust: Vec::new() }
+        Self { path: path.into(), adjust: Vec::new(), started: None }
     }
 
     /// Has the program's own word over the file's and the environment's, each time it is read.
@@ -60,7 +62,8 @@ impl ConfigFile {
 
     /// As [`Config::agent_builder`], for an agent that reads this file at its reloads.
     pub fn agent_builder(&self, config: &Config) -> AgentBuilder {
-        config.agent_builder().source(self.clone())
+        let started = Some(Arc::new(config.clone()));
+        config.agent_builder().source(Self { started, ..self.clone() })
     }
 }
 
@@ -68,7 +71,14 @@ impl ConfigSource for ConfigFile {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
         let level = config.log.level;
-        let fresh = FreshConfig::new(config.agent, config.services, config.plugins);
+        let mut fresh = FreshConfig::new(config.agent, config.services, config.plugins);
+        if let Some(started) = &self.started {
+            fresh = fresh
+                .cold("metrics", &started.metrics, &config.metrics)
+                .cold("trace", &started.trace, &config.trace)
+                .cold("nameserver", &started.nameserver, &config.nameserver)
+                .cold("log.format", &started.log.format, &config.log.format);
+        }
         Ok(fresh.and_then(move || log::change_level(&level).into_iter().collect()))
     }
 

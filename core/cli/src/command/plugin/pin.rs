@@ -8,7 +8,7 @@ use clap::Args;
 use semver::{Version, VersionReq};
 use skymesh::Config;
 use skymesh::config::StrategyConfig;
-use skymesh_plugin_host::{PluginHost, PluginReport};
+use skymesh_plugin_host::{PluginHost, PluginKind, PluginReport};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::command::load;
@@ -69,6 +69,13 @@ fn used(mut config: Config, more: &[String]) -> Result<Vec<Library>, Failure> {
         if let Some(strategy) = &service.election {
             host.election(&required(strategy)).map_err(failed)?;
         }
+    }
+    // Not made: a sink that is made may listen on the port of the one that runs.
+    if let Some(strategy) = config.metrics.strategy() {
+        host.find(PluginKind::Metrics, &strategy).map_err(failed)?;
+    }
+    if let Some(strategy) = config.trace.strategy() {
+        host.find(PluginKind::Trace, &strategy).map_err(failed)?;
     }
     for name in more {
         host.manifest(name).map_err(failed)?;

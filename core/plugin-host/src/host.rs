@@ -77,6 +77,8 @@ impl PluginHost {
             given_up: Mutex::default(),
         };
         host.load_all_declared(&host.shelf.load())?;
+        // After the first are in use.
+        host.shelf.load().cache.sweep();
         Ok(host)
     }
 

@@ -326,10 +326,12 @@ fn find<R>(
 ) -> Result<R, NoRoute> {
     let router = open(runtime, &url.name)?;
     let view = router.core.view.load();
-    if let Some(member) = view.find(url.instance) {
+    if let Some(member) = view.find(url.instance)
+        && !member.route.has_ended()
+    {
         return Ok(post(Way::plain(&member.route)));
     }
-    // The view may be a moment behind an online event that the caller has seen already.
+    // The view may be a moment behind an event that the caller has seen already.
     match runtime.directory.find(runtime, url) {
         Some(route) => Ok(post(Way::plain(&route))),
         None if view.is_loading() => Err(NoRoute::Loading(router.clone())),

@@ -281,8 +281,13 @@ impl Directory {
 
     /// The route to an instance as the cache knows it, be its router's view behind or not.
     pub(crate) fn find(&self, runtime: &Arc<Runtime>, url: &ServiceUrl) -> Option<Arc<Route>> {
-        let record = self.lock().cache.record(url).cloned()?;
+        let record = self.record(url)?;
         Some(self.route_to(runtime, &record))
+    }
+
+    /// An instance as the cache knows it.
+    pub(crate) fn record(&self, url: &ServiceUrl) -> Option<Arc<InstanceRecord>> {
+        self.lock().cache.record(url).cloned()
     }
 
     /// The route by a handle that this agent has heard of.

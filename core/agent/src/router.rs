@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use futures_core::Stream;
 use skymesh_naming::{InstanceRecord, Resolve};
 use skymesh_plugin_host::{InstanceStats, SelectorSlot, SlotHealth};
-use skymesh_types::{Attributes, InstanceId, Key, ServiceName};
+use skymesh_types::{Attributes, InstanceId, Key, ServiceName, ServiceUrl};
 use tokio::sync::watch;
 
 use crate::inbox::{Delivery, Event, Inbox, Queue};
@@ -67,10 +67,11 @@ impl Router {
         self.core.selector.health()
     }
 
-    /// The attributes of one instance; `None` if it is not known.
+    /// The attributes of one instance as they were heard of last; `None` if it is not known. Takes a
+    /// lock of the agent for a moment, so it is not for every message.
     pub fn attributes(&self, instance: InstanceId) -> Option<Arc<Attributes>> {
-        let view = self.core.view.load();
-        view.find(instance).map(|member| Arc::clone(&member.record.attributes))
+        let url = ServiceUrl { name: self.core.name.clone(), instance };
+        self.runtime.directory.record(&url).map(|record| Arc::clone(&record.attributes))
     }
 
     /// What this agent measures of one instance, live; `None` if it is not known.

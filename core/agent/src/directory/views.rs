@@ -20,6 +20,10 @@ use crate::runtime::Runtime;
 /// thousand instances needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// For so long the task itself stands still for a view. Most are there sooner than a task is woken, and
+/// so whoever was just told of an instance finds it in the router as well.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// It is being made, in time.
@@ -116,6 +120,7 @@ async fn build(
     let making = Making { stage: Arc::clone(&stage), version: core.selector.version() };
     let version = making.version;
     let (done, finished) = oneshot::channel::<()>();
+    let (soon, at_once) = sync_channel::<()>(1);
     let (on_bench, its_core) = (Arc::clone(runtime), Arc::clone(core));
     let job: Job = Box::new(move || {
         on_bench.directory.build_view(&on_bench, &its_core);
@@ -128,9 +133,13 @@ async fn build(
             on_bench.directory.outdated([its_core.name.clone()]);
         }
         // Who waited may have gone.
+        let _ = soon.send(());
         let _ = done.send(());
     });
     hand_over(bench, job);
+    if at_once.recv_timeout(AT_ONCE).is_ok() {
+        return None;
+    }
     if timeout(PATIENCE, finished).await.is_ok() {
         return None;
     }

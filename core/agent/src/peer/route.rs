@@ -81,6 +81,14 @@ impl Route {
         }
     }
 
+    /// Whether that incarnation is known to be gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.target {
+            Target::Local(_) => false,
+            Target::Remote(remote) => remote.ended.load(Ordering::Acquire),
+        }
+    }
+
     /// Posts a message without waiting.
     #[inline]
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {

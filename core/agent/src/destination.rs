@@ -208,11 +208,11 @@ impl Target<'_> {
                 let found = self.with_route(runtime, |way| Resolved::of(way, by_key.clone()))?;
                 return Ok(Resolved { leads_in: *leads_in, ..found });
             }
-            Target::Keyed(Keyed { router, .. }) => Some(router.clone()),
+            Target::Keyed(Keyed { router, .. }) => Some(router),
             _ => None,
         };
         self.with_route(runtime, |way| {
-            let keyed = router.as_ref().and_then(|router| router.core.keyed.get());
+            let keyed = router.and_then(|router| router.core.keyed.get());
             let by_key = way.placed.and_then(|placed| Some((placed.key, Arc::clone(keyed?))));
             Resolved::of(way, by_key)
         })

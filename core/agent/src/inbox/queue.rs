@@ -1,5 +1,7 @@
 //! The sending end of an inbox: what connections, naming and local senders push into.
 
+mod batch;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,15 +11,16 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use skymesh_naming::placement::EpochGate;
 use skymesh_types::{Handle, InstanceId, ServiceName, ServiceUrl};
-use skymesh_wire::Kind;
 use tokio::sync::Notify;
 
-use super::{Entry, Event, Letter, Slot, Source};
+use super::{Entry, Event, Slot, Source};
 use crate::config::InboxConfig;
 use crate::counters::Counters;
-use crate::election::{Admission, Barred, Belief};
+use crate::election::{Admission, Belief};
 use crate::meter::Meter;
 use crate::runtime::Runtime;
+use batch::Batch;
+pub(crate) use batch::Pushed;
 
 /// Most events that wait in an inbox. A service that does not read gets one
 /// [`Event::Lagged`] per service name instead of what comes after.
@@ -66,16 +69,6 @@ struct State {
     lagged: Vec<ServiceName>,
     next_slot: u32,
     free_slots: Vec<u32>,
-}
-
-/// What became of one letter of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
-    Taken,
-    Closed,
-    Full,
-    SourceOffline,
-    Barred(Barred),
 }
 
 impl Queue {
@@ -213,8 +206,7 @@ impl Queue {
     ///
     /// Its letters are ranges of `chunk`, which is kept only if one of them is taken.
     pub(crate) fn batch(&self, chunk: Bytes) -> Batch<'_> {
-        let (messages, bytes) = (0, 0);
-        Batch { queue: self, state: Some(self.lock()), chunk: Some(chunk), messages, bytes }
+        Batch::new(self, self.lock(), chunk)
     }
 
     /// Queues an event; beyond the limit, one lagged event stands for those of its service.
@@ -334,67 +326,6 @@ impl State {
         self.events = 0;
         self.lagged.clear();
         true
-    }
-}
-
-/// Letters of one chunk on their way into a queue, under its lock.
-pub(crate) struct Batch<'a> {
-    queue: &'a Queue,
-    state: Option<MutexGuard<'a, State>>,
-    /// Not queued yet: no letter was taken so far.
-    chunk: Option<Bytes>,
-    /// What was taken, for the meter.
-    messages: u64,
-    bytes: u64,
-}
-
-impl Batch<'_> {
-    /// Queues one letter, or says why not.
-    pub(crate) fn push(&mut self, letter: Letter, source: &Source) -> Pushed {
-        self.push_within(self.queue.config.limit_bytes, letter, source)
-    }
-
-    /// As [`push`](Self::push), whatever waits: for a connection that is not read on while the inbox
-    /// [is full](Queue::is_full), so that one read is the most that it puts over the limit.
-    pub(crate) fn push_over(&mut self, letter: Letter, source: &Source) -> Pushed {
-        self.push_within(u64::MAX, letter, source)
-    }
-
-    fn push_within(&mut self, limit_bytes: u64, letter: Letter, source: &Source) -> Pushed {
-        let Some(state) = &mut self.state else {
-            return Pushed::Closed;
-        };
-        if state.closed {
-            return Pushed::Closed;
-        }
-        if source.is_offline() {
-            return Pushed::SourceOffline;
-        }
-        if self.queue.waiting_bytes(state) > limit_bytes {
-            return Pushed::Full;
-        }
-        if Kind(letter.kind).has_term()
-            && let Some(barred) = self.queue.admission.bars(&letter, source)
-        {
-            return Pushed::Barred(barred);
-        }
-        if let Some(chunk) = self.chunk.take() {
-            state.entries.push_back(Entry::Chunk(chunk));
-        }
-        state.pushed_bytes += letter.cost();
-        self.messages += 1;
-        self.bytes += u64::from(letter.payload.1);
-        state.entries.push_back(Entry::Letter(letter));
-        Pushed::Taken
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        if let Some(state) = self.state.take().filter(|_| self.chunk.is_none()) {
-            wake(state);
-            self.queue.meter.received(self.messages, self.bytes);
-        }
     }
 }
 

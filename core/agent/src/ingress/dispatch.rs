@@ -3,7 +3,9 @@
 
 mod introductions;
 mod keyed;
+mod parts;
 mod refusals;
+mod seating;
 mod v1;
 
 use std::collections::{HashMap, VecDeque};
@@ -23,15 +25,14 @@ use skymesh_wire::{
 };
 use slab::Slab;
 
-use refusals::{Refusals, Stray};
-
 use super::greeting::Guest;
-use super::settlement::Settlement;
-use super::sorter::{AtLimit, Bay};
+use super::sorter::Bay;
 use crate::convert::ConvertError;
-use crate::inbox::{Letter, MESSAGE_COST, Pushed, Slot, UndeliverableReason};
+use crate::inbox::UndeliverableReason;
 use crate::runtime::Runtime;
 use introductions::Introduced;
+use parts::{Parts, Way};
+use refusals::{Refusals, Stray};
 
 /// Why a connection can't be read on.
 #[derive(Debug, thiserror::Error)]
@@ -95,35 +96,6 @@ pub(super) struct Dispatch {
     v1: v1::Keeping,
 }
 
-/// How messages of one instance to another go on: the places where both have been seated.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    destination: u64,
-    source: Handle,
-    bay: usize,
-    lane: Slot,
-    slot: Slot,
-}
-
-impl Way {
-    #[inline]
-    fn leads(&self, parts: &Parts) -> bool {
-        self.destination == parts.destination && self.source.get() == parts.source
-    }
-}
-
-/// Where the parts of one message lie.
-struct Parts {
-    destination: u64,
-    source: u64,
-    kind: u8,
-    flags: u32,
-    epoch: u64,
-    correlation: u64,
-    payload: (u32, u32),
-    metadata: (u32, u32),
-}
-
 impl Dispatch {
     pub(super) fn new(runtime: Arc<Runtime>, guest: Guest, outbox: Outbox) -> Self {
         Self {
@@ -147,7 +119,9 @@ impl Dispatch {
     }
 
     /// Takes the frames of one read, but for the first `skip`. Waits for nothing but what a v1
-    /// dialler can't be told otherwise, and for a dialler that does not read what comes back to it. If dropped, the connection has to be given up.
+    /// dialler can't be told otherwise, for word of an epoch that the dialler knows already, and for
+    /// a dialler that does not read what comes back to it. If dropped, the connection has to be given
+    /// up.
     pub(super) async fn receive(
         &mut self,
         frames: &Frames,
@@ -263,110 +237,6 @@ impl Dispatch {
         }
     }
 
-    #[inline]
-    fn way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
-        match self.last {
-            // A run of messages from one instance to another looks nothing up.
-            Some(way) if way.leads(parts) => Ok(way),
-            _ => {
-                let way = self.find_way(parts)?;
-                Ok(*self.last.insert(way))
-            }
-        }
-    }
-
-    fn find_way(&mut self, parts: &Parts) -> Result<Way, UndeliverableReason> {
-        let source = match self.sources.get(&parts.source) {
-            Some(Introduced::Known(source)) => Arc::clone(source),
-            // Naming may have changed its mind since.
-            Some(Introduced::Gone(record, registry)) => {
-                let (record, registry) = (Arc::clone(record), *registry);
-                self.take_in(record, registry).ok_or(UndeliverableReason::SourceOffline)?
-            }
-            None => return Err(UndeliverableReason::UnknownSource),
-        };
-        let bay = match self.bay_of.get(&parts.destination) {
-            Some(bay) => *bay,
-            None => {
-                let open = self.open_bay(parts.destination);
-                let open = open.ok_or(UndeliverableReason::UnknownHandle)?;
-                let bay = self.bays.insert(open);
-                self.bay_of.insert(parts.destination, bay);
-                bay
-            }
-        };
-        let (lane, slot) = (self.bays[bay].lane(), self.bays[bay].source(&source));
-        let (destination, source) = (parts.destination, source.handle());
-        Ok(Way { destination, source, bay, lane, slot })
-    }
-
-    #[cold]
-    fn open_bay(&mut self, destination: u64) -> Option<Bay> {
-        let handle = Handle::new(destination).ok()?;
-        let queue = self.runtime.directory.local(handle)?;
-        if self.bays.len() >= self.sweep_bays_at {
-            self.sweep_bays();
-        }
-        let (outbox, at_limit) = match self.guest.reads() {
-            true => (Some(self.outbox.clone()), AtLimit::Refuse),
-            false => (None, AtLimit::Pause),
-        };
-        Some(Bay::open(queue, Arc::new(Settlement { destination, outbox }), at_limit))
-    }
-
-    /// Lets go of the bays of instances that are gone and that nobody has written to since.
-    fn sweep_bays(&mut self) {
-        let waiting = std::mem::take(&mut self.touched);
-        self.bays.retain(|at, bay| waiting.contains(&at) || !bay.is_closed());
-        self.touched = waiting;
-        let bays = &self.bays;
-        self.bay_of.retain(|_, at| bays.contains(*at));
-        self.last = None;
-        self.sweep_bays_at = (2 * self.bays.len()).max(SWEEP_FROM);
-    }
-
-    /// Hands what waits to the inboxes.
-    fn hand_over(&mut self, chunk: &Bytes) {
-        let mut received = 0;
-        while let Some(at) = self.touched.pop() {
-            let (taken, turned_away, chunk) = self.bays[at].hand_over(chunk);
-            received += taken;
-            self.v1.full.extend(self.bays[at].full());
-            if !turned_away.is_empty() {
-                self.turn_away(at, &turned_away, &chunk);
-            }
-        }
-        if received > 0 {
-            self.runtime.counters.messages_received.add(received);
-        }
-    }
-
-    #[cold]
-    fn turn_away(&mut self, at: usize, letters: &[(Letter, Pushed)], chunk: &[u8]) {
-        let destination = self.bays[at].destination();
-        for (letter, why) in letters {
-            let reason = match why {
-                Pushed::Taken => continue,
-                Pushed::Closed if Kind(letter.kind).is_keyed() => {
-                    let source = letter.source_handle.get();
-                    self.send_back(destination, source, Epoch(0), letter, chunk);
-                    continue;
-                }
-                Pushed::Closed => UndeliverableReason::UnknownHandle,
-                Pushed::Full => UndeliverableReason::InboxFull,
-                Pushed::SourceOffline => UndeliverableReason::SourceOffline,
-                Pushed::Barred(barred) => (*barred).into(),
-            };
-            let stray = Stray::of(letter, destination);
-            self.refusals.note(&stray, reason, &self.runtime.counters);
-        }
-        if letters.iter().any(|(_, why)| *why == Pushed::Closed) {
-            self.bay_of.remove(&destination);
-            self.bays.remove(at);
-            self.last = None;
-        }
-    }
-
     #[cold]
     fn refuse(&mut self, parts: &Parts, reason: UndeliverableReason) {
         self.refusals.note(&Stray::new(parts), reason, &self.runtime.counters);
@@ -423,47 +293,6 @@ impl Drop for Dispatch {
                 self.runtime.directory.source_left(&source);
             }
         }
-    }
-}
-
-impl Parts {
-    fn of(envelope: &Envelope<'_>, payload: (u32, u32), metadata: (u32, u32)) -> Self {
-        Self {
-            destination: envelope.destination,
-            source: envelope.source,
-            kind: envelope.kind,
-            flags: envelope.flags,
-            epoch: envelope.epoch,
-            correlation: envelope.correlation,
-            payload,
-            metadata,
-        }
-    }
-
-    fn letter(&self, way: &Way) -> Letter {
-        Letter {
-            lane: way.lane,
-            source: way.slot,
-            source_handle: way.source,
-            kind: self.kind,
-            flags: self.flags,
-            epoch: self.epoch,
-            correlation: self.correlation,
-            payload: self.payload,
-            metadata: self.metadata,
-        }
-    }
-
-    /// A letter without a way: its destination is gone.
-    fn loose(&self) -> Letter {
-        let nobody = Handle::new(u64::MAX).expect("invariant: not zero");
-        let slot = Slot::NONE;
-        let (destination, source) = (self.destination, nobody);
-        self.letter(&Way { destination, source, bay: usize::MAX, lane: slot, slot })
-    }
-
-    fn cost(&self) -> u64 {
-        MESSAGE_COST + u64::from(self.payload.1) + u64::from(self.metadata.1)
     }
 }
 

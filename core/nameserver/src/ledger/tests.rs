@@ -1,3 +1,5 @@
+//! Terms through crashes of a real nameserver on a real folder, and records there and back.
+
 use std::path::Path;
 
 use skymesh_naming::election::CampaignId;

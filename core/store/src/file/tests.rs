@@ -1,3 +1,5 @@
+//! The folder and the file in it: contract, rights, damage, crashes and limits.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -11,7 +11,8 @@ use skymesh_wire::{KeyTrailer, encode_msg};
 
 use tokio::time::timeout;
 
-use super::{Dispatch, Parts};
+use super::Dispatch;
+use super::parts::Parts;
 use crate::inbox::{Letter, UndeliverableReason};
 
 /// How long a connection is not read on for word of an epoch. Its messages are sent back then.

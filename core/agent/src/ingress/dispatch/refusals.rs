@@ -4,7 +4,7 @@ use skymesh_proto::{Msg, Refused};
 use skymesh_transport::Outbox;
 use skymesh_wire::{Kind, encode_msg};
 
-use super::Parts;
+use super::parts::Parts;
 use crate::convert;
 use crate::counters::Counters;
 use crate::inbox::{Letter, UndeliverableReason};

@@ -1,3 +1,5 @@
+//! Shares of keys: even, the least that moves, and the same owners in every process and for ever.
+
 use std::collections::HashMap;
 
 use skymesh_naming::{InstanceState, PeerProtocol};

@@ -1,3 +1,5 @@
+//! What the interpreter makes of protocol 1's words, and what it says for ours.
+
 use skymesh_proto::{
     AttributesChanged, DrainInstance, ElectionRequest, ElectionResult, GiveUpLeader, Info,
     KeepAliveReply, KickOff, Lead, Options, RegisterServiceReply, RouterUpdate, ServicePresence,

@@ -1,3 +1,6 @@
+//! What a registry knows of its life before: listed as suspect, taken over by who registers again, gone
+//! with the lease.
+
 use std::time::Duration;
 
 use skymesh_types::{AttributeChange, Attributes, RegistryId, ServiceUrl};

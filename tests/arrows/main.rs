@@ -18,7 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skymesh-store", &["skymesh-naming", "skymesh-types"]),
     ("skymesh-plugin-host", &["skymesh-plugin-api", "skymesh-types"]),
     ("skymesh-telemetry", &["skymesh-plugin-host"]),
-    ("skymesh-fleet", &["skymesh-plugin-host"]),
+    ("skymesh-stages", &["skymesh-plugin-host"]),
+    ("skymesh-fleet", &["skymesh-stages"]),
     (
         "skymesh-nameserver",
         &[
@@ -31,7 +32,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "skymesh-agent",
-        &["skymesh-naming", "skymesh-transport", "skymesh-telemetry", "skymesh-proto"],
+        &[
+            "skymesh-naming",
+            "skymesh-transport",
+            "skymesh-telemetry",
+            "skymesh-stages",
+            "skymesh-proto",
+        ],
     ),
     ("skymesh-rpc", &["skymesh-agent"]),
     ("skymesh-grpc", &["skymesh-agent"]),

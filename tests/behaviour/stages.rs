@@ -1,5 +1,7 @@
 //! What happens to a service's instances before any selector sees them, and how a pick is explained.
 
+mod selectors;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

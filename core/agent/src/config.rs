@@ -18,7 +18,7 @@ pub use admin_socket::AdminSocket;
 pub use inbox::InboxConfig;
 pub(crate) use inbox::MIN_WINDOW_BYTES;
 pub use services::{ServiceConfig, ServicesConfig};
-pub use stages::{OutliersConfig, StagesConfig};
+pub use skymesh_stages::{OutliersConfig, StagesConfig};
 
 pub use hold::HoldConfig;
 

@@ -26,12 +26,12 @@ mod peer;
 mod pings;
 mod registration;
 mod reload;
+mod review;
 mod router;
 mod runtime;
 mod send;
 mod sender;
 mod service;
-mod stages;
 mod uplink;
 
 pub use agent::{Agent, AgentBuilder, ConnectError};
@@ -50,5 +50,5 @@ pub use skymesh_naming::{
     FenceGate, InstanceRecord, InstanceState, Known, Lost, Member, OfflineCause, Resolve, StaleTerm,
 };
 pub use skymesh_plugin_host::SlotHealth;
-pub use stages::Stage;
+pub use skymesh_stages::Stage;
 pub use uplink::RequestError;

@@ -16,8 +16,8 @@ use crate::instance::Instance;
 use crate::runtime::{Runtime, new_handle};
 use crate::sender::Sender;
 use crate::service::{self, Service};
-use crate::stages::ZONE;
 use crate::uplink::{Command, Own, RequestError};
+use skymesh_stages::ZONE;
 
 /// Share of the traffic of an instance that says nothing else.
 pub const DEFAULT_WEIGHT: u32 = 100;

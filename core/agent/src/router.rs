@@ -18,8 +18,8 @@ use crate::inbox::{Delivery, Event, Inbox, Queue};
 use crate::keyed::Keyed as Placer;
 use crate::runtime::{Runtime, new_handle};
 use crate::send::SendError;
-use crate::stages::Ejections;
 pub use explain::{ExplainedInstance, Explanation};
+use skymesh_stages::Ejections;
 pub(crate) use view::{Recipe, View, ViewMember};
 
 /// A live view of one service name. Cheap to clone; the service stays watched while the agent

@@ -28,8 +28,8 @@ use crate::reload::Desk;
 use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
-use crate::stages::Chooser;
 use crate::uplink::{Command, RequestError};
+use skymesh_stages::Chooser;
 
 /// The configuration that the agent was started with. What a reload changes is in [`Hot`].
 #[derive(Debug, Clone, Default)]

@@ -17,7 +17,7 @@ use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
 use crate::reload::{ConfigSource, Desk, Reloader};
 use crate::runtime::{Contact, Parts, Runtime, Settings};
 use crate::uplink::{COMMANDS, Uplink};
-use crate::{ingress, pings, stages};
+use crate::{ingress, pings, review};
 
 /// Why an agent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -232,7 +232,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     runtime.tasks.spawn(pings::run(Arc::clone(&runtime)));
     runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
     runtime.tasks.spawn(watch_deadlines(Arc::clone(&runtime)));
-    runtime.tasks.spawn(stages::review(Arc::clone(&runtime)));
+    runtime.tasks.spawn(review::review(Arc::clone(&runtime)));
     runtime.tasks.spawn(reloader.run());
     if let Some(door) = door {
         let _ = runtime.admin_socket.set(door.path.clone());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use skymesh_plugin_host::StrategyConfig;
 use skymesh_types::{ServiceName, ServicePattern};
 
-use super::{InboxConfig, RangeError, StagesConfig};
+use super::{InboxConfig, RangeError, StagesConfig, stages};
 
 /// `[services."PATTERN"]`: how this process treats the services that match.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -79,12 +79,11 @@ impl ServicesConfig {
             let expected = "at least agent.inbox.window_bytes";
             (limit < inbox.window_bytes).then(|| RangeError::range(key(), &limit, expected))
         });
-        let stages = self.0.iter().flat_map(|(pattern, service)| {
-            let stages = service.stages.as_ref();
-            stages
-                .map_or_else(Vec::new, |one| one.faults(&format!("services.\"{pattern}\".stages")))
+        let of_stages = self.0.iter().flat_map(|(pattern, service)| {
+            let key = || format!("services.\"{pattern}\".stages");
+            service.stages.as_ref().map_or_else(Vec::new, |one| stages::faults(one, &key()))
         });
-        limits.chain(stages).collect()
+        limits.chain(of_stages).collect()
     }
 }
 

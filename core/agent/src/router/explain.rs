@@ -8,7 +8,7 @@ use skymesh_types::Key;
 
 use super::{Router, ViewMember};
 use crate::admin::words;
-use crate::stages::{Stage, ZONE};
+use skymesh_stages::{Stage, ZONE};
 
 /// A pick, explained. Of a view that messages are routed by at that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use skymesh_naming::{InstanceRecord, InstanceState, Known, Member};
 use skymesh_plugin_api::Member as Candidate;
-use skymesh_plugin_host::{Prepared, SelectorSlot, coarse_now_ns, entropy};
+use skymesh_plugin_host::{SelectorSlot, coarse_now_ns};
+use skymesh_stages::{Choice, Chooser, Ejections, Entrant, Stage, StagesConfig, ZONE, sift};
 use skymesh_types::{InstanceId, Key};
 
-use crate::config::StagesConfig;
 use crate::peer::Route;
-use crate::stages::{self, Chooser, Ejections, SlowStart, Stage, ZONE};
 
 /// One instance that can be routed to.
 #[derive(Debug)]
@@ -31,18 +30,8 @@ pub(crate) struct View {
     pub(crate) members: Vec<ViewMember>,
     /// What these members were made of; `None` while nothing was known.
     pub(crate) known: Option<Known>,
-    /// What a pick is followed by; `None` while that is nothing.
-    detour: Option<Box<Detour>>,
-    prepared: Prepared,
+    choice: Choice,
     made: Instant,
-}
-
-/// What lies between the selector's pick and a member.
-#[derive(Debug)]
-struct Detour {
-    /// Which members the selector chooses from.
-    eligible: Vec<u32>,
-    slow_start: Option<SlowStart>,
 }
 
 /// What a view is made by, beside what is known of the instances.
@@ -58,8 +47,8 @@ pub(crate) struct Recipe<'a> {
 
 impl View {
     pub(crate) fn loading(selector: &SelectorSlot) -> Self {
-        let prepared = selector.unprepared();
-        Self { members: Vec::new(), known: None, detour: None, prepared, made: Instant::now() }
+        let choice = Choice::unprepared(selector);
+        Self { members: Vec::new(), known: None, choice, made: Instant::now() }
     }
 
     /// The view of what is known. `route` answers how to reach an instance.
@@ -74,29 +63,17 @@ impl View {
         let now_ns = coarse_now_ns();
         let judged = judge(&known.members, recipe);
         let mut members = Vec::with_capacity(known.members.len());
-        let mut candidates = Vec::with_capacity(known.members.len());
-        let mut eligible = Vec::with_capacity(known.members.len());
+        let mut entrants = Vec::with_capacity(known.members.len());
         for (member, dropped) in known.members.iter().zip(judged) {
             let route = route(&member.record);
-            if dropped.is_none() {
-                eligible.push(members.len() as u32);
-                candidates.push(candidate(member, &route));
-            }
             let since_ns = recipe.previous.since_ns(&member.record).unwrap_or(now_ns);
-            members.push(ViewMember {
-                record: Arc::clone(&member.record),
-                route,
-                dropped,
-                since_ns,
-            });
+            let chosen_from = dropped.is_none().then(|| candidate(member, &route));
+            entrants.push(Entrant { member: chosen_from, since_ns });
+            let record = Arc::clone(&member.record);
+            members.push(ViewMember { record, route, dropped, since_ns });
         }
-        let since = |at: &u32| (*at, members[*at as usize].since_ns);
-        let window = recipe.stages.slow_start;
-        let slow_start = SlowStart::new(window, now_ns, eligible.iter().map(since), members.len());
-        let straight = eligible.len() == members.len() && slow_start.is_none();
-        let detour = (!straight).then(|| Box::new(Detour { eligible, slow_start }));
-        let prepared = recipe.selector.prepare(candidates);
-        Self { members, known: Some(known), detour, prepared, made: Instant::now() }
+        let choice = Choice::new(recipe.selector, entrants, recipe.stages.slow_start, now_ns);
+        Self { members, known: Some(known), choice, made: Instant::now() }
     }
 
     /// Since when an instance is known; `None` if it is new.
@@ -115,41 +92,18 @@ impl View {
 
     /// Which exchange of the selector this was made by.
     pub(crate) fn selector_version(&self) -> u64 {
-        self.prepared.version()
+        self.choice.selector_version()
     }
 
     /// The strategy that picks from it. A reload may have put another one in the slot.
     pub(crate) fn strategy(&self) -> &str {
-        self.prepared.strategy()
+        self.choice.strategy()
     }
 
     /// The member that the selector picks; `None` if there is none.
     #[inline]
     pub(crate) fn pick(&self, key: Option<Key>) -> Option<&ViewMember> {
-        let picked = self.prepared.pick(key.map(Key::get))?;
-        let index = match &self.detour {
-            None => picked,
-            Some(detour) => self.round(detour, picked, key)?,
-        };
-        self.members.get(index)
-    }
-
-    /// The member that a pick ends at.
-    fn round(&self, detour: &Detour, picked: usize, key: Option<Key>) -> Option<usize> {
-        let member = *detour.eligible.get(picked)? as usize;
-        let Some(slow_start) = detour.slow_start.as_ref().filter(|_| key.is_none()) else {
-            return Some(member);
-        };
-        let now_ns = coarse_now_ns();
-        if slow_start.admits(member, now_ns, entropy()) {
-            return Some(member);
-        }
-        // The selector has another try, for it knows best who is good; then anybody who is not new.
-        let again = self.prepared.pick(None).and_then(|picked| detour.eligible.get(picked));
-        match again.map(|member| *member as usize) {
-            Some(again) if slow_start.is_settled(again) => Some(again),
-            _ => slow_start.settled(entropy()),
-        }
+        self.members.get(self.choice.pick(key.map(Key::get))?)
     }
 
     /// How long ago it was made.
@@ -159,16 +113,12 @@ impl View {
 
     /// How much of its picks a member gets while it is new, in percent.
     pub(crate) fn slow_start_percent(&self, member: usize) -> u32 {
-        let detour = self.detour.as_ref();
-        let slow_start = detour.and_then(|detour| detour.slow_start.as_ref());
-        slow_start.map_or(100, |start| start.percent(member, coarse_now_ns()))
+        self.choice.slow_start_percent(member, coarse_now_ns())
     }
 
     /// Whether somebody was new when it was made, and nobody is any more.
     pub(crate) fn slow_start_is_over(&self) -> bool {
-        let detour = self.detour.as_ref();
-        let slow_start = detour.and_then(|detour| detour.slow_start.as_ref());
-        slow_start.is_some_and(|start| start.is_over(coarse_now_ns()))
+        self.choice.slow_start_is_over(coarse_now_ns())
     }
 
     pub(crate) fn find(&self, instance: InstanceId) -> Option<&ViewMember> {
@@ -179,15 +129,15 @@ impl View {
 
 /// Which stage drops each member.
 fn judge(members: &[Member], recipe: &Recipe<'_>) -> Vec<Option<Stage>> {
-    let candidates = members.iter().map(|member| stages::Candidate {
+    let candidates = members.iter().map(|member| skymesh_stages::Candidate {
         instance: member.record.url.instance.get(),
         draining: member.record.state == InstanceState::Draining,
         suspect: member.suspect,
         ejected: recipe.ejections.contains(member.record.handle.get()),
         zone: member.record.attributes.get(ZONE).and_then(|zone| zone.as_str()),
     });
-    let candidates: Vec<stages::Candidate<'_>> = candidates.collect();
-    stages::sift(recipe.stages, recipe.chooser, &candidates)
+    let candidates: Vec<_> = candidates.collect();
+    sift(recipe.stages, recipe.chooser, &candidates)
 }
 
 fn candidate(member: &Member, route: &Route) -> Candidate {

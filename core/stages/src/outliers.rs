@@ -7,16 +7,16 @@ use crate::config::OutliersConfig;
 
 /// What was observed of one instance.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Observed {
+pub struct Observed {
     /// Which incarnation.
-    pub(crate) handle: u64,
+    pub handle: u64,
     /// Smoothed share of its failed answers, in parts per million.
-    pub(crate) error_ppm: u32,
+    pub error_ppm: u32,
 }
 
 /// Who is ejected of one service.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ejections {
+pub struct Ejections {
     by_handle: HashMap<u64, Ejection>,
 }
 
@@ -30,29 +30,27 @@ struct Ejection {
 
 /// What a review has changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reviewed {
-    pub(crate) ejected: Vec<u64>,
-    /// Their statistics are to begin anew, or what was their last would count against them again.
-    pub(crate) readmitted: Vec<u64>,
+pub struct Reviewed {
+    /// Handles of those that are left out from now on.
+    pub ejected: Vec<u64>,
+    /// Handles of those that serve again. Their statistics are to begin anew, or what was their last would count against them again.
+    pub readmitted: Vec<u64>,
 }
 
 impl Ejections {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nobody is, or was.
+    pub fn is_empty(&self) -> bool {
         self.by_handle.is_empty()
     }
 
-    pub(crate) fn contains(&self, handle: u64) -> bool {
+    /// Whether that incarnation is left out now.
+    pub fn contains(&self, handle: u64) -> bool {
         self.by_handle.get(&handle).is_some_and(|one| one.until.is_some())
     }
 
     /// Ejects the worst of those that are over the limit, never more than `max_percent` of all nor
     /// the last one, and readmits whose time is over. An instance that is gone is forgotten.
-    pub(crate) fn review(
-        &mut self,
-        config: &OutliersConfig,
-        now: Duration,
-        all: &[Observed],
-    ) -> Reviewed {
+    pub fn review(&mut self, config: &OutliersConfig, now: Duration, all: &[Observed]) -> Reviewed {
         let known: HashMap<u64, u32> = all.iter().map(|one| (one.handle, one.error_ppm)).collect();
         self.by_handle.retain(|handle, _| known.contains_key(handle));
         let mut reviewed = Reviewed::default();

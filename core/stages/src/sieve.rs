@@ -1,38 +1,35 @@
-//! Which instances a selector gets to choose from: mechanisms of the core that work with every
-//! selector. They run when a view is made, so a pick costs nothing more; but slow start, which a view
-//! has to take into account only while somebody is new.
-//!
-//! Pure: what is known comes in, verdicts come out.
-
-mod outliers;
-mod review;
-mod slow_start;
+//! Who is left out before the selector chooses, and by which stage. Pure: what is known comes in,
+//! verdicts come out.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::StagesConfig;
-pub(crate) use outliers::{Ejections, Observed};
-pub(crate) use review::review;
-pub(crate) use slow_start::SlowStart;
 
 /// The attribute by which an instance tells its zone.
-pub(crate) const ZONE: &str = "zone";
+pub const ZONE: &str = "zone";
 
 /// What is known of one instance.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Candidate<'a> {
-    pub(crate) instance: u64,
-    pub(crate) draining: bool,
-    pub(crate) suspect: bool,
-    pub(crate) ejected: bool,
-    pub(crate) zone: Option<&'a str>,
+pub struct Candidate<'a> {
+    /// Its number in its service.
+    pub instance: u64,
+    /// It takes nothing new.
+    pub draining: bool,
+    /// Its loss is doubted.
+    pub suspect: bool,
+    /// See [`Ejections`](crate::Ejections).
+    pub ejected: bool,
+    /// Where it is, if it tells.
+    pub zone: Option<&'a str>,
 }
 
 /// Who chooses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Chooser<'a> {
-    pub(crate) agent: u64,
-    pub(crate) zone: Option<&'a str>,
+pub struct Chooser<'a> {
+    /// The agent's number: agents have subsets of their own.
+    pub agent: u64,
+    /// Where the agent is; `None` looks at no zones.
+    pub zone: Option<&'a str>,
 }
 
 /// The stages, in their order. Each sees what those before it have left.
@@ -67,7 +64,7 @@ impl Stage {
 
 /// Which stage keeps each candidate from the selector, if any does. No stage but the first takes the
 /// last one away: a doubtful instance is better than none.
-pub(crate) fn sift(
+pub fn sift(
     config: &StagesConfig,
     chooser: Chooser<'_>,
     candidates: &[Candidate<'_>],

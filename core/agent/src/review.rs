@@ -3,9 +3,9 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use skymesh_stages::Observed;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Observed;
 use crate::router::RouterCore;
 use crate::runtime::Runtime;
 

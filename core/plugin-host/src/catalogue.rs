@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use semver::{Version, VersionReq};
 use skymesh_plugin_api::abi::host::Library;
@@ -11,16 +12,18 @@ use skymesh_plugin_api::{Manifest, PluginKind};
 use tracing::level_filters::LevelFilter;
 
 use crate::cache::Cache;
+use crate::clock;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 use crate::elf;
 use crate::error::PluginLoadError;
 use crate::fingerprint::Fingerprint;
 use crate::folder;
 use crate::loader;
+use crate::patience::in_time;
 use crate::report::{PluginReport, PluginState};
 use crate::search::Found;
 use crate::signature::Signers;
-use crate::supervision::Supervision;
+use crate::supervision::{LastWords, Supervision};
 
 /// Largest library file, in bytes: plugins have a few MB. A larger file is refused before it is
 /// read, so that a wrong path can't fill the memory.
@@ -50,6 +53,8 @@ struct Plugin {
     created: bool,
     refusal: Option<String>,
     uses: Vec<Weak<Supervision>>,
+    /// What one of them did at its end, until there is another.
+    last_words: LastWords,
 }
 
 /// What the checks of a file's content go by.
@@ -60,6 +65,8 @@ pub(crate) struct Checks<'a> {
     pub(crate) require_pins: bool,
     pub(crate) signers: &'a Signers,
     pub(crate) version: Option<&'a VersionReq>,
+    /// How long it may take to be opened.
+    pub(crate) start_budget: Duration,
 }
 
 impl Entry {
@@ -123,15 +130,33 @@ impl Entry {
         self.base.state = PluginState::Copied;
 
         check_extent(&path, &bytes)?;
-        let opened = loader::open(&copy, &path, &found.library)?;
-        self.base.api_version = Some(opened.api_version().into());
-        self.base.state = PluginState::Opened;
-
-        let library = opened.check(&path)?;
+        let library = self.open(copy, &path, found, checks.start_budget)?;
         check_manifest(&path, found, library, checks.version)?;
         library.attach(LevelFilter::current());
         self.adopt(library, false);
         Ok(())
+    }
+
+    /// Has the file opened and checked, which runs code of its author's.
+    fn open(
+        &mut self,
+        copy: PathBuf,
+        path: &Path,
+        found: &Found,
+        start_budget: Duration,
+    ) -> Result<Library, PluginLoadError> {
+        let (origin, name) = (path.to_owned(), found.library.clone());
+        let work = move || {
+            let opened = loader::open(&copy, &origin, &name)?;
+            Ok((opened.api_version(), opened.check(&origin)))
+        };
+        let (api_version, checked) = in_time(start_budget, work).map_err(|no_answer| {
+            let what = path.display().to_string();
+            PluginLoadError::Overdue { what, reason: no_answer.to_string() }
+        })??;
+        self.base.api_version = Some(api_version.into());
+        self.base.state = PluginState::Opened;
+        checked
     }
 
     fn adopt(&mut self, library: Library, linked: bool) {
@@ -143,6 +168,7 @@ impl Entry {
             created: false,
             refusal: None,
             uses: Vec::new(),
+            last_words: LastWords::default(),
         });
         self.loaded = Some(Loaded { library, version, linked, plugins: plugins.collect() });
     }
@@ -180,6 +206,8 @@ impl Entry {
             plugin.refusal = None;
             plugin.uses.retain(|one| one.strong_count() > 0);
             plugin.uses.push(Arc::downgrade(used));
+            *plugin.last_words.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            used.set_last_words(&plugin.last_words);
         }
     }
 
@@ -206,18 +234,26 @@ impl Loaded {
 
 impl Plugin {
     fn reason(&self) -> Option<String> {
-        let uses = self.uses.iter().filter_map(Weak::upgrade);
-        let quarantined = uses.filter_map(|used| used.reason().map(str::to_owned)).next();
-        self.refusal.clone().or(quarantined)
+        // The newest first: what was exchanged may live on in the views that it made.
+        let uses: Vec<_> = self.uses.iter().rev().filter_map(Weak::upgrade).collect();
+        let quarantined = uses.iter().find_map(|used| used.reason().map(str::to_owned));
+        let now_ns = clock::now_ns();
+        let trouble = || uses.iter().find_map(|used| used.trouble(now_ns));
+        let last_words = || self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.refusal.clone().or(quarantined).or_else(trouble).or_else(last_words)
     }
 
     fn state(&self) -> PluginState {
-        let mut uses = self.uses.iter().filter_map(Weak::upgrade).peekable();
-        match (self.created, uses.peek().is_some()) {
-            (_, true) if uses.any(|used| used.is_quarantined()) => PluginState::Quarantined,
-            (_, true) => PluginState::Active,
-            (true, false) => PluginState::Created,
-            (false, false) => PluginState::Checked,
+        let uses: Vec<_> = self.uses.iter().filter_map(Weak::upgrade).collect();
+        let now_ns = clock::now_ns();
+        match (self.created, uses.is_empty()) {
+            (_, false) if uses.iter().any(|used| used.is_quarantined()) => PluginState::Quarantined,
+            (_, false) if uses.iter().any(|used| used.trouble(now_ns).is_some()) => {
+                PluginState::Degraded
+            }
+            (_, false) => PluginState::Active,
+            (true, true) => PluginState::Created,
+            (false, true) => PluginState::Checked,
         }
     }
 }

@@ -1,15 +1,23 @@
 //! The place of a codec in the core.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use skymesh_plugin_api::Envelope;
 use skymesh_plugin_api::abi::host::{CodecInstance, DecodeError, Decoded, EncodeError};
 use skymesh_types::limits::FRAME_BYTES;
 
-use crate::clock;
+use crate::failure::Failure;
 use crate::host::Made;
+use crate::kept::Kept;
+use crate::pace::Pace;
 use crate::slot::Origin;
-use crate::supervision::{Failure, Supervision};
+use crate::supervision::Supervision;
+use crate::{clock, thread};
+
+/// Only calls for so many bytes of payload and metadata are timed, so that the budget need not know how
+/// long a large message may take.
+const TIMED_BYTES: usize = 4096;
 
 /// A codec that connections use. Cheap to clone.
 ///
@@ -18,7 +26,7 @@ use crate::supervision::{Failure, Supervision};
 #[derive(Debug, Clone)]
 pub struct CodecSlot {
     id: Arc<str>,
-    instance: CodecInstance,
+    instance: Kept<CodecInstance>,
     limit_bytes: usize,
     supervision: Arc<Supervision>,
     origin: Arc<Origin>,
@@ -60,9 +68,15 @@ impl CodecSlot {
     /// [`EncodeError`]; `out` is as it was.
     #[inline]
     pub fn encode(&self, envelope: &Envelope<'_>, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
+        let begun = self.begin(envelope.payload.len().saturating_add(envelope.metadata.len()));
         let result = self.instance.encode_into(envelope, out, self.limit_bytes);
-        if matches!(result, Err(EncodeError::Panicked)) {
-            self.supervision.failed(Failure::Panic, clock::now_ns());
+        if let Some(begun) = begun {
+            self.ended(begun);
+        }
+        match &result {
+            Err(EncodeError::Panicked) => self.failed(Failure::Panic),
+            Err(EncodeError::Insatiable) => self.failed(Failure::Insatiable),
+            Ok(_) | Err(_) => {}
         }
         result
     }
@@ -74,14 +88,48 @@ impl CodecSlot {
     /// [`DecodeError`].
     #[inline]
     pub fn decode(&self, input: &[u8], scratch: &mut Vec<u8>) -> Result<Decoded, DecodeError> {
+        let begun = self.begin(input.len());
         let result = self.instance.decode(input, scratch, self.limit_bytes);
-        if matches!(result, Err(DecodeError::Panicked)) {
-            self.supervision.failed(Failure::Panic, clock::now_ns());
+        if let Some(begun) = begun {
+            // What it unpacked to may be long, and what it refused may have been anything.
+            let short = |decoded: &Decoded| decoded.payload.len() <= TIMED_BYTES;
+            if result.as_ref().is_ok_and(short) {
+                self.ended(begun);
+            }
+        }
+        match &result {
+            Err(DecodeError::Panicked) => self.failed(Failure::Panic),
+            Err(DecodeError::Broken(how)) => self.failed(Failure::Broken(how)),
+            Ok(_) | Err(_) => {}
         }
         result
     }
 
-    /// Panics so far, each of which made one encode or decode fail.
+    /// The moment, if this call for so many bytes is to be timed.
+    #[inline]
+    fn begin(&self, bytes: usize) -> Option<Instant> {
+        let timed = bytes <= TIMED_BYTES && !self.supervision.is_calm(thread::entropy());
+        timed.then(Instant::now)
+    }
+
+    #[cold]
+    fn ended(&self, begun: Instant) {
+        self.supervision.took(begun.elapsed(), clock::now_ns());
+    }
+
+    #[cold]
+    fn failed(&self, failure: Failure) {
+        self.supervision.failed(failure, clock::now_ns());
+    }
+
+    /// How long its calls for short messages take, by samples.
+    pub fn pace(&self) -> Pace {
+        self.supervision.pace()
+    }
+
+    /// Failures so far: panics and broken contracts, each of which made one encode or decode fail, and
+    /// rounds of samples that were over its budget. It serves on all the same: a peer's bytes must not be
+    /// able to disable a codec.
     pub fn failures(&self) -> u64 {
         self.supervision.failures()
     }

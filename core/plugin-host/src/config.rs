@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// `[plugins]`: where libraries come from and how far they are trusted. All keys are hot: a reload
 /// looks for every library anew.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginsConfig {
     /// Folders that are searched for libraries, in this order, after those beside the running
@@ -35,8 +35,30 @@ pub struct PluginsConfig {
     pub allow_insecure_dirs: bool,
     /// Libraries to load at the start. A strategy's `use` finds others by their name.
     pub load: Vec<LoadConfig>,
-    /// When a misbehaving selector or election algorithm is taken out of service.
+    /// How long a library may take to be opened, and a plugin to be made of it: a constructor that hangs
+    /// must not hold up reloads for ever. Whoever takes longer is refused by name, and its thread is left
+    /// behind. Default: 10 s.
+    #[serde(with = "humantime_serde")]
+    pub start_budget: Duration,
+    /// When a misbehaving strategy is taken out of service.
     pub quarantine: QuarantineConfig,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            dirs: Vec::new(),
+            cache_dir: None,
+            require_pins: false,
+            signers: Vec::new(),
+            require_signatures: false,
+            linked_only: false,
+            allow_insecure_dirs: false,
+            load: Vec::new(),
+            start_budget: Duration::from_secs(10),
+            quarantine: QuarantineConfig::default(),
+        }
+    }
 }
 
 /// One `[[plugins.load]]`: a library, by name or by path.
@@ -63,26 +85,47 @@ impl Default for LoadConfig {
 }
 
 /// `[plugins.quarantine]`: so many failures within so much time, and the built-in selector or election
-/// rule serves until a reload or restart.
+/// rule serves until a reload or restart; a sink gets nothing more. Codecs are never taken out of
+/// service, for a peer's bytes must not be able to do that: they are shown as degraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuarantineConfig {
-    /// Failures (panics, answers outside of the view or ballot, slow elections) that it takes. At
-    /// least 1. Default: 5.
+    /// Failures (panics, answers that are none, calls over their budget) that it takes. At least 1.
+    /// Default: 5.
     pub failures: u32,
-    /// Within which time. Default: 60 s.
+    /// Within which time; of sinks, which are called seldom, those since one was last taken well. A
+    /// strategy that fails without being taken out of service is shown as degraded for as long.
+    /// Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
     /// How long a selector may take to pick: every message waits for that. Measured by samples; one
     /// that takes longer most of the time has failed. Default: 1 ms.
     #[serde(with = "humantime_serde")]
     pub pick_budget: Duration,
+    /// How long a codec may take to encode or decode a message of up to 4 KiB; else as `pick_budget`.
+    /// Default: 1 ms.
+    #[serde(with = "humantime_serde")]
+    pub codec_budget: Duration,
+    /// How long one election may take: the nameserver serves nobody meanwhile. A slower answer counts,
+    /// and counts as a failure. Default: 20 ms, a fiftieth of the shortest lease.
+    #[serde(with = "humantime_serde")]
+    pub election_budget: Duration,
+    /// How long a metrics or trace plugin may keep the thread that brings it a batch; longer is a
+    /// failure. No message waits for it, but the next batch does. Default: 1 s.
+    #[serde(with = "humantime_serde")]
+    pub batch_budget: Duration,
 }
 
 impl Default for QuarantineConfig {
     fn default() -> Self {
-        let (window, pick_budget) = (Duration::from_secs(60), Duration::from_millis(1));
-        Self { failures: 5, window, pick_budget }
+        Self {
+            failures: 5,
+            window: Duration::from_secs(60),
+            pick_budget: Duration::from_millis(1),
+            codec_budget: Duration::from_millis(1),
+            election_budget: Duration::from_millis(20),
+            batch_budget: Duration::from_secs(1),
+        }
     }
 }
 

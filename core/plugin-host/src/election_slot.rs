@@ -2,20 +2,19 @@
 //! elections go on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use skymesh_plugin_api::PluginKind;
 use skymesh_plugin_api::abi::host::{ElectionCandidate, ElectionInstance, Office, Picked};
 
 use crate::clock;
 use crate::config::{QuarantineConfig, StrategyConfig};
+use crate::failure::Failure;
 use crate::host::{BUILTIN, Made};
+use crate::kept::Kept;
 use crate::slot::{Origin, SlotHealth};
-use crate::supervision::{Failure, Supervision};
-
-/// How long one election may take: a fiftieth of the shortest lease. The nameserver serves nobody
-/// meanwhile. A slower answer counts, and counts as a failure.
-const BUDGET: Duration = Duration::from_millis(20);
+use crate::supervision::Supervision;
 
 /// The election algorithm of some service names. Cheap to clone; clones share the strategy, and its
 /// exchange.
@@ -29,7 +28,7 @@ pub struct ElectionSlot {
 struct Strategy {
     origin: Origin,
     /// `None` for the built-in one.
-    instance: Option<ElectionInstance>,
+    instance: Option<Kept<ElectionInstance>>,
     /// Why the built-in one serves though a plugin was configured.
     instead: Option<String>,
     supervision: Arc<Supervision>,
@@ -108,7 +107,8 @@ impl ElectionSlot {
             Picked::Panicked => Some(Failure::Panic),
             Picked::OutOfView => Some(Failure::NoCandidate),
             Picked::Index(_) | Picked::None => {
-                (begun.elapsed() > BUDGET).then_some(Failure::Slow(BUDGET))
+                let budget = supervision.budget();
+                (begun.elapsed() > budget).then_some(Failure::Slow(budget))
             }
         };
         if let Some(failure) = failure {
@@ -131,7 +131,8 @@ impl ElectionSlot {
 
 impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
-        let supervision = Supervision::of_election(BUILTIN.into(), QuarantineConfig::default());
+        let supervision =
+            Supervision::new(PluginKind::Election, BUILTIN.into(), QuarantineConfig::default());
         let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
         Self { origin, instance: None, instead, supervision: Arc::new(supervision) }
     }

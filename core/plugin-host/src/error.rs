@@ -266,6 +266,16 @@ pub enum PluginLoadError {
         /// The file.
         path: PathBuf,
     },
+    /// The library, or the plugin's constructor, did not come back.
+    #[error(
+        "{what}: not ready: {reason}; what it does there must not wait, or plugins.start_budget must be longer"
+    )]
+    Overdue {
+        /// The file that was opened, or `library/id` and the library's version of what was made.
+        what: String,
+        /// How long was waited.
+        reason: String,
+    },
     /// It was made, and failed at its first calls. Only a reload tries this: what serves stays.
     #[error("{strategy}: {fault} at its self-test; what served before goes on")]
     SelfTest {

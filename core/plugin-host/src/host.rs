@@ -18,7 +18,9 @@ use crate::catalogue::Entry;
 use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
+use crate::kept::Kept;
 use crate::log;
+use crate::patience::in_time;
 use crate::report::PluginReport;
 use crate::sink_slot::{MetricsSlot, TraceSlot};
 use crate::slot::{Origin, SelectorSlot};
@@ -44,7 +46,7 @@ pub struct PluginHost {
 /// A strategy's instance, fresh from its plugin.
 #[derive(Debug, Clone)]
 pub(crate) struct Made<I> {
-    pub(crate) instance: I,
+    pub(crate) instance: Kept<I>,
     pub(crate) supervision: Arc<Supervision>,
     pub(crate) origin: Origin,
 }
@@ -175,9 +177,9 @@ impl PluginHost {
         &self,
         strategy: &StrategyConfig,
     ) -> Result<Option<MetricsSlot>, PluginLoadError> {
-        let kind = PluginKind::Metrics;
-        let made = self.make(kind, strategy, self.of_sink(), Library::metrics);
-        optional(strategy, made.map(|(made, supervision)| MetricsSlot::new(made, supervision)))
+        let made =
+            self.make_on(&self.shelf.load(), PluginKind::Metrics, strategy, Library::metrics);
+        optional(strategy, made.map(MetricsSlot::new))
     }
 
     /// Makes the trace exporter that the configuration names; else as [`codec`](Self::codec).
@@ -185,13 +187,8 @@ impl PluginHost {
     /// # Errors
     /// As [`codec`](Self::codec).
     pub fn trace(&self, strategy: &StrategyConfig) -> Result<Option<TraceSlot>, PluginLoadError> {
-        let made = self.make(PluginKind::Trace, strategy, self.of_sink(), Library::trace);
-        optional(strategy, made.map(|(made, supervision)| TraceSlot::new(made, supervision)))
-    }
-
-    fn of_sink(&self) -> impl Fn(String) -> Supervision + use<> {
-        let limits = self.shelf.load().config.quarantine;
-        move |name| Supervision::of_sink(name, limits)
+        let made = self.make_on(&self.shelf.load(), PluginKind::Trace, strategy, Library::trace);
+        optional(strategy, made.map(TraceSlot::new))
     }
 
     /// What is loaded, in use, failed or quarantined, and why.
@@ -276,9 +273,7 @@ impl PluginHost {
         shelf: &Shelf,
         strategy: &StrategyConfig,
     ) -> Result<Made<SelectorInstance>, PluginLoadError> {
-        let limits = shelf.config.quarantine;
-        let supervision = |name| Supervision::of_selector(name, limits);
-        self.make_on(shelf, PluginKind::Selector, strategy, supervision, Library::selector)
+        self.make_on(shelf, PluginKind::Selector, strategy, Library::selector)
     }
 
     pub(crate) fn make_codec(
@@ -286,49 +281,46 @@ impl PluginHost {
         shelf: &Shelf,
         strategy: &StrategyConfig,
     ) -> Result<Made<CodecInstance>, PluginLoadError> {
-        self.make_on(shelf, PluginKind::Codec, strategy, Supervision::counting, Library::codec)
-    }
-
-    /// As [`make_on`](Self::make_on), of what there is now.
-    fn make<I>(
-        &self,
-        kind: PluginKind,
-        strategy: &StrategyConfig,
-        supervision: impl Fn(String) -> Supervision,
-        create: impl Fn(&Library, &str, &str) -> Result<I, CreateError>,
-    ) -> Result<(I, Arc<Supervision>), PluginLoadError> {
-        let made = self.make_on(&self.shelf.load(), kind, strategy, supervision, create)?;
-        Ok((made.instance, made.supervision))
+        self.make_on(shelf, PluginKind::Codec, strategy, Library::codec)
     }
 
     /// Finds the plugin, makes an instance, and notes the outcome for the report.
-    pub(crate) fn make_on<I>(
+    pub(crate) fn make_on<I: Send + 'static>(
         &self,
         shelf: &Shelf,
         kind: PluginKind,
         strategy: &StrategyConfig,
-        supervision: impl Fn(String) -> Supervision,
-        create: impl Fn(&Library, &str, &str) -> Result<I, CreateError>,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
     ) -> Result<Made<I>, PluginLoadError> {
         let choice = self.choose(shelf, kind, strategy)?;
-        let id = strategy.id();
-        let supervision = Arc::new(supervision(choice.name));
-        match create(&choice.library, id, &strategy.json()) {
-            Ok(instance) => {
+        let (id, library) = (strategy.id(), choice.library);
+        let (plugin, config) = (id.to_owned(), strategy.json());
+        let made = in_time(shelf.config.start_budget, move || create(&library, &plugin, &config));
+        let error = match made {
+            Ok(Ok(instance)) => {
+                let limits = shelf.config.quarantine;
+                let supervision = Arc::new(Supervision::new(kind, choice.name, limits));
                 self.entries()[choice.entry].note_made(kind, id, &supervision);
-                let limits = supervision.limits();
-                let origin =
-                    Origin { strategy: strategy.clone(), entry: Some(choice.entry), limits };
-                Ok(Made { instance, supervision, origin })
+                let origin = Origin {
+                    strategy: strategy.clone(),
+                    entry: Some(choice.entry),
+                    limits: Some(limits),
+                };
+                let instance = Kept::new(instance, Arc::clone(&supervision));
+                return Ok(Made { instance, supervision, origin });
             }
-            Err(CreateError::Refused(error)) => {
+            Ok(Err(CreateError::Refused(error))) => {
                 let library = choice.library_name;
-                let error = PluginLoadError::Refused { kind, id: id.into(), library, error };
-                self.entries()[choice.entry].note_refused(kind, id, &error.to_string());
-                Err(error)
+                PluginLoadError::Refused { kind, id: id.into(), library, error }
             }
-            Err(_) => Err(self.not_in_library(kind, id, choice.entry)),
-        }
+            Ok(Err(_)) => return Err(self.not_in_library(kind, id, choice.entry)),
+            Err(no_answer) => {
+                let reason = format!("its constructor: {no_answer}");
+                PluginLoadError::Overdue { what: choice.name, reason }
+            }
+        };
+        self.entries()[choice.entry].note_refused(kind, id, &error.to_string());
+        Err(error)
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {

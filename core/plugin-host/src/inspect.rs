@@ -42,6 +42,7 @@ pub fn inspect(path: &Path, config: &PluginsConfig) -> Inspection {
             require_pins: false,
             signers: &signers,
             version: None,
+            start_budget: config.start_budget,
         };
         entry.load(&found, &checks)
     });

@@ -21,13 +21,16 @@ mod election_slot;
 #[cfg(all(unix, not(target_vendor = "apple")))]
 mod elf;
 mod error;
+mod failure;
 mod fingerprint;
 mod folder;
 mod host;
 mod inspect;
+mod kept;
 mod loader;
 mod log;
 mod pace;
+mod patience;
 mod prepared;
 mod renewal;
 mod report;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use skymesh_plugin_api::abi::host::{Picked, PreparedSelector};
 use skymesh_plugin_api::{Request, Roster, View};
 
-use crate::supervision::{Failure, Supervision};
-use crate::{clock, pace, thread};
+use crate::failure::Failure;
+use crate::supervision::Supervision;
+use crate::{clock, kept, thread};
 
 /// Picks instances out of one immutable membership. Always answers an index of that membership: if
 /// the plugin fails, a random healthy instance serves.
@@ -61,8 +62,7 @@ impl Prepared {
     #[inline]
     pub fn pick_as(&self, request: &Request) -> Option<usize> {
         if let Engine::Plugin(prepared) = &self.engine {
-            let calm = self.supervision.is_calm() && !pace::is_sample(request.entropy());
-            let picked = match calm {
+            let picked = match self.supervision.is_calm(request.entropy()) {
                 true => Some(prepared.pick(request)),
                 false => self.watched(prepared, request),
             };
@@ -136,6 +136,16 @@ impl Prepared {
     /// slot's is newer, prepare again.
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Engine::Plugin(_) = self.engine {
+            let roster = Arc::clone(self.roster());
+            let ended = std::mem::replace(&mut self.engine, Engine::Builtin(roster));
+            kept::end(&self.supervision, || drop(ended));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::{PluginsConfig, QuarantineConfig, StrategyConfig};
 use crate::election_slot::ElectionSlot;
 use crate::error::PluginLoadError;
 use crate::host::{BUILTIN, Made, PluginHost, Shelf};
+use crate::kept::Kept;
 use crate::self_test;
 use crate::slot::{Origin, SelectorSlot};
 
@@ -64,7 +65,7 @@ impl Renewal<'_> {
         }
         let made = self.host.make_selector(self.shelf(), strategy)?;
         let budget = self.limits().pick_budget;
-        let test = move |instance: &_| self_test::selector(instance, budget);
+        let test = move |instance: &Kept<_>| self_test::selector(instance, budget);
         tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
         Ok(FreshSelector { made: FreshMade::Plugin(made) })
     }
@@ -118,7 +119,7 @@ impl Renewal<'_> {
         let made = self.host.make_codec(self.shelf(), strategy)?;
         tested(
             made.supervision.name(),
-            self_test::within_budget(made.instance.clone(), self_test::codec),
+            self_test::within_budget(made.instance.clone(), |kept| self_test::codec(kept)),
         )?;
         Ok(CodecSlot::new(made))
     }
@@ -143,7 +144,7 @@ impl Renewal<'_> {
         let made = self.host.make_election(self.shelf(), strategy)?;
         tested(
             made.supervision.name(),
-            self_test::within_budget(made.instance.clone(), self_test::election),
+            self_test::within_budget(made.instance.clone(), |kept| self_test::election(kept)),
         )?;
         Ok(Some(FreshElection { made: Some(made) }))
     }
@@ -165,8 +166,7 @@ impl Renewal<'_> {
             BUILTIN => None,
             _ => Some(self.host.choose(self.shelf(), kind, strategy)?.entry),
         };
-        // Of a codec failures are counted and nothing more.
-        let limits = (kind != PluginKind::Codec && entry.is_some()).then(|| self.limits());
+        let limits = entry.is_some().then(|| self.limits());
         Ok(Origin { strategy: strategy.clone(), entry, limits })
     }
 

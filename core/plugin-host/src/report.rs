@@ -28,6 +28,8 @@ pub enum PluginState {
     Created,
     /// A strategy made of it is in use.
     Active,
+    /// A strategy made of it is in use, and has failed of late; the reason says how.
+    Degraded,
     /// A strategy made of it failed too often; the built-in serves until a reload or restart.
     Quarantined,
     /// A reload found another file in its place, or none. What was prepared by it may still serve
@@ -47,6 +49,7 @@ impl PluginState {
             Self::Checked => "checked",
             Self::Created => "created",
             Self::Active => "active",
+            Self::Degraded => "degraded",
             Self::Quarantined => "quarantined",
             Self::Retired => "retired",
         }
@@ -78,7 +81,8 @@ pub struct PluginReport {
     pub sha256: Option<Fingerprint>,
     /// How far it came.
     pub state: PluginState,
-    /// Why it failed at the step after `state`, or is quarantined; `None` if it has not failed.
+    /// Why it failed at the step after `state`, is degraded or quarantined, or what it did when it was
+    /// dropped; `None` if it has not failed.
     pub reason: Option<String>,
     /// The version of plugin-api that it was built with.
     pub api_version: Option<String>,

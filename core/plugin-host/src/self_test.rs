@@ -1,12 +1,9 @@
 //! The first calls of a strategy before it takes the place of one that works. Not the conformance
 //! suite, which is the author's: only what would disturb traffic at once.
 //!
-//! Each runs on a thread of its own. One that does not return in time is left behind with its thread:
-//! nothing can end it.
+//! Each runs on a thread of its own, for a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use skymesh_plugin_api::abi::host::{
@@ -14,6 +11,8 @@ use skymesh_plugin_api::abi::host::{
 };
 use skymesh_plugin_api::{Envelope, Member, Request, Roster};
 use skymesh_types::limits::FRAME_BYTES;
+
+use crate::patience::in_time;
 
 /// How many instances the sample views have.
 const SIZES: [u64; 3] = [0, 1, 3];
@@ -23,9 +22,6 @@ const PICKS: u64 = 8;
 /// How long a test may take: a thousand times what a good strategy needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Threads of tests that have not come back.
-static LEFT_BEHIND: AtomicU64 = AtomicU64::new(0);
-
 /// Has `test` run with a budget.
 ///
 /// # Errors
@@ -34,26 +30,7 @@ pub(crate) fn within_budget<I: Send + 'static>(
     instance: I,
     test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
-    in_time(PATIENCE, move || test(&instance))
-}
-
-fn in_time(
-    patience: Duration,
-    test: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<(), String> {
-    let (answer, answered) = sync_channel(1);
-    // Whoever is late finds nobody who listens.
-    let work = move || drop(answer.send(test()));
-    let thread = std::thread::Builder::new().name("skymesh-self-test".to_owned()).spawn(work);
-    thread.map_err(|error| format!("there is no thread for it ({error})"))?;
-    match answered.recv_timeout(patience) {
-        Ok(outcome) => outcome,
-        Err(RecvTimeoutError::Disconnected) => Err("it panicked".to_owned()),
-        Err(RecvTimeoutError::Timeout) => {
-            let left = LEFT_BEHIND.fetch_add(1, Relaxed) + 1;
-            Err(format!("it took longer than {patience:?} (threads left behind with it: {left})"))
-        }
-    }
+    in_time(PATIENCE, move || test(&instance)).map_err(|error| error.to_string())?
 }
 
 /// Prepares views and picks from them, which must not take longer than `pick_budget` for most picks,
@@ -154,18 +131,6 @@ pub(crate) fn codec(instance: &CodecInstance) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_test_that_never_returns_is_left_behind_and_counted() {
-        let (_hold, forever) = sync_channel::<()>(0);
-        let before = LEFT_BEHIND.load(Relaxed);
-        let hang = move || forever.recv().map_err(|_| "ended".to_owned());
-        let error = in_time(Duration::from_millis(20), hang).unwrap_err();
-        assert!(error.contains("took longer than 20ms (threads left behind"), "{error}");
-        assert_eq!(LEFT_BEHIND.load(Relaxed), before + 1);
-        assert_eq!(in_time(PATIENCE, || Err("bad".to_owned())), Err("bad".to_owned()));
-        assert_eq!(in_time(PATIENCE, || Ok(())), Ok(()));
-    }
 
     #[test]
     fn slow_picks_are_told_from_lost_cores() {

@@ -3,17 +3,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use skymesh_plugin_api::abi::host::{MetricsInstance, TraceInstance};
 use skymesh_plugin_api::{ErrorKind, MetricsBatch, PluginError, TraceBatch};
 
 use crate::clock;
-use crate::supervision::{Failure, Supervision};
+use crate::failure::Failure;
+use crate::host::Made;
+use crate::kept::Kept;
+use crate::pace::Pace;
+use crate::supervision::Supervision;
 
 /// What both kinds have in common.
 #[derive(Debug)]
 struct Sink<I> {
-    instance: I,
+    instance: Kept<I>,
     supervision: Arc<Supervision>,
     /// The last batch was refused, which was said.
     failing: AtomicBool,
@@ -25,15 +30,30 @@ impl<I> Sink<I> {
         if self.supervision.is_quarantined() {
             return false;
         }
-        match batch(&self.instance) {
+        // Who asks meanwhile sees for how long it has had the batch.
+        self.supervision.note_busy(clock::now_ns());
+        let begun = Instant::now();
+        let answer = batch(&self.instance);
+        let took = begun.elapsed();
+        self.supervision.note_idle();
+        let budget = self.supervision.budget();
+        let now_ns = clock::now_ns();
+        if took > budget {
+            self.supervision.failed(Failure::Slow(budget), now_ns);
+        }
+        self.supervision.timed(took);
+        match answer {
             Ok(()) => {
+                if took <= budget {
+                    self.supervision.succeeded(now_ns);
+                }
                 if self.failing.swap(false, Relaxed) {
                     tracing::info!(strategy = self.supervision.name(), "takes batches again");
                 }
                 true
             }
             Err(error) if error.kind() == ErrorKind::Panicked => {
-                self.supervision.failed(Failure::Panic, clock::now_ns());
+                self.supervision.failed(Failure::Panic, now_ns);
                 false
             }
             Err(error) => {
@@ -55,7 +75,8 @@ macro_rules! slot {
         }
 
         impl $name {
-            pub(crate) fn new(instance: $instance, supervision: Arc<Supervision>) -> Self {
+            pub(crate) fn new(made: Made<$instance>) -> Self {
+                let Made { instance, supervision, .. } = made;
                 Self { sink: Sink { instance, supervision, failing: AtomicBool::new(false) } }
             }
 
@@ -69,12 +90,17 @@ macro_rules! slot {
                 self.sink.supervision.name()
             }
 
-            /// Panics so far.
+            /// How long its batches take.
+            pub fn pace(&self) -> Pace {
+                self.sink.supervision.pace()
+            }
+
+            /// Panics so far, and batches that took longer than its budget.
             pub fn failures(&self) -> u64 {
                 self.sink.supervision.failures()
             }
 
-            /// Whether it panicked too often and gets nothing more until a restart.
+            /// Whether it failed too often and gets nothing more until a restart.
             pub fn is_quarantined(&self) -> bool {
                 self.sink.supervision.is_quarantined()
             }
@@ -87,7 +113,7 @@ slot! {
     MetricsSlot, MetricsInstance,
     /// Hands all values over, and waits as long as the plugin does: never on the message path.
     /// Answers whether they were taken. A refusal is logged when it begins and when it ends; panics
-    /// count towards quarantine.
+    /// and batches that take too long count towards quarantine.
     flush, MetricsBatch
 }
 
@@ -96,6 +122,6 @@ slot! {
     TraceSlot, TraceInstance,
     /// Hands finished spans over, and waits as long as the plugin does: never on the message path.
     /// Answers whether they were taken; else they are lost. A refusal is logged when it begins and
-    /// when it ends; panics count towards quarantine.
+    /// when it ends; panics and batches that take too long count towards quarantine.
     export, TraceBatch
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use skymesh_plugin_api::abi::host::SelectorInstance;
-use skymesh_plugin_api::{Member, Roster};
+use skymesh_plugin_api::{Member, PluginKind, Roster};
 
 use crate::clock;
 use crate::config::{QuarantineConfig, StrategyConfig};
+use crate::failure::Failure;
 use crate::host::{BUILTIN, Made};
+use crate::kept::Kept;
 use crate::pace::Pace;
 use crate::prepared::Prepared;
-use crate::supervision::{Failure, Supervision};
+use crate::supervision::Supervision;
 
 /// A service name's selector. Cheap to clone; clones share the strategy, and its exchange.
 #[derive(Debug, Clone)]
@@ -25,7 +27,7 @@ pub(crate) struct Origin {
     pub(crate) strategy: StrategyConfig,
     /// The library's place in the host's list; `None` for what needs no plugin, or found none.
     pub(crate) entry: Option<usize>,
-    /// When it is taken out of service, if ever.
+    /// What its calls are held to.
     pub(crate) limits: Option<QuarantineConfig>,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Origin {
 struct Strategy {
     origin: Origin,
     /// `None` for the built-in one.
-    instance: Option<SelectorInstance>,
+    instance: Option<Kept<SelectorInstance>>,
     /// Why the built-in one serves though a plugin was configured.
     instead: Option<String>,
     supervision: Arc<Supervision>,
@@ -65,6 +67,12 @@ pub enum SlotHealth {
         /// `library/id` and the library's version.
         strategy: String,
     },
+    /// The plugin panicked when it was to prepare its table for the newest membership; the built-in one
+    /// picks from that.
+    Unprepared {
+        /// `library/id` and the library's version.
+        strategy: String,
+    },
     /// The plugin failed too often; the built-in one serves until a reload.
     Quarantined {
         /// `library/id` and the library's version.
@@ -83,13 +91,14 @@ impl SlotHealth {
             (false, Some(reason)) => Self::Missing { reason: reason.to_owned() },
             (true, _) if supervision.is_quarantined() => Self::Quarantined { strategy, failures },
             (true, _) if supervision.is_late() => Self::Late { strategy },
+            (true, _) if supervision.is_unprepared() => Self::Unprepared { strategy },
             (true, _) => Self::Healthy { strategy, failures },
         }
     }
 
     /// Whether something other than what is configured serves.
     pub fn is_degraded(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Late { .. } | Self::Quarantined { .. })
+        !matches!(self, Self::Builtin | Self::Healthy { .. })
     }
 }
 
@@ -172,9 +181,13 @@ impl SelectorSlot {
             return Prepared::builtin(roster, supervision, version);
         };
         match instance.prepare(roster.clone()) {
-            Ok(prepared) => Prepared::plugin(prepared, supervision, version),
+            Ok(prepared) => {
+                supervision.note_prepared(true);
+                Prepared::plugin(prepared, supervision, version)
+            }
             Err(_) => {
-                supervision.failed(Failure::Panic, clock::now_ns());
+                supervision.note_prepared(false);
+                supervision.failed(Failure::PanicInPrepare, clock::now_ns());
                 Prepared::builtin(roster, supervision, version)
             }
         }
@@ -210,7 +223,8 @@ impl SelectorSlot {
 
 impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
-        let supervision = Supervision::of_selector(BUILTIN.into(), QuarantineConfig::default());
+        let supervision =
+            Supervision::new(PluginKind::Selector, BUILTIN.into(), QuarantineConfig::default());
         let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
         Self { origin, instance: None, instead, supervision: Arc::new(supervision), version: 0 }
     }

@@ -139,6 +139,9 @@ pub(crate) fn words(health: &SlotHealth) -> String {
         SlotHealth::Late { .. } => {
             "late with its table for the newest instances, the one before serves".to_owned()
         }
+        SlotHealth::Unprepared { .. } => {
+            "panicked over the newest instances, the built-in picks among them".to_owned()
+        }
         // There may be more some day.
         other => format!("{other:?}"),
     }

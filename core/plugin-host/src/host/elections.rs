@@ -7,7 +7,6 @@ use super::{BUILTIN, Made, PluginHost, Shelf};
 use crate::config::StrategyConfig;
 use crate::election_slot::ElectionSlot;
 use crate::error::PluginLoadError;
-use crate::supervision::Supervision;
 
 impl PluginHost {
     /// Makes the election algorithm that the configuration names.
@@ -51,8 +50,6 @@ impl PluginHost {
         shelf: &Shelf,
         strategy: &StrategyConfig,
     ) -> Result<Made<ElectionInstance>, PluginLoadError> {
-        let limits = shelf.config.quarantine;
-        let supervision = |name| Supervision::of_election(name, limits);
-        self.make_on(shelf, PluginKind::Election, strategy, supervision, Library::election)
+        self.make_on(shelf, PluginKind::Election, strategy, Library::election)
     }
 }

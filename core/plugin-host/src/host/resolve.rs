@@ -202,6 +202,7 @@ impl PluginHost {
             require_pins: shelf.config.require_pins,
             signers: &signers,
             version,
+            start_budget: shelf.config.start_budget,
         };
         let result = entry.load(found, &checks);
         let index = self.enter(shelf, entry);

@@ -1,7 +1,9 @@
 //! Codecs, metrics and traces through real libraries.
 
 use serde_json::json;
-use skymesh_plugin_host::{DecodeError, EncodeError, Envelope, Place, StrategyConfig};
+use skymesh_plugin_host::{
+    DecodeError, EncodeError, Envelope, Place, PluginKind, PluginState, StrategyConfig,
+};
 
 use crate::fixture::{Folder, host, strategy};
 
@@ -61,11 +63,13 @@ fn an_unruly_codec_costs_one_message_and_nothing_else() {
     let panicking = codec("panic_in_call");
     let (mut out, mut scratch) = (Vec::with_capacity(64), Vec::new());
     out.extend_from_slice(b"kept");
-    panicking.encode(&ENVELOPE, &mut out).unwrap();
+    let length = panicking.encode(&ENVELOPE, &mut out).unwrap();
     assert_eq!(panicking.encode(&ENVELOPE, &mut out), Err(EncodeError::Panicked));
-    assert_eq!(out, b"keptpayload");
-    panicking.decode(b"x", &mut scratch).unwrap();
-    assert_eq!(panicking.decode(b"x", &mut scratch), Err(DecodeError::Panicked));
+    assert!(out.len() == 4 + length && out.starts_with(b"kept") && out.ends_with(b"payload"));
+    let encoded = out.split_off(4);
+    let decoded = panicking.decode(&encoded, &mut scratch).unwrap();
+    assert_eq!(decoded.envelope(&encoded, &scratch), ENVELOPE);
+    assert_eq!(panicking.decode(&encoded, &mut scratch), Err(DecodeError::Panicked));
     assert_eq!(panicking.failures(), 2);
 
     let insatiable =
@@ -75,7 +79,35 @@ fn an_unruly_codec_costs_one_message_and_nothing_else() {
     assert_eq!(out, b"kept");
 
     let lying = codec("foreign_bytes");
-    lying.decode(b"x", &mut scratch).unwrap();
-    let error = lying.decode(b"x", &mut scratch).unwrap_err();
+    lying.decode(&encoded, &mut scratch).unwrap();
+    let error = lying.decode(&encoded, &mut scratch).unwrap_err();
     assert!(matches!(error, DecodeError::Broken(how) if how.contains("neither in the input")));
+}
+
+#[test]
+fn a_slow_codec_is_shown_and_serves_on() {
+    let folder = Folder::new();
+    let host = host(&folder);
+    let stalling = strategy("skymesh_fixture_unruly/unruly", json!({"mischief": "stall"}));
+    let slow = host.codec(&stalling).unwrap().unwrap();
+    let mut out = Vec::new();
+    let mut calls = 0;
+    while slow.failures() == 0 {
+        slow.encode(&ENVELOPE, &mut out).unwrap();
+        calls += 1;
+        assert!(calls <= 16, "a round of eight calls should do: {:?}", slow.pace());
+    }
+    slow.encode(&ENVELOPE, &mut out).unwrap();
+    let row = host.report().into_iter().find(|row| row.kind == Some(PluginKind::Codec)).unwrap();
+    assert_eq!(row.state, PluginState::Degraded);
+    assert_eq!(row.reason.unwrap(), "it took longer than 1ms; failures so far: 1");
+
+    let quick = host.codec(&strategy("skymesh_fixture_orderly/plain", json!({}))).unwrap().unwrap();
+    for _ in 0..20_000 {
+        out.clear();
+        quick.encode(&ENVELOPE, &mut out).unwrap();
+    }
+    // One in 128: 156 of 20000, with a deviation of 12; and 8 in the first round.
+    assert!((80..400).contains(&quick.pace().samples), "{:?}", quick.pace());
+    assert_eq!(quick.failures(), 0, "{:?}", quick.pace());
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use skymesh_plugin_host::{
-    PickFailed, PluginHost, PluginState, PluginsConfig, QuarantineConfig, Request, SelectorSlot,
-    SlotHealth,
+    PickFailed, PluginHost, PluginKind, PluginReport, PluginState, PluginsConfig, QuarantineConfig,
+    Request, SelectorSlot, SlotHealth,
 };
 
 use crate::fixture::{Folder, members, strategy};
@@ -24,6 +24,12 @@ fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginH
     .unwrap();
     let slot = host.selector(&strategy("skymesh_fixture_unruly/unruly", config)).unwrap();
     (host, slot)
+}
+
+/// The selector's row.
+fn unruly_row(host: &PluginHost) -> PluginReport {
+    let of_selector = |row: &PluginReport| row.kind == Some(PluginKind::Selector);
+    host.report().into_iter().find(of_selector).unwrap()
 }
 
 #[test]
@@ -81,13 +87,21 @@ fn panics_outside_of_the_message_path_are_survived_too() {
     let (host, slot) = unruly(&folder, json!({"mischief": "panic_in_prepare"}), 1000);
     let prepared = slot.prepare(members(3));
     assert!(prepared.pick(None).is_some_and(|index| index < 3));
-    assert!(matches!(slot.health(), SlotHealth::Healthy { failures: 1, .. }));
+    assert!(matches!(slot.health(), SlotHealth::Unprepared { .. }) && slot.health().is_degraded());
+    let row = unruly_row(&host);
+    assert_eq!(row.state, PluginState::Degraded);
+    assert_eq!(row.reason.unwrap(), "it panicked while it prepared its table");
 
+    drop(prepared);
     let dropping = json!({"mischief": "panic_in_drop"});
     host.exchange_selector(&slot, &strategy("unruly", dropping)).unwrap();
     drop(slot.prepare(members(3)));
+    let row = unruly_row(&host);
+    assert_eq!(row.reason.unwrap(), "it panicked when it was dropped; failures so far: 1");
     host.exchange_selector(&slot, &strategy("unruly", json!({}))).unwrap();
     assert_eq!(slot.prepare(members(3)).pick(None), Some(0));
+    // The instance itself ended after its successor was made.
+    assert_eq!(unruly_row(&host).reason.unwrap(), "it panicked when it was dropped");
 }
 
 #[test]
@@ -154,4 +168,36 @@ fn one_that_blocks_now_and_then_is_taken_out_of_service_too() {
         picks += 1;
         assert!(picks <= 16, "two rounds of eight picks should do");
     }
+}
+
+/// Nothing here waits for a plugin for ever.
+#[test]
+fn a_constructor_that_hangs_is_refused_by_name_and_holds_nothing_up() {
+    let folder = Folder::new();
+    let config = PluginsConfig {
+        dirs: Vec::new(),
+        start_budget: Duration::from_millis(100),
+        ..folder.config()
+    };
+    let host = PluginHost::new(config.clone()).unwrap();
+    let slot = host.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
+    let hanging = strategy("skymesh_fixture_unruly/unruly", json!({"mischief": "hang_in_new"}));
+    for kind in PluginKind::ALL {
+        let renewal = host.renew(config.clone()).unwrap();
+        let refused = match kind {
+            PluginKind::Selector => renewal.selector(&hanging).err(),
+            PluginKind::Codec => renewal.codec(None, &hanging).err(),
+            PluginKind::Election => host.election(&hanging).err(),
+            PluginKind::Metrics => host.metrics(&hanging).err(),
+            PluginKind::Trace => host.trace(&hanging).err(),
+        };
+        let error = refused.unwrap().to_string();
+        assert!(error.starts_with("skymesh_fixture_unruly/unruly 0.1.0: not ready: "), "{error}");
+        assert!(error.contains("its constructor: it took longer than 100ms"), "{error}");
+        assert!(host.report().iter().any(|row| row.reason.as_ref() == Some(&error)), "{error}");
+    }
+    assert_eq!(slot.prepare(members(2)).pick(None), Some(0), "what served before goes on");
+    let renewal = host.renew(config).unwrap();
+    renewal.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
+    renewal.commit();
 }

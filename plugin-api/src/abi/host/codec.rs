@@ -97,6 +97,20 @@ pub enum Place {
 }
 
 impl Place {
+    /// How many bytes it is.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Input(range) | Self::Scratch(range) => range.len(),
+        }
+    }
+
+    /// Whether it is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The bytes themselves, from the buffers that the decode was given.
     ///
     /// # Panics

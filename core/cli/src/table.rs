@@ -21,6 +21,21 @@ impl Table {
         self.rows.push(cells.map(shown).into());
     }
 
+    /// Leaves out the columns in which no row says anything.
+    pub(crate) fn without_empty_columns(mut self) -> Self {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let says = |column: usize| {
+            let cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+            cells.into_iter().any(|cell| cell != "-")
+        };
+        let told: Vec<bool> = (0..columns).map(says).collect();
+        for row in &mut self.rows {
+            let cells = std::mem::take(row).into_iter().zip(&told);
+            *row = cells.filter(|(_, told)| **told).map(|(cell, _)| cell).collect();
+        }
+        self
+    }
+
     /// The lines, each with its end; two blanks between columns.
     pub(crate) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -47,5 +62,8 @@ mod tests {
         table.row(["é".into(), "100".into(), String::new()]);
         table.row(["longer".into(), String::new(), "a\nb".into()]);
         assert_eq!(table.text(), "NAME    N    WHY\né       100  -\nlonger  -    a b\n");
+        let mut table = Table::new(["NAME", "N", "WHY"]);
+        table.row(["a".into(), String::new(), "b".into()]);
+        assert_eq!(table.without_empty_columns().text(), "NAME  WHY\na     b\n");
     }
 }

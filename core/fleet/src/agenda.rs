@@ -20,10 +20,24 @@ pub(crate) enum Event {
     Ping { client: usize },
     /// A server's answer to a ping is back.
     Pong { client: usize, server: usize, incarnation: u32, sent_ns: u64 },
-    /// A server dies or comes back.
-    Change,
+    /// In a churn: a server dies, or a dead one comes back.
+    Churn,
+    /// What a scenario has in store for a server.
+    Change { server: usize, change: Change },
     /// A client hears of the membership of now.
     Learn { client: usize },
+    /// A client looks at what only time changes, as agents do.
+    Review { client: usize },
+}
+
+/// What becomes of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    Drain,
+    Die,
+    /// It dies, and is held as suspect.
+    Vanish,
+    Rise,
 }
 
 /// The queue of events. It holds one event per open call and a few per client and server: it is

@@ -1,10 +1,11 @@
 //! A virtual fleet: servers with queues, clients that pick by a selector plugin, and a network, all
 //! under one virtual clock. It shows in a second what a selector does in a minute of a slow node, of
-//! churn, of skewed weights or of hot keys, and the same seed always shows the same.
+//! churn, of skewed weights, of hot keys, or behind each of the mesh's stages, and the same seed always
+//! shows the same.
 //!
 //! What this is not: a simulation of skymesh's protocols. Of the mesh there is what a selector
-//! notices: views that come late, statistics that the host keeps of calls and pings, and the host's
-//! own way of calling it, supervision included. Nobody is marked as suspect.
+//! notices: views that come late, statistics that the host keeps of calls and pings, the agent's stages
+//! (`skymesh-stages`) before and after it, and the host's own way of calling it, supervision included.
 //!
 //! ```
 //! use skymesh_fleet::{Scenario, Settings, play};
@@ -31,5 +32,5 @@ mod world;
 
 pub use latencies::Latencies;
 pub use outcome::{KeysMoved, Outcome};
-pub use scenario::{Scenario, Settings};
+pub use scenario::{Scenario, Settings, Staging};
 pub use world::play;

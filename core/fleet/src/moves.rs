@@ -2,7 +2,7 @@
 
 use skymesh_plugin_host::{Member, Prepared, Request, SelectorSlot};
 
-use crate::client::living;
+use crate::client::listed;
 use crate::crowd::Crowd;
 use crate::outcome::KeysMoved;
 use crate::server::Server;
@@ -57,7 +57,7 @@ impl Moves {
 
 impl View {
     fn of(slot: &SelectorSlot, servers: &[Server]) -> Self {
-        let members = living(servers);
+        let members = listed(servers);
         let member = |server: &usize| Member {
             weight: servers[*server].weight,
             ..Member::new(*server as u64 + 1)

@@ -9,7 +9,7 @@ use crate::latencies::Latencies;
 pub struct Outcome {
     /// Calls made.
     pub calls: u64,
-    /// Of these: nobody was picked, or who was picked died or was dead already.
+    /// Of these: nobody was picked, or who was picked died, was dead already or answered an error.
     pub failed: u64,
     /// Picks that the plugin failed at (a panic, an index out of the view), for which the built-in
     /// selector served.
@@ -25,6 +25,10 @@ pub struct Outcome {
     /// What becomes of keys when servers come and go; `None` where none do, or where the selector
     /// does not go by keys.
     pub keys_moved: Option<KeysMoved>,
+    /// Which share of the calls stayed in the caller's zone; `None` where there are no zones.
+    pub local: Option<f64>,
+    /// To how many servers a client has sent, in the mean: connections.
+    pub peers: f64,
     /// Of the calls that were answered.
     pub latencies: Latencies,
 }
@@ -58,7 +62,7 @@ impl Outcome {
         self.latencies.below(limit) as f64 / (self.calls as f64).max(1.0)
     }
 
-    /// Several runs as one: what is counted is summed up, spread and herd index are means. `None` of
+    /// Several runs as one: what is counted is summed up, the others are means. `None` of
     /// none.
     pub fn pooled(outcomes: impl IntoIterator<Item = Self>) -> Option<Self> {
         let mut runs = 0.0;
@@ -69,6 +73,8 @@ impl Outcome {
             sum.quarantined += one.quarantined;
             sum.spread += one.spread;
             sum.herd += one.herd;
+            sum.peers += one.peers;
+            sum.local = sum.local.zip(one.local).map(|(a, b)| a + b);
             sum.latencies.add(&one.latencies);
             sum.keys_moved = sum.keys_moved.zip(one.keys_moved).map(|(a, b)| KeysMoved {
                 keys: a.keys + b.keys,
@@ -77,6 +83,12 @@ impl Outcome {
             });
             sum
         })?;
-        Some(Self { spread: sum.spread / runs, herd: sum.herd / runs, ..sum })
+        Some(Self {
+            spread: sum.spread / runs,
+            herd: sum.herd / runs,
+            peers: sum.peers / runs,
+            local: sum.local.map(|local| local / runs),
+            ..sum
+        })
     }
 }

@@ -9,6 +9,19 @@ const WORKERS: u32 = 4;
 /// Its weight.
 const WEIGHT: u32 = 100;
 
+/// What a server is, to itself and to the nameserver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It serves.
+    Serving,
+    /// It serves, and asks for nothing new.
+    Draining,
+    /// It is dead, and still listed: its loss is doubted.
+    Doubted,
+    /// It is dead, and everybody hears of it.
+    Gone,
+}
+
 /// One instance of the service.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -16,7 +29,10 @@ pub(crate) struct Server {
     pub(crate) workers: u32,
     /// Counts its lives; what was begun in another one is void.
     pub(crate) incarnation: u32,
-    pub(crate) lives: bool,
+    pub(crate) standing: Standing,
+    pub(crate) zone: &'static str,
+    /// When it came back the last time; 0 if it was always there.
+    pub(crate) born_ns: u64,
     busy: u32,
     /// Calls that wait for a worker: at most all that are open.
     queue: VecDeque<CallId>,
@@ -26,7 +42,24 @@ impl Server {
     pub(crate) fn of_weight(weight: u32) -> Self {
         let workers = (WORKERS * weight / WEIGHT).max(1);
         let queue = VecDeque::new();
-        Self { weight, workers, incarnation: 0, lives: true, busy: 0, queue }
+        let (standing, zone) = (Standing::Serving, "");
+        Self { weight, workers, incarnation: 0, standing, zone, born_ns: 0, busy: 0, queue }
+    }
+
+    /// Whether it answers.
+    pub(crate) fn lives(&self) -> bool {
+        matches!(self.standing, Standing::Serving | Standing::Draining)
+    }
+
+    /// Whether clients are told of it.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.standing != Standing::Gone
+    }
+
+    /// Comes back, with nothing of its former life.
+    pub(crate) fn rise(&mut self, now_ns: u64) {
+        self.standing = Standing::Serving;
+        self.born_ns = now_ns;
     }
 
     pub(crate) fn usual() -> Self {
@@ -52,9 +85,9 @@ impl Server {
         next
     }
 
-    /// Everything that it had is lost.
-    pub(crate) fn die(&mut self) {
-        self.lives = false;
+    /// Everything that it had is lost; `standing` says what others are told.
+    pub(crate) fn die(&mut self, standing: Standing) {
+        self.standing = standing;
         self.incarnation += 1;
         self.busy = 0;
         self.queue.clear();
@@ -75,7 +108,11 @@ mod tests {
         assert_eq!(server.take(calls[0]), Some(CallId(0)));
         server.take(calls[1]);
         server.take(calls[2]);
-        server.die();
-        assert!(!server.lives && server.busy == 0 && server.queue.is_empty());
+        server.die(Standing::Gone);
+        assert!(!server.lives() && server.busy == 0 && server.queue.is_empty());
+        server.rise(7);
+        assert!(server.lives() && server.is_listed());
+        server.die(Standing::Doubted);
+        assert!(!server.lives() && server.is_listed());
     }
 }

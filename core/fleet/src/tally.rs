@@ -16,6 +16,7 @@ pub(crate) struct CallId(pub(crate) usize);
 /// A call that has not ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    pub(crate) client: usize,
     pub(crate) server: usize,
     pub(crate) began_ns: u64,
     /// It is with its server, waiting or worked on.
@@ -64,6 +65,8 @@ impl Calls {
 pub(crate) struct Tally {
     pub(crate) calls: u64,
     pub(crate) failed: u64,
+    /// Calls to another zone.
+    pub(crate) crossed: u64,
     pub(crate) latencies: Latencies,
     servers: Vec<Share>,
     window: u64,
@@ -87,6 +90,7 @@ impl Tally {
         Self {
             calls: 0,
             failed: 0,
+            crossed: 0,
             latencies: Latencies::default(),
             servers: vec![Share::default(); servers],
             window: 0,

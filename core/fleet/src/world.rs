@@ -1,5 +1,7 @@
 //! The run itself: takes events in the order of time and lets them have their consequences.
 
+mod changes;
+
 use skymesh_plugin_host::{PluginLoadError, SelectorSlot};
 
 use crate::agenda::{Agenda, Event};
@@ -8,7 +10,7 @@ use crate::crowd::Crowd;
 use crate::dice::Dice;
 use crate::moves::Moves;
 use crate::outcome::Outcome;
-use crate::scenario::{Scenario, Settings};
+use crate::scenario::{Scenario, Settings, Staging};
 use crate::server::Server;
 use crate::tally::{Call, CallId, Calls, Tally};
 
@@ -21,10 +23,17 @@ const DETOUR_NS: f64 = 50_000.0;
 const LATE_NS: u64 = 2_000_000_000;
 /// How often a client pings, as by the agent's default.
 const PING_EVERY_NS: u64 = 1_000_000_000;
-/// How often a server dies or comes back.
-const CHANGE_EVERY_NS: u64 = 2_000_000_000;
-/// Within what time of a change a client has heard of it.
-const HEARD_WITHIN_NS: usize = 20_000_000;
+/// How often a client looks at what only time changes, as agents do.
+const REVIEW_EVERY_NS: u64 = 1_000_000_000;
+/// One way from one zone to another, more than within one.
+const ACROSS_NS: u64 = 2_000_000;
+/// Who is in the zone of its own where there are two: every so many-th, from the first.
+const ZONE_EVERY: usize = 4;
+/// Of ten calls a failing node answers so many with an error.
+const FAILING_OF_10: usize = 9;
+/// How much longer a cold server takes for a call, and how long it takes to get warm.
+const COLD_FACTOR: f64 = 8.0;
+const COLD_NS: f64 = 5e9;
 /// Weights of servers where they differ, by turns.
 const WEIGHTS: [u32; 4] = [50, 100, 200, 400];
 
@@ -72,11 +81,18 @@ impl World {
         seed: u64,
         make: &mut dyn FnMut() -> Result<SelectorSlot, PluginLoadError>,
     ) -> Result<Self, PluginLoadError> {
-        let weight = |server: usize| match scenario {
-            Scenario::SkewedWeights => Server::of_weight(WEIGHTS[server % WEIGHTS.len()]),
-            _ => Server::usual(),
+        let zones: [&'static str; 2] =
+            if scenario == Scenario::Zones { ["a", "b"] } else { ["", ""] };
+        let zone = |number: usize| zones[usize::from(!number.is_multiple_of(ZONE_EVERY))];
+        let server = |number: usize| {
+            let mut server = match scenario {
+                Scenario::SkewedWeights => Server::of_weight(WEIGHTS[number % WEIGHTS.len()]),
+                _ => Server::usual(),
+            };
+            server.zone = zone(number);
+            server
         };
-        let servers: Vec<Server> = (0..settings.instances.max(1) as usize).map(weight).collect();
+        let servers: Vec<Server> = (0..settings.instances.max(1) as usize).map(server).collect();
         let workers: u32 = servers.iter().map(|server| server.workers).sum();
         let clients = settings.clients.max(1);
         let load = settings.load.max(f64::MIN_POSITIVE);
@@ -85,7 +101,16 @@ impl World {
             Scenario::Churn => Some(Moves::new(make()?, &servers)),
             _ => None,
         };
-        let client = |number| Ok(Client::new(make()?, Dice::new(seed, number), &servers));
+        let stages = || match settings.stages {
+            Staging::OfScenario => Some(scenario.stages(settings.instances)),
+            Staging::Off => None,
+        };
+        let client = |number: u64| {
+            // Subsets are as random as agents' numbers.
+            let agent = (seed.rotate_left(32) ^ number, zone(number as usize - 1));
+            let dice = [Dice::new(seed, number), Dice::new(seed, !number)];
+            Ok(Client::new(make()?, dice, stages(), agent, &servers))
+        };
         let clients = (1..=u64::from(clients)).map(client).collect::<Result<Vec<_>, _>>()?;
         let mut world = Self {
             scenario,
@@ -111,10 +136,10 @@ impl World {
             // Not all at once.
             let first = self.dice.below(PING_EVERY_NS as usize) as u64;
             self.agenda.note(first, Event::Ping { client });
+            let first = self.dice.below(REVIEW_EVERY_NS as usize) as u64;
+            self.agenda.note(first, Event::Review { client });
         }
-        if self.scenario == Scenario::Churn {
-            self.agenda.note(CHANGE_EVERY_NS, Event::Change);
-        }
+        self.note_changes();
     }
 
     fn happens(&mut self, event: Event) {
@@ -131,11 +156,10 @@ impl World {
             Event::Pong { client, server, incarnation, sent_ns } => {
                 self.clients[client].pong(server, incarnation, sent_ns, self.now_ns);
             }
-            Event::Change => self.change(),
-            Event::Learn { client } => {
-                self.settle(client);
-                self.clients[client].learn(&self.servers);
-            }
+            Event::Churn => self.churn(),
+            Event::Change { server, change } => self.change(server, change),
+            Event::Learn { client } => self.learn(client),
+            Event::Review { client } => self.review(client),
         }
     }
 
@@ -150,43 +174,59 @@ impl World {
         self.note_next_call(client);
         let caller = &mut self.clients[client];
         let key = self.crowd.draw(&mut caller.dice);
+        let key = Some(key).filter(|_| self.scenario != Scenario::ColdStart);
         self.tally.calls += 1;
         let Some(server) = caller.pick(key, self.now_ns) else {
             self.tally.failed += 1;
             return;
         };
         self.tally.sent(server, self.now_ns);
+        self.tally.crossed += u64::from(caller.zone != self.servers[server].zone);
         let stats = caller.began(server);
-        let call = Call { server, began_ns: self.now_ns, there: false, stats };
+        let call = Call { client, server, began_ns: self.now_ns, there: false, stats };
         let call = self.calls.begin(call);
-        let way_ns = self.way_ns();
+        let way_ns = self.way_ns(client, server);
         self.agenda.note(self.now_ns + way_ns, Event::Reach { call });
     }
 
     fn reach(&mut self, id: CallId) {
-        let call = self.calls.get(id);
-        let server = call.server;
-        if !self.servers[server].lives {
-            let way_ns = self.way_ns();
-            return self
-                .agenda
-                .note(self.now_ns + way_ns, Event::Answer { call: id, answered: false });
+        let Call { client, server, .. } = *self.calls.get(id);
+        if !self.servers[server].lives() || self.refuses(server) {
+            let back_ns = self.now_ns + self.way_ns(client, server);
+            return self.agenda.note(back_ns, Event::Answer { call: id, answered: false });
         }
-        call.there = true;
+        self.calls.get(id).there = true;
         if let Some(call) = self.servers[server].take(id) {
             self.work(server, call);
         }
     }
 
+    /// Whether a server that lives answers a call with an error.
+    fn refuses(&mut self, server: usize) -> bool {
+        let fails = self.scenario == Scenario::FailingNode && self.is_bad_now(server);
+        fails && self.dice.below(10) < FAILING_OF_10
+    }
+
     fn work(&mut self, server: usize, call: CallId) {
-        let done_ns = self.now_ns + self.dice.exponential(SERVICE_NS);
-        let incarnation = self.servers[server].incarnation;
+        let usual_ns = self.dice.exponential(SERVICE_NS) as f64;
+        let one = &self.servers[server];
+        let slower = match self.scenario {
+            Scenario::ColdStart if one.born_ns > 0 => {
+                let age = (self.now_ns - one.born_ns) as f64 / COLD_NS;
+                COLD_FACTOR - (COLD_FACTOR - 1.0) * age.min(1.0)
+            }
+            _ => 1.0,
+        };
+        let done_ns = self.now_ns + (usual_ns * slower) as u64;
+        let incarnation = one.incarnation;
         self.agenda.note(done_ns, Event::Done { server, incarnation, call });
     }
 
     fn done(&mut self, server: usize, call: CallId) {
-        self.calls.get(call).there = false;
-        let back_ns = self.now_ns + self.way_ns() + self.late_ns(server);
+        let open = self.calls.get(call);
+        open.there = false;
+        let client = open.client;
+        let back_ns = self.now_ns + self.way_ns(client, server) + self.late_ns(server);
         self.agenda.note(back_ns, Event::Answer { call, answered: true });
         if let Some(next) = self.servers[server].finish() {
             self.work(server, next);
@@ -205,8 +245,8 @@ impl World {
     }
 
     fn ping(&mut self, client: usize) {
-        for server in self.clients[client].members.clone() {
-            if !self.clients[client].ping(server) || !self.servers[server].lives {
+        for server in self.clients[client].connected() {
+            if !self.clients[client].ping(server) || !self.servers[server].lives() {
                 continue;
             }
             let late_ns = match self.scenario {
@@ -214,7 +254,8 @@ impl World {
                 _ => 0,
             };
             let (sent_ns, incarnation) = (self.now_ns, self.servers[server].incarnation);
-            let back_ns = sent_ns + self.way_ns() + self.way_ns() + late_ns;
+            let ways_ns = self.way_ns(client, server) + self.way_ns(client, server);
+            let back_ns = sent_ns + ways_ns + late_ns;
             self.agenda.note(back_ns, Event::Pong { client, server, incarnation, sent_ns });
         }
         if self.now_ns < self.end_ns {
@@ -222,51 +263,42 @@ impl World {
         }
     }
 
-    /// The one that is dead comes back; if none is, one dies.
-    fn change(&mut self) {
-        match self.servers.iter().position(|server| !server.lives) {
-            Some(dead) => self.servers[dead].lives = true,
-            None if self.servers.len() > 1 => self.kill(),
-            None => {}
+    fn review(&mut self, client: usize) {
+        if self.clients[client].review(self.now_ns) {
+            self.learn(client);
         }
-        if let Some(moves) = &mut self.moves {
-            moves.note_change(&self.servers);
-        }
-        for client in 0..self.clients.len() {
-            let heard_ns = self.now_ns + self.dice.below(HEARD_WITHIN_NS) as u64;
-            self.agenda.note(heard_ns, Event::Learn { client });
-        }
-        if self.now_ns + CHANGE_EVERY_NS < self.end_ns {
-            self.agenda.note(self.now_ns + CHANGE_EVERY_NS, Event::Change);
+        if self.now_ns < self.end_ns {
+            self.agenda.note(self.now_ns + REVIEW_EVERY_NS, Event::Review { client });
         }
     }
 
-    fn kill(&mut self) {
-        let server = self.dice.below(self.servers.len());
-        for call in self.calls.at(server) {
-            self.calls.get(call).there = false;
-            let lost_ns = self.now_ns + self.way_ns();
-            self.agenda.note(lost_ns, Event::Answer { call, answered: false });
-        }
-        self.servers[server].die();
+    fn learn(&mut self, client: usize) {
+        self.settle(client);
+        self.clients[client].learn(&self.servers, self.now_ns);
     }
 
     /// What was due to whom by the view that a client has had until now.
     fn settle(&mut self, client: usize) {
         let client = &self.clients[client];
-        let weight = |server: &usize| (*server, self.servers[*server].weight);
-        self.tally.due(client.asked, client.members.iter().map(weight));
+        let weight = |server: usize| (server, self.servers[server].weight);
+        self.tally.due(client.asked, client.able().map(weight));
     }
 
-    fn way_ns(&mut self) -> u64 {
-        WAY_NS + self.dice.exponential(DETOUR_NS)
+    fn way_ns(&mut self, client: usize, server: usize) -> u64 {
+        let across = self.clients[client].zone != self.servers[server].zone;
+        WAY_NS + self.dice.exponential(DETOUR_NS) + if across { ACROSS_NS } else { 0 }
     }
 
     /// How late a server's answers of now are.
     fn late_ns(&self, server: usize) -> u64 {
         let slow = matches!(self.scenario, Scenario::SlowNode | Scenario::SlowService);
-        let while_slow = self.end_ns / 4..self.end_ns / 4 * 3;
-        if slow && server == 0 && while_slow.contains(&self.now_ns) { LATE_NS } else { 0 }
+        if slow && self.is_bad_now(server) { LATE_NS } else { 0 }
+    }
+
+    /// Whether it is the bad server of a scenario that has one, at its bad time.
+    fn is_bad_now(&self, server: usize) -> bool {
+        let bad = self.end_ns / 4..self.end_ns / 4 * 3;
+        server == 0 && bad.contains(&self.now_ns)
     }
 
     fn outcome(mut self) -> Outcome {
@@ -279,6 +311,10 @@ impl World {
             quarantined: faults.filter(|(_, quarantined)| *quarantined).count() as u64,
             spread: self.tally.spread(),
             herd: self.tally.herd(),
+            local: (self.scenario == Scenario::Zones)
+                .then(|| 1.0 - self.tally.crossed as f64 / (self.tally.calls as f64).max(1.0)),
+            peers: self.clients.iter().map(Client::peers).sum::<usize>() as f64
+                / self.clients.len() as f64,
             keys_moved: self.moves.as_ref().and_then(Moves::sum),
             latencies: self.tally.latencies,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use skymesh_fleet::{Outcome, Scenario, Settings, play};
+use skymesh_fleet::{Outcome, Scenario, Settings, Staging, play};
 use skymesh_plugin_host::PluginKind;
 
 use super::strategy::{Chosen, Named};
@@ -23,7 +23,8 @@ pub(super) struct Sim {
     /// follow: 'quality{ sharpness = 4 }'
     #[arg(required = true, value_name = "FILE|ID")]
     selectors: Vec<Named>,
-    /// Scenarios: steady, slow-node, slow-service, churn, skewed-weights, hot-keys; all by default
+    /// Scenarios: steady, slow-node, slow-service, churn, skewed-weights, hot-keys; and those about the
+    /// mesh's stages, zones, subsets, failing-node, cold-start, mass-loss, rolling-restart; all by default
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     scenario: Vec<Scenario>,
     /// How many runs of each, with seeds from 1 up; they count together
@@ -41,6 +42,9 @@ pub(super) struct Sim {
     /// Percent of the servers' workers that the calls keep busy
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
     load: u32,
+    /// Ask the selectors for anybody, without the scenario's stages before them: for comparison
+    #[arg(long)]
+    no_stages: bool,
     #[command(flatten)]
     file: ConfigFile,
     /// Print JSON instead of tables
@@ -56,6 +60,7 @@ impl Sim {
             clients: self.clients,
             duration: self.duration,
             load: f64::from(self.load) / 100.0,
+            stages: if self.no_stages { Staging::Off } else { Staging::OfScenario },
         };
         let chosen = self.chosen()?;
         let scenarios: &[Scenario] = match self.scenario.as_slice() {
@@ -100,21 +105,22 @@ impl Sim {
 
     fn told(&self, scenario: Scenario, rows: &[(&str, Outcome)]) -> String {
         let heading = format!(
-            "{scenario}: {} instances, {} clients, {}, load {} %, {} seeds\n",
+            "{scenario}: {} instances, {} clients, {}, load {} %, {} seeds{}\n",
             self.instances,
             self.clients,
             humantime::format_duration(self.duration),
             self.load,
-            self.seeds
+            self.seeds,
+            if self.no_stages { ", no stages" } else { "" }
         );
         let mut table = Table::new([
-            "SELECTOR", "CALLS", "FAILED", "UNDER 1S", "SPREAD", "HERD", "MOVED", "LEAST", "P50",
-            "P99", "P99.9", "FAULTS",
+            "SELECTOR", "CALLS", "FAILED", "UNDER 1S", "SPREAD", "HERD", "MOVED", "LEAST", "LOCAL",
+            "PEERS", "P50", "P99", "P99.9", "FAULTS",
         ]);
         for (label, outcome) in rows {
             table.row(cells(label, outcome));
         }
-        format!("{heading}{}\n", table.text())
+        format!("{heading}{}\n", table.without_empty_columns().text())
     }
 }
 
@@ -122,6 +128,7 @@ const LEGEND: &str = "\
 SPREAD  calls of the fullest instance over its share by weight
 HERD    1: as independent random picks; regular turns are below, clients that move together far above
 MOVED   keys with another instance after an instance came or went; LEAST: those that had to move
+LOCAL   calls that stayed in the caller's zone; PEERS: instances that a client sent to, in the mean
 ";
 
 fn shown(
@@ -136,12 +143,12 @@ fn shown(
     Outcome::pooled(runs).ok_or_else(|| failed("no run was asked for"))
 }
 
-fn cells(label: &str, outcome: &Outcome) -> [String; 12] {
+fn cells(label: &str, outcome: &Outcome) -> [String; 14] {
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     let moved = outcome.keys_moved;
     let quantile = |share| time(outcome.latencies.quantile(share));
     let faults = match (outcome.faults, outcome.quarantined) {
-        (0, _) => "-".to_owned(),
+        (0, _) => String::new(),
         (faults, 0) => faults.to_string(),
         (faults, clients) => format!("{faults}, quarantined by {clients}"),
     };
@@ -152,8 +159,10 @@ fn cells(label: &str, outcome: &Outcome) -> [String; 12] {
         percent(outcome.answered_within(SLOW)),
         format!("{:.2}", outcome.spread),
         format!("{:.2}", outcome.herd),
-        moved.map_or_else(|| "-".to_owned(), |moved| percent(moved.share())),
-        moved.map_or_else(|| "-".to_owned(), |moved| percent(moved.least_share())),
+        moved.map_or_else(String::new, |moved| percent(moved.share())),
+        moved.map_or_else(String::new, |moved| percent(moved.least_share())),
+        outcome.local.map_or_else(String::new, percent),
+        format!("{:.1}", outcome.peers),
         quantile(0.5),
         quantile(0.99),
         quantile(0.999),
@@ -179,6 +188,8 @@ fn as_json(label: &str, outcome: &Outcome) -> Value {
         "herd": outcome.herd,
         "keys_moved": outcome.keys_moved.map(|moved| moved.share()),
         "keys_moved_at_least": outcome.keys_moved.map(|moved| moved.least_share()),
+        "local": outcome.local,
+        "peers": outcome.peers,
         "p50_ns": quantile_ns(0.5),
         "p99_ns": quantile_ns(0.99),
         "p999_ns": quantile_ns(0.999),

@@ -226,6 +226,36 @@ async fn sim_shows_selectors_side_by_side_and_the_same_each_time() {
     assert!(selectors[1]["spread"].as_f64().unwrap() > 10.9, "{json}");
 }
 
+/// With the stages of each scenario before the selector, and without.
+#[tokio::test]
+async fn sim_shows_what_the_stages_do() {
+    let scenarios = ["--scenario", "zones,rolling-restart", "--duration", "20s", "--seeds", "1"];
+    let shown = |more: &'static str| {
+        let arguments = [&["sim", CYCLE, more][..], &scenarios].concat();
+        async move {
+            let json: serde_json::Value =
+                serde_json::from_str(run(&arguments).await.good()).unwrap();
+            [0, 1].map(|scenario| json[scenario]["selectors"][0].clone())
+        }
+    };
+    let [zones, restart] = shown("--json").await;
+    assert!(zones["local"].as_f64().unwrap() > 0.93, "{zones}");
+    assert_eq!((&restart["failed"], &restart["local"]), (&0.into(), &serde_json::Value::Null));
+
+    let arguments = [&["sim", CYCLE, "--no-stages"][..], &scenarios].concat();
+    let answer = run(&arguments).await;
+    let sections: Vec<&str> = answer.good().split("\n\n").collect();
+    assert!(sections[0].lines().next().unwrap().ends_with(", no stages"), "{answer:?}");
+    let [titles, cells] = [1, 2].map(|line| {
+        let line = sections[0].lines().nth(line).unwrap();
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+    });
+    let local = cells[titles.iter().position(|title| *title == "LOCAL").unwrap()];
+    let local: f64 = local.trim_end_matches(" %").parse().unwrap();
+    assert!((55.0..70.0).contains(&local), "{answer:?}");
+    assert!(!sections[1].contains("LOCAL"), "nothing is said of zones where there are none");
+}
+
 #[tokio::test]
 async fn what_can_not_be_simulated_is_told() {
     let cases = [

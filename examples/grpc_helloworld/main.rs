@@ -92,9 +92,11 @@ async fn servers() -> Result<(), RoleError> {
     for number in INSTANCES {
         let (instance, inbox) = agent.register(format!("{SERVICE}/{number}").as_str()).await?;
         println!("registered {}", instance.url());
-        let (_grpc, incoming) = Grpc::attach(instance, inbox);
-        let server =
-            tonic::transport::Server::builder().add_service(GreeterServer::new(Host(number)));
+        let (grpc, incoming) = Grpc::attach(instance, inbox);
+        // The layer is for traces; without it the calls are the same.
+        let server = tonic::transport::Server::builder()
+            .layer(grpc.server_spans())
+            .add_service(GreeterServer::new(Host(number)));
         tokio::spawn(server.serve_with_incoming(incoming));
     }
     curtain.falls().await?;

@@ -1,113 +1,22 @@
-//! Spans of calls, as a collector gets them: decoded by OpenTelemetry's own types.
+//! Spans of calls, as a collector gets them: decoded by OpenTelemetry's own types. Here of agents in this
+//! process; of processes of their own in `tracing/processes.rs`.
+
+mod catalogue;
+mod collector;
+mod endings;
+mod grpc;
+mod processes;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
-use serde_json::json;
+use collector::{Collector, Taken, hex};
 use skymesh_agent::Agent;
 use skymesh_rpc::{Code, Methods, Request, Response, Rest, Rpc, Status, TraceParent};
-use skymesh_telemetry::TraceConfig;
 use skymesh_tests::{Mesh, SOON, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
-/// A collector that takes everything. Spans with the service name of their process.
-#[derive(Clone)]
-struct Collector {
-    endpoint: String,
-    spans: Arc<Mutex<Vec<(String, Span)>>>,
-}
-
-impl Collector {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
-        let collector = Self { endpoint, spans: Arc::default() };
-        let shared = collector.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let shared = shared.clone();
-                tokio::spawn(async move { shared.serve(stream).await });
-            }
-        });
-        collector
-    }
-
-    /// Requests of one connection, until it is closed.
-    async fn serve(&self, mut stream: TcpStream) -> Option<()> {
-        let mut got = Vec::new();
-        loop {
-            let end = loop {
-                if let Some(end) = got.windows(4).position(|end| end == b"\r\n\r\n") {
-                    break end;
-                }
-                (stream.read_buf(&mut got).await.ok()? > 0).then_some(())?;
-            };
-            let head = String::from_utf8(got.drain(..end + 4).collect()).unwrap().to_lowercase();
-            assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
-            assert!(head.contains("\r\ncontent-type: application/x-protobuf\r\n"), "{head}");
-            let (_, length) = head.split_once("\r\ncontent-length: ").unwrap();
-            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
-            while got.len() < length {
-                (stream.read_buf(&mut got).await.ok()? > 0).then_some(())?;
-            }
-            let body: Vec<u8> = got.drain(..length).collect();
-            self.note(ExportTraceServiceRequest::decode(&body[..]).unwrap());
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok()?;
-        }
-    }
-
-    fn note(&self, request: ExportTraceServiceRequest) {
-        for of_process in request.resource_spans {
-            let attributes = of_process.resource.unwrap().attributes;
-            let name = attributes.iter().find(|one| one.key == "service.name").unwrap();
-            let Some(Value::StringValue(name)) = name.value.clone().unwrap().value else {
-                panic!("{attributes:?}")
-            };
-            let spans = of_process.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            let named = spans.map(|span| (name.clone(), span));
-            self.spans.lock().unwrap().extend(named);
-        }
-    }
-
-    /// Waits until there are so many.
-    async fn spans(&self, count: usize) -> Vec<(String, Span)> {
-        let there = async {
-            loop {
-                let spans = self.spans.lock().unwrap().clone();
-                if spans.len() >= count {
-                    return spans;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        within(SOON, there).await
-    }
-
-    /// An agent that sends its spans here, as process `name`.
-    async fn agent(&self, mesh: &Mesh, name: &str) -> Agent {
-        let table = json!({ "endpoint": self.endpoint, "service_name": name });
-        let config = TraceConfig {
-            plugin: Some("otlp".to_owned()),
-            interval: std::time::Duration::from_millis(10),
-            config: table.as_object().unwrap().clone(),
-            ..TraceConfig::default()
-        };
-        mesh.builder().trace(config).connect().await.unwrap()
-    }
-}
 
 async fn caller(agent: &Agent, url: &str) -> (Rpc, Rest) {
     let (instance, inbox) = agent.register(url).await.unwrap();
     Rpc::attach(instance, inbox)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A front and a back with an agent each; the front's handler calls the back.
@@ -148,35 +57,55 @@ async fn a_call_across_three_processes_is_one_tree() {
     assert_eq!(within(SOON, call).await.unwrap().payload(), "why");
 
     let spans = collector.spans(4).await;
-    let by_id: BTreeMap<Vec<u8>, &(String, Span)> =
-        spans.iter().map(|named| (named.1.span_id.clone(), named)).collect();
-    let line = |(process, span): &(String, Span)| {
-        let parent = by_id.get(&span.parent_span_id).map(|(_, parent)| parent);
-        let of = parent.map_or("-".to_owned(), |parent| format!("{}/{}", parent.name, parent.kind));
-        format!("{process} {}/{} of {of}", span.name, span.kind)
-    };
-    let mut tree: Vec<String> = spans.iter().map(line).collect();
-    tree.sort();
-    // Kinds: 2 serves, 3 calls.
     let expected = [
-        "back answer/2 of answer/3",
-        "client ask/3 of -",
-        "front answer/3 of ask/2",
-        "front ask/2 of ask/3",
+        "back answer server of answer client",
+        "client ask client of -",
+        "front answer client of ask server",
+        "front ask server of ask client",
     ];
-    assert_eq!(tree, expected);
-    let trace = &spans[0].1.trace_id;
-    assert!(trace.len() == 16 && spans.iter().all(|(_, span)| span.trace_id == *trace));
-    for (_, span) in &spans {
-        assert!(span.start_time_unix_nano <= span.end_time_unix_nano && span.status.is_none());
-        let parent = by_id.get(&span.parent_span_id);
+    assert_eq!(trees(&spans), [expected]);
+    assert!(spans.iter().all(|span| span.failure().is_none()), "{spans:?}");
+}
+
+/// Each trace's spans with their parents, in order. Checks what holds of any tree: one root or
+/// one foreign parent, and each span within its parent's time.
+fn trees(spans: &[Taken]) -> Vec<Vec<String>> {
+    let mut traces: BTreeMap<&[u8], Vec<&Taken>> = BTreeMap::new();
+    spans.iter().for_each(|span| traces.entry(&span.span.trace_id).or_default().push(span));
+    let mut trees: Vec<Vec<String>> = traces.values().map(|spans| tree(spans)).collect();
+    trees.sort();
+    trees
+}
+
+fn tree(spans: &[&Taken]) -> Vec<String> {
+    let by_id: BTreeMap<&[u8], &Taken> =
+        spans.iter().map(|one| (one.span.span_id.as_slice(), *one)).collect();
+    assert_eq!(by_id.len(), spans.len(), "an id came twice");
+    let outside: Vec<_> = spans
+        .iter()
+        .filter(|one| !by_id.contains_key(one.span.parent_span_id.as_slice()))
+        .collect();
+    assert_eq!(outside.len(), 1, "one tree has one root: {outside:?}");
+    let line = |one: &&Taken| {
+        let (span, kind) = (&one.span, one.kind());
         assert!(
-            parent.is_none_or(|parent| parent.1.start_time_unix_nano <= span.start_time_unix_nano)
+            span.trace_id.len() == 16
+                && span.span_id.len() == 8
+                && span.name == one.text("rpc.method")
         );
-        let method = span.attributes.iter().find(|one| one.key == "rpc.method").unwrap();
-        let value = method.value.clone().unwrap().value;
-        assert_eq!(value, Some(Value::StringValue(span.name.clone())));
-    }
+        assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
+        let Some(parent) = by_id.get(span.parent_span_id.as_slice()) else {
+            return format!("{} {} {kind} of -", one.process, span.name);
+        };
+        let whole = parent.span.start_time_unix_nano..=parent.span.end_time_unix_nano;
+        let within = whole.contains(&span.start_time_unix_nano)
+            && (kind == "consumer" || whole.contains(&span.end_time_unix_nano));
+        assert!(within, "{one:?} within {parent:?}");
+        format!("{} {} {kind} of {} {}", one.process, span.name, parent.span.name, parent.kind())
+    };
+    let mut lines: Vec<String> = spans.iter().map(line).collect();
+    lines.sort();
+    lines
 }
 
 #[tokio::test]
@@ -196,13 +125,13 @@ async fn failures_and_a_trace_from_outside_show() {
     assert_eq!(error.code(), Code::NotFound);
 
     let spans = collector.spans(2).await;
-    for (_, span) in &spans {
-        assert_eq!(hex(&span.trace_id), "0af7651916cd43dd8448eb211c80319c");
-        let status = span.status.clone().unwrap();
-        assert!(status.code == 2 && status.message.contains("nothing was asked"), "{status:?}");
+    for one in &spans {
+        assert_eq!(hex(&one.span.trace_id), "0af7651916cd43dd8448eb211c80319c");
+        assert!(one.failure().unwrap().contains("nothing was asked"), "{one:?}");
+        assert_eq!(one.text("rpc.response.status_code"), "NOT_FOUND");
     }
-    let served = spans.iter().find(|(_, span)| span.kind == 2).unwrap();
-    assert_eq!(hex(&served.1.parent_span_id), "b7ad6b7169203331");
+    let served = spans.iter().find(|one| one.kind() == "server").unwrap();
+    assert_eq!(hex(&served.span.parent_span_id), "b7ad6b7169203331");
 
     // What its maker does not record is not recorded here either.
     let mut unsampled = Request::new("ask", "why");
@@ -222,5 +151,5 @@ async fn what_is_left_is_sent_when_the_agent_stops() {
     let call = client.call("app.test.client/1", Request::new("nothing", ""));
     assert!(within(SOON, call).await.is_err());
     within(SOON, agent.shutdown()).await;
-    assert_eq!(collector.spans.lock().unwrap().len(), 2);
+    assert_eq!(collector.now().len(), 2);
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use skymesh_agent::{RequestOutcome, Resolved, Router, SendError};
+use skymesh_telemetry::Scope;
 use skymesh_types::{Key, NameError, ServiceUrl, UrlError};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -20,6 +21,8 @@ use tower::{Service, ServiceExt};
 use crate::body::{AnswerBody, Running, late_status, status_of};
 use crate::grpc::Grpc;
 use crate::pool::Pool;
+use crate::spanned::answered;
+use crate::trace;
 
 /// How many instances a call tries to connect to. Nothing was sent to those before the last one.
 const CONNECT_TRIES: usize = 3;
@@ -62,6 +65,15 @@ pub struct MeshChannel {
 enum Target {
     Service(Router),
     Instance(ServiceUrl),
+}
+
+impl Target {
+    fn name(&self) -> String {
+        match self {
+            Self::Service(router) => router.name().to_string(),
+            Self::Instance(url) => url.name.to_string(),
+        }
+    }
 }
 
 impl MeshChannel {
@@ -145,9 +157,18 @@ impl Service<Request<Body>> for MeshChannel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let deadline = deadline(request.headers());
-        Box::pin(self.clone().answer(request, deadline))
+        let instance = self.pool.grpc().instance();
+        let mut span = trace::calling(instance, &mut request, || self.target.name(), deadline);
+        let answer = self.clone().answer(request, deadline);
+        if !span.is_recorded() {
+            return Box::pin(answer);
+        }
+        Box::pin(async move {
+            let outcome = answer.await.inspect_err(|status| trace::end(&mut span, status));
+            Ok(answered(outcome?, span, Scope::default()).map(Body::new))
+        })
     }
 }
 
@@ -185,7 +206,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// When the call ends at the latest, as its client has said.
-fn deadline(headers: &HeaderMap) -> Option<Instant> {
+pub(crate) fn deadline(headers: &HeaderMap) -> Option<Instant> {
     Instant::now().checked_add(timeout(headers.get(TIMEOUT)?.to_str().ok()?)?)
 }
 

@@ -19,6 +19,7 @@ use crate::driver::Driver;
 use crate::exchange::{Exchange, NEW_WATCHES};
 use crate::failure::OpenError;
 use crate::segment::End;
+use crate::server_spans::ServerSpans;
 
 /// gRPC of and to one instance. Cheap to clone.
 ///
@@ -113,6 +114,13 @@ impl Grpc {
     /// As [`channel`](Self::channel).
     pub fn channel_with(&self, to: &str, endpoint: Endpoint) -> Result<MeshChannel, ChannelError> {
         MeshChannel::new(self.clone(), to, endpoint)
+    }
+
+    /// The layer for tonic's server that makes spans of the calls that it answers, and has calls of its
+    /// handlers continue their callers' traces:
+    /// `Server::builder().layer(grpc.server_spans()).add_service(..)`. It goes around all others.
+    pub fn server_spans(&self) -> ServerSpans {
+        ServerSpans::new(self.instance().clone())
     }
 
     /// Opens a virtual connection to an instance, and waits until that has accepted it (a v1 peer

@@ -33,6 +33,13 @@
 //! ends the whole call, streams included, with
 //! [`DeadlineExceeded`](tonic::Code::DeadlineExceeded).
 //!
+//! # Traces
+//! Calls through a [`MeshChannel`] have a client span, and carry the trace on (W3C `traceparent` and
+//! `tracestate`), where `[trace]` names a plugin. On the other side
+//! `Server::builder().layer(grpc.server_spans())` makes the server's span, and has the handler's own calls
+//! be part of the same trace. What an interceptor says of a trace counts. See
+//! [`spans`](skymesh_telemetry::spans).
+//!
 //! # v1 peers
 //! Towards the origin's agents a virtual connection has the layout of [`v1`], which knows neither
 //! a window nor half a close.
@@ -49,6 +56,9 @@ mod failure;
 mod grpc;
 mod pool;
 mod segment;
+mod server_spans;
+mod spanned;
+mod trace;
 pub mod v1;
 
 pub use acceptor::Incoming;
@@ -58,3 +68,5 @@ pub use connection::{PeerInstance, VirtualConnection};
 pub use counters::GrpcCounters;
 pub use failure::{ConnectionError, OpenError};
 pub use grpc::{Grpc, GrpcBuilder};
+pub use server_spans::{ServerSpans, Spanned, SpannedCall};
+pub use spanned::SpannedBody;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use skymesh_telemetry::SpanContext;
 
 /// Most keys of an application on one request or response. The insertion that would pass it is
 /// refused.
@@ -180,38 +181,13 @@ impl FromStr for TraceParent {
     type Err = TraceParentError;
 
     fn from_str(text: &str) -> Result<Self, TraceParentError> {
-        let bytes = text.as_bytes();
-        if bytes.len() != 55 || [2, 35, 52].iter().any(|at| bytes[*at] != b'-') {
-            return Err(TraceParentError);
-        }
-        let mut packed = [0; TRACE_PARENT_BYTES];
-        let digits = bytes.iter().filter(|b| **b != b'-');
-        let mut count = 0;
-        for (at, digit) in digits.enumerate() {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return Err(TraceParentError),
-            };
-            *packed.get_mut(at / 2).ok_or(TraceParentError)? |= value << (4 * (1 - at % 2));
-            count = at + 1;
-        }
-        if count != 2 * TRACE_PARENT_BYTES {
-            return Err(TraceParentError);
-        }
-        Self::from_bytes(&packed).ok_or(TraceParentError)
+        SpanContext::from_traceparent(text).map(Self::from).ok_or(TraceParentError)
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, byte) in self.to_bytes().iter().enumerate() {
-            if matches!(at, 1 | 17 | 25) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        SpanContext::from(*self).fmt(f)
     }
 }
 

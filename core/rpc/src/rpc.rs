@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::stream::SelectAll;
 use skymesh_agent::{Destination, Inbox, Instance};
-use skymesh_telemetry::SpanKind;
+use skymesh_telemetry::spans;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Service};
@@ -118,10 +118,10 @@ impl Rpc {
     /// # Errors
     /// [`Status`] says why nothing was sent.
     pub async fn notify(&self, to: impl Destination, mut request: Request) -> Result<(), Status> {
-        let span = trace::calling(&self.shared, &mut request, SpanKind::Producer);
         let instance = &self.shared.instance;
         let deadline = request.deadline;
         let wait = deadline.unwrap_or_else(|| Instant::now() + self.shared.config.deadline);
+        let mut span = trace::calling(&self.shared, &mut request, &spans::RPC_PRODUCER, wait);
         let send = async {
             let resolved = self.shared.resolved(&to, request.key, wait).await?;
             let letter = Letter::request(NOTIFY, resolved.protocol, request, deadline)?;
@@ -129,7 +129,7 @@ impl Rpc {
         };
         let late = |_| Status::deadline_exceeded("it could not be sent in time").not_processed();
         let outcome = timeout_at(wait, send).await.map_err(late).flatten();
-        trace::end(span, &outcome);
+        trace::end(&mut span, &outcome);
         outcome
     }
 

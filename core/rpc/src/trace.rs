@@ -1,10 +1,15 @@
 //! Spans of calls: one on the calling side, one on the serving side below it, and the context that
 //! travels between them. Without a trace plugin no spans are made, and contexts pass through.
 
-use skymesh_telemetry::{ActiveSpan, SpanContext, SpanKind, Value, current};
+use std::sync::Arc;
+
+use skymesh_telemetry::spans::{self, SpanEntry};
+use skymesh_telemetry::{
+    ActiveSpan, CallSpan, Failures, Scope, SpanContext, Value, current, current_state,
+};
+use tokio::time::Instant;
 
 use crate::metadata::TraceParent;
-use crate::method::Method;
 use crate::request::Request;
 use crate::shared::Shared;
 use crate::status::Status;
@@ -28,54 +33,62 @@ impl From<TraceParent> for SpanContext {
 pub(crate) fn calling(
     shared: &Shared,
     request: &mut Request,
-    kind: SpanKind,
-) -> Option<ActiveSpan> {
+    entry: &SpanEntry,
+    deadline: Instant,
+) -> CallSpan {
     let said = request.metadata.trace_parent().map(SpanContext::from);
     let parent = said.or_else(current);
-    let span = begin(shared, request, kind, parent);
+    if said.is_none()
+        && let Some(state) = current_state()
+    {
+        // One of these was taken from a request, or it is no longer than that may be.
+        let _ = request.metadata.set_trace_state(&*state);
+    }
+    let span = begin(shared, request, entry, parent);
     let context = span.as_ref().map(ActiveSpan::context).or(parent);
     request.metadata.set_trace_parent(context.map(TraceParent::from));
-    span
+    CallSpan::new(span, Some(deadline.into_std()), Failures::All)
 }
 
 /// Begins the callee's span, and puts its context into the request as the handler sees it. Answers
-/// the context that the handler runs in as well.
+/// what the handler runs in as well.
 pub(crate) fn serving(
     shared: &Shared,
     request: &mut Request,
-    kind: SpanKind,
-) -> (Option<ActiveSpan>, Option<SpanContext>) {
+    entry: &SpanEntry,
+) -> (CallSpan, Scope) {
     let parent = request.metadata.trace_parent().map(SpanContext::from);
-    let span = begin(shared, request, kind, parent);
+    let span = begin(shared, request, entry, parent);
     let context = span.as_ref().map(ActiveSpan::context).or(parent);
     request.metadata.set_trace_parent(context.map(TraceParent::from));
-    (span, context)
+    let state = parent.and_then(|_| request.metadata.trace_state()).map(Arc::from);
+    let deadline = request.deadline.map(Instant::into_std);
+    (CallSpan::new(span, deadline, Failures::All), Scope::new(context, state))
 }
 
 fn begin(
     shared: &Shared,
     request: &Request,
-    kind: SpanKind,
+    entry: &SpanEntry,
     parent: Option<SpanContext>,
 ) -> Option<ActiveSpan> {
     let tracer = shared.instance.tracer();
     if !tracer.is_on() {
         return None;
     }
-    let method: &Method = request.method();
-    let method = method.to_string();
-    let mut span = tracer.begin(&method, kind, parent)?;
+    let method = request.method().to_string();
+    let mut span = tracer.begin(&method, entry.kind, parent)?;
     span.trace_state(request.metadata.trace_state());
-    span.note("rpc.system", || Value::Text("skymesh".to_owned()));
-    span.note("rpc.method", || Value::Text(method.clone()));
-    span.note("skymesh.instance", || Value::Text(shared.instance.url().to_string()));
+    span.note(spans::SYSTEM, || Value::Word(entry.system));
+    span.note(spans::METHOD, || Value::Text(method));
+    span.note(spans::INSTANCE, || Value::Text(shared.instance.url().to_string()));
     Some(span)
 }
 
 /// Ends a span with what became of its call.
-pub(crate) fn end<T>(span: Option<ActiveSpan>, outcome: &Result<T, Status>) {
-    if let (Some(mut span), Err(status)) = (span, outcome) {
-        span.note("skymesh.status", || Value::Text(status.code().name().to_owned()));
-        span.fail(|| status.to_string());
+pub(crate) fn end<T>(span: &mut CallSpan, outcome: &Result<T, Status>) {
+    match outcome {
+        Ok(_) => span.end(0, String::new),
+        Err(status) => span.end(u32::from(status.code().number()), || status.to_string()),
     }
 }

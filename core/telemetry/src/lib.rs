@@ -5,25 +5,33 @@
 //! [`Source`]s have. What there is to see is in the [`catalogue`].
 //!
 //! Spans are made by a [`Tracer`], end where they are dropped, and wait in a bounded queue for another
-//! thread, which hands batches to the trace plugin. Their contexts travel as W3C has it.
+//! thread, which hands batches to the trace plugin. Their contexts travel as W3C has it. Which spans there
+//! are is in [`spans`].
 //!
 //! What this is not: the log. That is `tracing`'s, and the facade's.
 
+mod call;
 pub mod catalogue;
 mod config;
+mod context;
 mod histogram;
 mod metrics;
 mod samples;
+mod scope;
 mod span;
+pub mod spans;
 mod tally;
 mod thread;
 mod tracer;
 
+pub use call::{CallSpan, Failures};
 pub use config::{MetricsConfig, TraceConfig};
+pub use context::SpanContext;
 pub use histogram::{BOUNDS_US, Distribution, Histogram};
 pub use metrics::{Metrics, TelemetryError};
 pub use samples::{SERIES, Samples, Source};
-pub use span::{ActiveSpan, Scoped, SpanContext, Value, current};
+pub use scope::{Entered, Scope, Scoped, current, current_state};
+pub use span::{ActiveSpan, Value};
 pub use tally::Tally;
 pub use tracer::{Tracer, Tracing};
 

@@ -11,8 +11,9 @@ use skymesh_plugin_api::{Attribute, AttributeValue, Span, SpanKind, SpanStatus, 
 use skymesh_plugin_host::{PluginHost, TraceSlot};
 
 use crate::config::TraceConfig;
+use crate::context::SpanContext;
 use crate::metrics::TelemetryError;
-use crate::span::{ActiveSpan, Ending, Finished, SpanContext, Value};
+use crate::span::{ActiveSpan, Ending, Finished, Value};
 
 /// Most spans of one batch.
 const BATCH: usize = 512;
@@ -200,6 +201,7 @@ fn gather(items: &Receiver<Item>, interval: Duration, spans: &mut Vec<Finished>)
 fn attribute<'a>((key, value): &'a (&'static str, Value)) -> Attribute<'a> {
     let value = match value {
         Value::Text(text) => AttributeValue::Text(text),
+        Value::Word(word) => AttributeValue::Text(word),
         Value::Integer(number) => AttributeValue::Integer(*number),
     };
     Attribute { key, value }
@@ -279,6 +281,47 @@ mod tests {
         let recorded = std::iter::from_fn(|| items.try_recv().ok()).count();
         assert!((4500..5500).contains(&recorded), "{recorded}");
         assert!(Tracer::default().begin("root", SpanKind::Client, None).is_none());
+    }
+
+    #[test]
+    fn a_call_ends_once_with_its_code_or_as_given_up() {
+        use std::time::{Duration, Instant};
+
+        use crate::call::{CallSpan, Failures};
+        use crate::spans::STATUS;
+
+        let (tracer, items) = tracer(1.0, 10);
+        let ended = |code: Option<u32>, deadline: Option<Instant>, failures: Failures| {
+            let span = tracer.begin("call", SpanKind::Client, None);
+            let mut call = CallSpan::new(span, deadline, failures);
+            if let Some(code) = code {
+                call.end(code, || "odd".to_owned());
+                call.end(2, || unreachable!("it has ended"));
+            }
+            drop(call);
+            let span = next(&items);
+            let status = span.attributes.iter().find(|(key, _)| *key == STATUS).unwrap();
+            let Value::Word(status) = status.1 else { panic!("{span:?}") };
+            (status, span.ending != Ending::Unset)
+        };
+        assert_eq!(ended(Some(0), None, Failures::All), ("OK", false));
+        assert_eq!(ended(Some(5), None, Failures::All), ("NOT_FOUND", true));
+        assert_eq!(ended(Some(5), None, Failures::OfTheServer), ("NOT_FOUND", false));
+        for code in [2, 4, 12, 13, 14, 15] {
+            assert!(ended(Some(code), None, Failures::OfTheServer).1, "{code}");
+        }
+        assert_eq!(ended(None, None, Failures::All), ("CANCELLED", true));
+        assert_eq!(ended(None, None, Failures::OfTheServer), ("CANCELLED", false));
+        let now = Instant::now();
+        let later = Some(now + Duration::from_secs(3600));
+        assert_eq!(ended(None, later, Failures::All), ("CANCELLED", true));
+        assert_eq!(ended(None, Some(now), Failures::OfTheServer), ("DEADLINE_EXCEEDED", true));
+
+        // Nothing is made where nobody traces.
+        let mut none =
+            CallSpan::new(Tracer::default().begin("", SpanKind::Client, None), None, Failures::All);
+        none.note("key", || unreachable!("no span"));
+        none.end(2, || unreachable!("no span"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use skymesh_agent::{Destination, SendError};
-use skymesh_telemetry::{ActiveSpan, SpanKind};
+use skymesh_telemetry::{CallSpan, Value, spans};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Ticket;
@@ -35,7 +35,7 @@ pin_project! {
         request: Option<Request>,
         deadline: Instant,
         stage: Stage,
-        span: Option<ActiveSpan>,
+        span: CallSpan,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -53,8 +53,8 @@ enum Stage {
 
 impl<D: Destination> Call<D> {
     pub(crate) fn new(shared: Arc<Shared>, to: D, mut request: Request) -> Self {
-        let span = trace::calling(&shared, &mut request, SpanKind::Client);
         let deadline = request.deadline.unwrap_or_else(|| Instant::now() + shared.config.deadline);
+        let span = trace::calling(&shared, &mut request, &spans::RPC_CLIENT, deadline);
         let stage = Stage::Resolving(None);
         Self { shared, to, request: Some(request), deadline, stage, span, sleep: None }
     }
@@ -65,12 +65,13 @@ impl<D: Destination> Future for Call<D> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        let deadline = *this.deadline;
         if let Poll::Ready(outcome) =
-            advance(this.shared, this.to, this.request, *this.deadline, this.stage, cx)
+            advance(this.shared, this.to, this.request, deadline, this.stage, this.span, cx)
         {
             *this.stage = Stage::Over;
+            trace::end(this.span, &outcome);
             this.sleep.set(None);
-            trace::end(this.span.take(), &outcome);
             return Poll::Ready(outcome);
         }
         if this.sleep.is_none() {
@@ -81,7 +82,7 @@ impl<D: Destination> Future for Call<D> {
         }
         this.sleep.set(None);
         let outcome = Err(expire(std::mem::replace(this.stage, Stage::Over)));
-        trace::end(this.span.take(), &outcome);
+        trace::end(this.span, &outcome);
         Poll::Ready(outcome)
     }
 }
@@ -93,6 +94,7 @@ fn advance<D: Destination>(
     request: &mut Option<Request>,
     deadline: Instant,
     stage: &mut Stage,
+    span: &mut CallSpan,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response, Status>> {
     loop {
@@ -107,6 +109,7 @@ fn advance<D: Destination>(
                         let Some(request) = request.take() else {
                             unreachable!("invariant: a request is sent once");
                         };
+                        span.note(spans::SERVER, || Value::Text(resolved.name.to_string()));
                         send(Ticket::open(shared, resolved, deadline)?, shared, request, deadline)?
                     }
                     Err(SendError::Loading(name)) => {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use skymesh_agent::Message;
-use skymesh_telemetry::{Scoped, SpanKind};
+use skymesh_telemetry::{Scoped, spans};
 use skymesh_types::Handle;
 use tokio::time::{Instant, timeout_at};
 use tower::util::ServiceExt;
@@ -152,9 +152,9 @@ where
     S::Error: Into<BoxError>,
 {
     let method = request.method().clone();
-    let kind = if reply.is_awaited() { SpanKind::Server } else { SpanKind::Consumer };
-    let (span, context) = trace::serving(&shared, &mut request, kind);
-    let call = Scoped::new(context, async move { service.oneshot(request).await });
+    let entry = if reply.is_awaited() { &spans::RPC_SERVER } else { &spans::RPC_CONSUMER };
+    let (mut span, scope) = trace::serving(&shared, &mut request, entry);
+    let call = Scoped::new(scope, async move { service.oneshot(request).await });
     let outcome = match AssertUnwindSafe(call).catch_unwind().await {
         Ok(outcome) => outcome.map_err(|error| Status::from_error(error.into())),
         Err(panic) => {
@@ -164,7 +164,7 @@ where
             Err(Status::internal(format!("the handler of {method:?} panicked: {said}")))
         }
     };
-    trace::end(span, &outcome);
+    trace::end(&mut span, &outcome);
     reply.send(outcome).await;
 }
 

@@ -23,10 +23,11 @@ fn collector(answers: Vec<&'static str>) -> (String, Receiver<Got>) {
             let got = read(&stream);
             let head =
                 format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-            (&stream).write_all(head.as_bytes()).unwrap();
+            // Before the answer: whoever waits for the sender to end may then count on it.
             if send.send(got).is_err() {
                 return;
             }
+            (&stream).write_all(head.as_bytes()).unwrap();
         }
     });
     (url, requests)

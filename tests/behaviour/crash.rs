@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use skymesh_agent::{Event, Resolve, SendError, UndeliverableReason};
-use skymesh_tests::{Mesh, Node, SOON, fast_nameserver, next_event, next_message};
+use skymesh_agent::{Event, SendError};
+use skymesh_proto::RefusalReason;
+use skymesh_proto::msg::Body;
+use skymesh_tests::raw::raw_peer;
+use skymesh_tests::v1::{info, message};
+use skymesh_tests::{Mesh, Node, fast_nameserver, next_event, next_message};
 use skymesh_types::Handle;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
@@ -69,42 +73,31 @@ async fn a_restarted_server_takes_its_url_over_at_once_and_the_old_handle_is_ref
     drop(node);
 }
 
-/// The sender has not heard yet that the instance is gone: the receiver refuses, and says so.
+/// A sender that has not heard yet that the instance is gone: the receiver refuses, and says so.
 #[tokio::test]
 async fn a_message_for_an_old_handle_is_refused_by_the_process_that_had_it() {
     let mesh = Mesh::start().await;
     let servers = mesh.agent().await;
-    let (server, mut server_inbox) = servers.register(SERVER).await.unwrap();
-    let (client, mut inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
-    client.send(SERVER, b"hello").await.unwrap();
+    let (server, mut inbox) = servers.register(SERVER).await.unwrap();
+    let source = info("app.test.client", 1, 99);
+    let mut sender = raw_peer(servers.address(), 9, source.clone()).await;
     let old = server.handle();
-    // The client keeps answering who greeted it, whatever the registry says meanwhile.
-    server.send(next_message(&mut server_inbox).await.source(), b"you too").await.unwrap();
-    next_message(&mut inbox).await;
-    let gone = async {
-        server.unregister().await.unwrap();
-        loop {
-            match client.send(old, b"are you there?").await {
-                Ok(()) => tokio::task::yield_now().await,
-                Err(error) => return error,
-            }
-        }
-    };
-    let refused = next_event(&mut inbox, |event| match event {
-        Event::Undeliverable { to, reason, .. } if *to == old => Some(*reason),
+    sender.send(message(source.clone(), old, "while it is there")).await;
+    assert_eq!(next_message(&mut inbox).await.payload(), "while it is there");
+    server.unregister().await.unwrap();
+    let (again, mut inbox) = servers.register(SERVER).await.unwrap();
+    sender.send(message(source.clone(), old, "for the dead")).await;
+    let refused = sender.hears(|body| match body {
+        Body::Refused(said) => Some(said),
         _ => None,
     });
-    // Either the sends stop because the client has heard, or the server refuses what came before.
-    tokio::select! {
-        error = gone => assert_eq!(error, SendError::UnknownHandle(old)),
-        reason = refused => assert_eq!(reason, UndeliverableReason::UnknownHandle),
-    }
-    let (again, mut again_inbox) = servers.register(SERVER).await.unwrap();
-    let router = client.router(&again.url().name).unwrap();
-    let heard = |known: &Resolve| matches!(known, Resolve::Ready(k) if k.members[0].record.handle == again.handle());
-    router.wait_until(SOON, heard).await.unwrap();
-    client.send(SERVER, b"for the new one").await.unwrap();
-    assert_eq!(next_message(&mut again_inbox).await.payload(), &b"for the new one"[..]);
+    let refused = refused.await;
+    assert_eq!(refused.reason(), RefusalReason::UnknownHandle);
+    let (to, from) = (refused.destination, refused.source);
+    assert_eq!((to, from, refused.messages), (old.get(), source.handle, 1));
+    assert_eq!(servers.counters().refused_unknown_handle.get(), 1);
+    sender.send(message(source, again.handle(), "for the new one")).await;
+    assert_eq!(next_message(&mut inbox).await.payload(), "for the new one");
 }
 
 #[tokio::test]

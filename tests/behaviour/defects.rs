@@ -6,8 +6,9 @@ use std::time::Duration;
 use skymesh_agent::{Agent, Event, Resolve};
 use skymesh_nameserver::{MassLossConfig, NameserverConfig};
 use skymesh_proto::msg::Body;
-use skymesh_proto::{AgentInfo, Info, Introduction, Msg, RegisterApp, RegisterInstance, Watch};
+use skymesh_proto::{Introduction, Msg, Watch};
 use skymesh_rpc::{Code, Methods, Request, Response, Rpc, Status};
+use skymesh_tests::raw::{raw_agent, register_raw};
 use skymesh_tests::v1::{V1Agent, V1Socket, info};
 use skymesh_tests::{Mesh, SOON, fast_nameserver, next_event, next_message, within};
 use skymesh_wire::encode_msg;
@@ -16,43 +17,6 @@ const NAME: &str = "app.test.room";
 
 /// A deadline that no test lives to see.
 const HOURS: Duration = Duration::from_secs(4 * 60 * 60);
-
-/// A raw agent of protocol 2: it does only what a test says, and dies when dropped.
-pub(crate) async fn raw_agent(mesh: &Mesh) -> V1Socket {
-    let mut socket = V1Socket::dial(&mesh.address().to_string()).await;
-    let (server_address, app) = ("127.0.0.1:1".to_owned(), "app".to_owned());
-    let info = AgentInfo {
-        server_address: server_address.clone(),
-        app: app.clone(),
-        protocol: 2,
-        agent: 7,
-        ..AgentInfo::default()
-    };
-    let register =
-        RegisterApp { server_address, app, protocol: 2, agent: 7, ..RegisterApp::default() };
-    socket.send(info).await;
-    socket.send(register).await;
-    assert!(matches!(socket.next().await, Body::RegisterAppReply(reply) if reply.result == 0));
-    socket
-}
-
-pub(crate) async fn register_raw(socket: &mut V1Socket, instances: impl Iterator<Item = Info>) {
-    let mut asked = 0;
-    let mut frames = Vec::new();
-    for info in instances {
-        asked += 1;
-        let request = RegisterInstance { request: asked, info: Some(info), ..<_>::default() };
-        encode_msg(&Msg::from(request), &mut frames);
-    }
-    socket.send_bytes(&frames).await;
-    for _ in 0..asked {
-        let reply = socket.hears(|body| match body {
-            Body::RegisterInstanceReply(reply) => Some(reply.result),
-            _ => None,
-        });
-        assert_eq!(reply.await, 0);
-    }
-}
 
 fn offline(event: &Event) -> Option<u64> {
     match event {
@@ -91,7 +55,7 @@ async fn defect_09_changes_go_to_who_watches_and_the_first_listing_is_one_word()
         kept.push(agent.register(format!("{NAME}/{instance}").as_str()).await.unwrap());
         kept.push(agent.register(format!("app.test.other/{instance}").as_str()).await.unwrap());
     }
-    let mut watcher = raw_agent(&mesh).await;
+    let mut watcher = raw_agent(&mesh.address().to_string(), 7).await;
     watcher.send(Watch { service_name: NAME.to_owned(), ..Watch::default() }).await;
     let first = watcher.next().await;
     let Body::WatchSnapshot(listing) = first else { panic!("{first:?} is not asked for") };
@@ -114,7 +78,7 @@ async fn defect_11_a_thousand_instances_of_one_process_expire_together() {
     let mesh = Mesh::start_with(config).await;
     let agent = mesh.agent().await;
     let router = agent.router(NAME).unwrap();
-    let mut process = raw_agent(&mesh).await;
+    let mut process = raw_agent(&mesh.address().to_string(), 7).await;
     register_raw(&mut process, (1..=1000).map(|n| info(NAME, n, n))).await;
     let all = |resolve: &Resolve| resolve.members().len() == 1000;
     router.wait_until(SOON, all).await.unwrap();

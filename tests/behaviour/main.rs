@@ -9,6 +9,7 @@ mod defects;
 mod delivery;
 mod election;
 mod faults;
+mod forgetting;
 mod grpc;
 mod hostile;
 mod metrics;

@@ -35,7 +35,7 @@ async fn referee(inbox: &mut Inbox, watched: &ServiceName, tries: u64) {
             _ => {}
         }
     }
-    assert!(messages >= tries, "only {messages} messages of {tries} instances");
+    assert_eq!(messages, 2 * tries, "each of {tries} instances sent two");
 }
 
 /// Registers, sends at once to every watcher, and leaves.

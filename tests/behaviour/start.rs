@@ -6,7 +6,8 @@ use serde_json::json;
 use skymesh_agent::config::{AgentConfig, ServicesConfig, Unreachable};
 use skymesh_agent::{Agent, RegisterError, SendError};
 use skymesh_nameserver::Nameserver;
-use skymesh_tests::{Mesh, fast_nameserver, services, within};
+use skymesh_tests::{Mesh, SOON, fast_nameserver, services, within};
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn an_agent_registers_and_sends_its_first_message_in_under_fifty_milliseconds() {
@@ -51,16 +52,20 @@ async fn an_unreachable_nameserver_fails_the_start_where_that_is_configured() {
 
 #[tokio::test]
 async fn an_agent_waits_for_its_nameserver_where_that_is_configured() {
-    let later = nobody();
-    let connecting = Agent::builder().config(config(&later)).connect();
-    tokio::pin!(connecting);
-    // It has tried at least once when its task has run; it must not be done.
-    let soon = tokio::time::timeout(Duration::from_millis(200), &mut connecting);
-    assert!(soon.await.is_err(), "there is no nameserver yet");
+    // Somebody who takes connections and hangs up, so that its tries can be seen.
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let later = nobody.local_addr().unwrap().to_string();
+    let connecting = tokio::spawn(Agent::builder().config(config(&later)).connect());
+    for _ in 0..2 {
+        within(SOON, nobody.accept()).await.unwrap();
+    }
+    // The second try says that the first has failed.
+    assert!(!connecting.is_finished(), "there is no nameserver yet");
+    drop(nobody);
     let mut nameserver = fast_nameserver();
     nameserver.listen = later;
     tokio::spawn(Nameserver::bind(nameserver).await.unwrap().run());
-    within(Duration::from_secs(15), connecting).await.unwrap();
+    within(SOON, connecting).await.unwrap().unwrap();
 }
 
 #[tokio::test]

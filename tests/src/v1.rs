@@ -43,6 +43,14 @@ impl V1Socket {
         Self::new(within(SOON, TcpStream::connect(address)).await.expect("somebody listens"))
     }
 
+    /// The next connection that somebody dials.
+    ///
+    /// # Panics
+    /// If none comes soon.
+    pub async fn accept(listener: &TcpListener) -> Self {
+        Self::new(within(SOON, listener.accept()).await.expect("it listens").0)
+    }
+
     /// Sends one frame.
     ///
     /// # Panics
@@ -216,7 +224,7 @@ impl V1Agent {
     /// # Panics
     /// If none comes soon.
     pub async fn accept(&self) -> V1Socket {
-        V1Socket::new(within(SOON, self.listener.accept()).await.expect("it listens").0)
+        V1Socket::accept(&self.listener).await
     }
 
     /// A ping of this agent.

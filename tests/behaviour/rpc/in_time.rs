@@ -12,12 +12,12 @@ use super::{CLIENT, Pair, SERVER, caller, echoes, serve};
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 
-/// How late the middle one of the calls may be that are late at all: what is promised of each on a quiet
-/// machine.
+/// How late the middle one of the calls may be: what is promised of each on a quiet machine. Calls are
+/// compared with plain timers, so a busy machine makes single ones late, and not half of them.
 const MIDDLE: Duration = Duration::from_millis(50);
 
-/// How late the worst may be, on a machine that has a thousand callers to wake, and other tests to run.
-const WORST: Duration = Duration::from_secs(1);
+/// How late the worst may be: a guard against one that only something else has ended.
+const WORST: Duration = Duration::from_secs(10);
 
 /// A call's outcome, and how long after its deadline it came. How late this machine is with a plain
 /// timer just then is not the call's fault, and not counted.
@@ -37,8 +37,8 @@ where
     (outcome, passed.elapsed())
 }
 
-/// Judges how late those were that were late.
-fn check(mut late: Vec<Duration>) {
+/// Judges how late they were.
+pub(super) fn check(mut late: Vec<Duration>) {
     late.sort();
     let (Some(middle), Some(worst)) = (late.get(late.len() / 2), late.last()) else { return };
     assert!(*middle <= MIDDLE && *worst <= WORST, "{}: {middle:?}, {worst:?}", late.len());

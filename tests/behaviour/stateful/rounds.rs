@@ -8,7 +8,8 @@ use skymesh_nameserver::{NameserverConfig, StoreConfig};
 use skymesh_proto::ListServices;
 use skymesh_proto::msg::Body;
 use skymesh_tests::keyed::{Log, Sent};
-use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
+use skymesh_tests::raw::{asked_to_prepare, prepared, raw_peer, raw_watcher};
+use skymesh_tests::v1::info;
 use skymesh_tests::{Mesh, SOON, fast_nameserver, next_message, within};
 use skymesh_types::{Key, Share};
 use skymesh_wire::{KeyTrailer, Kind};
@@ -159,32 +160,26 @@ async fn explicit_shares_own_the_keys_that_they_say() {
     let router = agent.router(SERVICE).unwrap();
     let two = |known: &Resolve| known.members().len() == 2;
     router.wait_until(SOON, two).await.unwrap();
-    for (key, owner) in [(0, 1), (999, 1), (1000, 2), (1999, 2), (2000, 1)] {
+    let owners = [(0, 1), (999, 1), (1000, 2), (1999, 2), (2000, 1)];
+    for (key, owner) in owners {
         client.send(router.key(key), Sent { client: 1, key, number: 0 }.to_bytes()).await.unwrap();
-        log.reaches(log.len().max(1)).await;
         assert_eq!(router.select(Some(Key::from(key))).unwrap().url.instance.get(), owner);
     }
-    log.reaches(5).await;
-    assert_eq!((log.owners(999), log.owners(1000)), (vec![1], vec![2]));
+    log.reaches(owners.len()).await;
+    for (key, owner) in owners {
+        assert_eq!(log.owners(key), [owner], "key {key}");
+    }
 }
 
 #[tokio::test]
 async fn a_message_of_another_epoch_comes_back_whole() {
-    use skymesh_proto::{AgentInfo, Info, Introduction, Message};
+    use skymesh_proto::{Info, Message};
 
     let mesh = Mesh::start().await;
     let server = mesh.agent().await;
     let (instance, mut inbox) = server.register(shard(1).as_str()).stateful(1).await.unwrap();
-    let mut peer = skymesh_tests::v1::V1Socket::dial(server.address()).await;
-    peer.send(AgentInfo { app: "app".into(), protocol: 2, agent: 9, ..AgentInfo::default() }).await;
-    let source = Info { service_name: "app.test.peer".into(), instance: 1, handle: 99 };
-    let introduction = Introduction {
-        info: Some(source.clone()),
-        registry: 1,
-        server_address: "127.0.0.1:1".into(),
-        ..Introduction::default()
-    };
-    peer.send(introduction).await;
+    let source = info("app.test.peer", 1, 99);
+    let mut peer = raw_peer(server.address(), 9, source.clone()).await;
     let message = |destination: u64, epoch: u64, correlation: u64| Message {
         source: Some(source.clone()),
         destination,

@@ -11,7 +11,7 @@ use skymesh_tests::Mesh;
 use skymesh_tests::v1::{V1Agent, V1Socket, info};
 
 use super::ORIGIN;
-use crate::defects::{raw_agent, register_raw};
+use skymesh_tests::raw::{raw_agent, register_raw};
 
 const RUN: i32 = 1001;
 const GIVE_UP: i32 = 1002;
@@ -155,7 +155,7 @@ async fn told(socket: &mut V1Socket, expected: Option<u64>) -> u64 {
 async fn both_protocols_stand_in_one_election_and_terms_grow_through_it() {
     let mesh = Mesh::start().await;
     let mut agents: [V1Agent; 1] = agents(&mesh).await;
-    let mut ours = raw_agent(&mesh).await;
+    let mut ours = raw_agent(&mesh.address().to_string(), 7).await;
     register_raw(&mut ours, [info(ORIGIN, 102, 2)].into_iter()).await;
     ours.send(WatchLeader { service_name: ORIGIN.to_owned() }).await;
     agents[0].campaign(1, RUN).await;

@@ -382,3 +382,6 @@ fn introduction(sender: &Sender) -> Introduction {
         codecs: record.protocol.codecs.to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;

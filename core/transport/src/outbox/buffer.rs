@@ -12,7 +12,7 @@ use super::phase::{CloseReason, Phase, Refused};
 use super::unwritten::Unwritten;
 use crate::config::OutboxConfig;
 
-/// Counters of one outbox since it was made.
+/// Counters of one outbox since it was made, and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OutboxStats {
@@ -22,6 +22,9 @@ pub struct OutboxStats {
     pub writes_in_place: u64,
     /// Bytes that the socket took.
     pub bytes: u64,
+    /// Memory that is held for frames now, used or not. What a write has taken while it runs is not
+    /// counted.
+    pub held_bytes: usize,
 }
 
 /// Whose share of the buffer a push takes from.
@@ -150,7 +153,8 @@ impl<S> Buffer<S> {
     }
 
     pub(super) fn stats(&self) -> OutboxStats {
-        self.stats
+        let held_bytes = self.queue.capacity() + self.batch.bytes.capacity();
+        OutboxStats { held_bytes, ..self.stats }
     }
 
     /// Whether a push of that share would be taken now.

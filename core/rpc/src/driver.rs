@@ -57,8 +57,6 @@ where
                 },
                 Some(watch) = self.new_watches.recv() => self.watches.push(watch),
                 Some(event) = self.watches.next(), if !self.watches.is_empty() => {
-                    // What an instance sent before it left is in the inbox already.
-                    self.take_ready(usize::MAX);
                     self.watched(&event);
                 }
                 () = self.rest.below(REST_BYTES), if paused => {}
@@ -210,7 +208,12 @@ where
     }
 
     /// An event of a service that is called.
-    fn watched(&self, event: &Event) {
+    fn watched(&mut self, event: &Event) {
+        if matches!(event, Event::Offline { .. } | Event::Lagged { .. }) {
+            // What an instance sent before it left is in the inbox already. Where that is not read
+            // for now, no call waits for it, or there is no room for what comes before it.
+            while !self.pauses() && self.take_ready(BATCH) {}
+        }
         let pending = &self.shared.pending;
         match event {
             Event::Offline { record, .. } => {

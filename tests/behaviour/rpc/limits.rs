@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skymesh_agent::config::{AgentConfig, InboxConfig};
-use skymesh_agent::{Agent, SendError};
+use skymesh_agent::{Agent, Delivery, Resolve, SendError};
 use skymesh_rpc::{
     Code, Methods, Processing, REST_BYTES, Request, Response, Rpc, RpcConfig, Status,
 };
@@ -152,14 +152,41 @@ async fn an_unread_rest_makes_plain_senders_wait() {
     let read = async {
         loop {
             let delivery = pair.client_rest.recv().await.unwrap();
-            if matches!(delivery, skymesh_agent::Delivery::Message(m) if m.payload() == &b"the last"[..])
-            {
+            if matches!(delivery, Delivery::Message(m) if m.payload() == &b"the last"[..]) {
                 return;
             }
         }
     };
     let (sent, ()) = within(SOON, async { tokio::join!(send, read) }).await;
     sent.unwrap();
+}
+
+/// Instances of a service that was called come and go: that is no reason to read on for who does not
+/// read the rest.
+#[tokio::test]
+async fn an_unread_rest_stays_within_its_limit_while_called_services_change() {
+    const CHANGES: u64 = 20;
+    let mut pair = Pair::start(echoes()).await;
+    pair.client.call(SERVER, Request::new("echo", "")).await.unwrap();
+    let called = pair.client.instance().router("app.test.server").unwrap();
+    let others = pair.mesh.agent().await;
+    for _ in 0..CHANGES {
+        // What its sender may send at all: the window too.
+        within(SOON, fill(pair.server.instance(), CLIENT)).await;
+        let (other, _inbox) = others.register("app.test.server/2").await.unwrap();
+        let two = |known: &Resolve| known.members().len() == 2;
+        within(SOON, called.wait_until(SOON, two)).await.unwrap();
+        other.unregister().await.unwrap();
+        let one = |known: &Resolve| known.members().len() == 1;
+        within(SOON, called.wait_until(SOON, one)).await.unwrap();
+    }
+    let mut waiting = 0;
+    while let Some(delivery) = pair.client_rest.try_recv() {
+        if let Delivery::Message(message) = delivery {
+            waiting += message.payload().len();
+        }
+    }
+    assert!(waiting < 2 * REST_BYTES, "{waiting} bytes wait in the rest");
 }
 
 /// A full inbox refuses some calls: those end at once, and only those.

@@ -41,8 +41,10 @@ pub struct OutboxConfig {
     /// by this plus `max_frame_bytes`, twice (two buffers take turns).
     pub buffer_bytes: usize,
     /// Bytes of control frames that may wait for the socket, apart from `buffer_bytes`, so that they
-    /// get through when it is full. Default 64 KiB. A peer that lets them pile up beyond this is not
-    /// reading at all: the connection is closed with [`CloseReason::ControlOverrun`].
+    /// get through when it is full. Default 64 KiB. When they pile up beyond this, the pushing
+    /// thread writes; if the socket takes no more, the peer is not reading at all and the connection
+    /// is closed with [`CloseReason::ControlOverrun`]. While another thread's write runs they may
+    /// take `buffer_bytes`, and the connection is closed at that.
     ///
     /// [`CloseReason::ControlOverrun`]: crate::CloseReason::ControlOverrun
     pub control_bytes: usize,

@@ -19,7 +19,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::config::OutboxConfig;
-use buffer::{Buffer, Share};
+use buffer::{Buffer, By, Share};
 use phase::{Phase, Refused};
 use write::Socket;
 
@@ -163,19 +163,31 @@ impl Outbox {
     }
 
     /// Pushes control frames. They have their own share of the buffer, so they get through when it
-    /// is full of messages.
+    /// is full of messages. The calling thread may write to the socket, without waiting.
     ///
     /// # Errors
-    /// [`PushError`]. A peer that lets `control_bytes` of them pile up is not reading at all: the
-    /// connection is closed with [`CloseReason::ControlOverrun`], and this says so.
+    /// [`PushError`]. A peer that lets `control_bytes` of them pile up, while the socket takes no
+    /// more, is not reading at all: the connection is closed with [`CloseReason::ControlOverrun`],
+    /// and this says so.
     pub fn push_control(&self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
-        let Err((refused, _)) = self.append(Share::Control, append) else {
-            return Ok(());
-        };
-        if matches!(refused, Refused::Full { .. }) {
-            self.shared.set_phase(Phase::Aborting(CloseReason::ControlOverrun));
+        let mut append = append;
+        loop {
+            let refused = match self.append(Share::Control, append) {
+                Ok(_) => return Ok(()),
+                Err((Refused::Full { buffered }, Some(back))) => {
+                    append = back;
+                    Refused::Full { buffered }
+                }
+                Err((refused, _)) => return Err(refused.into_lasting()),
+            };
+            // A burst may come faster than the writer task gets its turn. Whether the peer reads is
+            // for the socket to say.
+            if self.shared.lock().is_overrun() {
+                self.shared.set_phase(Phase::Aborting(CloseReason::ControlOverrun));
+                return Err(refused.into_lasting());
+            }
+            let _ = self.shared.write_once(By::Pusher);
         }
-        Err(refused.into_lasting())
     }
 
     /// Waits until the buffer has drained to half its limit, or the connection is closed: for owners

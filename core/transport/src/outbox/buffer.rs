@@ -163,9 +163,28 @@ impl<S> Buffer<S> {
         self.phase.check_open()?;
         let full = match share {
             Share::Messages => self.buffered() >= self.config.buffer_bytes,
-            Share::Control => self.queued_control + self.batch_control >= self.config.control_bytes,
+            Share::Control => self.control() >= self.most_control(),
         };
         if full { Err(Refused::Full { buffered: self.buffered() }) } else { Ok(()) }
+    }
+
+    /// Bytes of control frames that wait for the socket.
+    fn control(&self) -> usize {
+        self.queued_control + self.batch_control
+    }
+
+    /// While a write runs, nobody can tell whether the peer reads: until it ends, control frames may
+    /// take as much as messages.
+    fn most_control(&self) -> usize {
+        let OutboxConfig { control_bytes, buffer_bytes, .. } = self.config;
+        if self.busy { control_bytes.max(buffer_bytes) } else { control_bytes }
+    }
+
+    /// Whether control frames are at their limit and no write of a pushing thread can change that:
+    /// the peer does not read.
+    pub(super) fn is_overrun(&self) -> bool {
+        let stuck = self.socket.is_none() || self.blocked || self.busy;
+        stuck && self.control() >= self.most_control()
     }
 
     /// Appends after [`check`](Self::check) agreed. Reads the clock only if the outbox is idle.

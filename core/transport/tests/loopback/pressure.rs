@@ -156,3 +156,22 @@ async fn control_share_is_given_back_as_it_goes_out() {
         guarded("room", outbox.writable()).await.unwrap();
     }
 }
+
+/// As of an inbox that is full, or dropped unread, where many senders of one process wrote to it.
+#[tokio::test]
+async fn a_burst_of_control_faster_than_the_writer_task_does_not_end_the_connection() {
+    const BURST: usize = 100;
+    let (ours, peer) = with_bare_peer(ReadConfig::default()).await;
+    let (outbox, writer) = Outbox::new(small());
+    let writer = tokio::spawn(writer.run(ours.write_half, Vec::new()));
+    outbox.push_control(frame(&BODY)).unwrap();
+    assert_eq!(read_bare(&peer, FRAME_BYTES).await.len(), FRAME_BYTES);
+    // Many times its share, within what the system's own buffers take; the writer never has a turn.
+    for at in 0..BURST {
+        assert!(outbox.push_control(frame(&BODY)).is_ok(), "after {at}");
+    }
+    assert_eq!(read_bare(&peer, BURST * FRAME_BYTES).await.len(), BURST * FRAME_BYTES);
+    drop(outbox);
+    let end = guarded("the writer", writer).await.unwrap();
+    assert!(matches!(end.reason, CloseReason::Closed), "{end:?}");
+}

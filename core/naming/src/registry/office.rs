@@ -98,6 +98,8 @@ impl Seat {
 pub(super) struct Office {
     /// The newest term that was ever given a number, announced or not.
     pub(super) newest: Term,
+    /// What its terms count on from: no number that was given to a term of it here.
+    pub(super) base: Term,
     /// The newest term that was announced.
     pub(super) announced: Term,
     pub(super) seat: Seat,
@@ -113,6 +115,7 @@ impl Office {
     pub(super) const fn new(seat: Seat, newest: Term) -> Self {
         Self {
             newest,
+            base: Term(0),
             announced: newest,
             seat,
             candidates: BTreeMap::new(),
@@ -125,7 +128,8 @@ impl Office {
     /// Nobody would miss it: nothing is remembered that the store could not tell.
     pub(super) fn is_idle(&self) -> bool {
         let vacant = matches!(self.seat, Seat::Empty { past: Past::Clear, .. });
-        vacant && self.newest == Term(0) && self.candidates.is_empty() && self.watchers.is_empty()
+        let numbered = self.newest != self.base || self.announced != Term(0);
+        vacant && !numbered && self.candidates.is_empty() && self.watchers.is_empty()
     }
 
     pub(super) fn reign_of(&self, handle: Handle) -> Option<&Reign> {

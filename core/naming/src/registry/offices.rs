@@ -53,7 +53,8 @@ impl Offices {
                 StoreMemory::Complete => (Duration::ZERO, Past::Clear, Term(0)),
                 StoreMemory::Unsure => (opens_at, Past::Unknown, floor),
             };
-            Office { newest, ..Office::new(Seat::Empty { not_before, past }, Term(0)) }
+            let office = Office::new(Seat::Empty { not_before, past }, Term(0));
+            Office { newest, base: newest, ..office }
         })
     }
 

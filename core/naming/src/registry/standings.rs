@@ -21,8 +21,12 @@ impl Registry {
             return Standing { name: name.clone(), term: Term(0), leader };
         };
         let leader = match &office.seat {
-            Seat::Empty { past: Past::Unknown | Past::BeforeRestart(..), .. }
-            | Seat::Filling { past: Past::Unknown, .. } => Leader::Unknown,
+            Seat::Empty { past: Past::Unknown | Past::BeforeRestart(..), not_before }
+                if self.now < *not_before =>
+            {
+                Leader::Unknown
+            }
+            Seat::Filling { past: Past::Unknown, .. } => Leader::Unknown,
             Seat::Empty { .. } | Seat::Filling { .. } => Leader::Nobody,
             Seat::Taken(reign) => Leader::Is {
                 url: self.instance(reign.handle).record.url.clone(),

@@ -54,6 +54,8 @@ enum End {
     Broken(#[from] ReadError),
     #[error(transparent)]
     Denied(#[from] Denied),
+    #[error("a listing was asked for and nothing of it read for {0:?}")]
+    Unread(Duration),
     /// The keeper closed it, or is gone.
     #[error("the nameserver closed the connection")]
     HungUp,
@@ -123,6 +125,7 @@ fn count(counters: &Counters, end: &End) {
         End::Broken(ReadError::Stalled { .. }) => counters.stalled_frames.increment(),
         End::Broken(_) => counters.connections_broken.increment(),
         End::Denied(_) => counters.admin_denied.increment(),
+        End::Unread(_) => counters.replies_unread.increment(),
     }
 }
 
@@ -222,15 +225,24 @@ impl Talk<'_> {
         self.send(Event::Agent(self.id, input)).await.map(|()| Taken::Input)
     }
 
-    /// Answers with a listing. The connection is not read meanwhile, so it has one at a time.
+    /// Answers with a listing. The connection is not read meanwhile, so it has one at a time. Anyone
+    /// may ask, and the answer may be large: each part is made when the one before has found room,
+    /// and who does not read is cut off.
     async fn list(&self, pattern: Option<ServicePattern>) -> Result<Taken, End> {
-        let (to, listing) = oneshot::channel();
-        self.send(Event::List(pattern, to)).await?;
-        for part in listing.await.map_err(|_| End::HungUp)? {
-            let pushed = self.outbox.push(|out| out.extend_from_slice(&part)).await;
+        let patience = self.entrance.introduce_within;
+        let mut last = None;
+        loop {
+            let (to, part) = oneshot::channel();
+            self.send(Event::List(pattern.clone(), last, to)).await?;
+            let part = part.await.map_err(|_| End::HungUp)?;
+            let push = self.outbox.push(|out| out.extend_from_slice(&part.frame));
+            let pushed = timeout(patience, push).await.map_err(|_| End::Unread(patience))?;
             pushed.map_err(|_| End::HungUp)?;
+            last = part.last;
+            if last.is_none() {
+                return Ok(Taken::Answered);
+            }
         }
-        Ok(Taken::Answered)
     }
 
     async fn send(&self, event: Event) -> Result<(), End> {

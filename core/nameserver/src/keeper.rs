@@ -13,7 +13,7 @@ use skymesh_naming::{
     Registry, Remembered, RequestId, Snapshot,
 };
 use skymesh_proto as proto;
-use skymesh_types::{Revision, ServiceName, ServicePattern};
+use skymesh_types::{Revision, ServiceName, ServicePattern, ServiceUrl};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -22,7 +22,7 @@ use crate::counters::Counters;
 use crate::intake::{Speaks, speaks_of, watch_refused};
 use crate::ledger::Ledger;
 use crate::lines::{Line, Lines, Sent};
-use crate::render;
+use crate::render::{self, ListingPart};
 
 /// Events taken from the queue before the clock is looked at.
 const BATCH: usize = 64;
@@ -40,8 +40,8 @@ pub(crate) enum Event {
     Opened(ConnectionId, Line),
     /// Something came from a connection. `Disconnected` closes it.
     Agent(ConnectionId, AgentInput),
-    /// Somebody wants a listing, as frames.
-    List(Option<ServicePattern>, oneshot::Sender<Vec<Vec<u8>>>),
+    /// Somebody wants the part of a listing that follows an instance, or the first one.
+    List(Option<ServicePattern>, Option<ServiceUrl>, oneshot::Sender<ListingPart>),
     /// The store has registrations, or not.
     Saved(Saved),
     /// Something else for the registry.
@@ -159,9 +159,9 @@ impl Keeper {
                 }
                 self.feed(Input::Agent(connection, input));
             }
-            Event::List(pattern, to) => {
+            Event::List(pattern, last, to) => {
                 // Whoever asked may have gone.
-                let _ = to.send(self.listing(pattern.as_ref()));
+                let _ = to.send(self.listing_part(pattern.as_ref(), last.as_ref()));
             }
             Event::Input(input) => self.feed(input),
             Event::Saved(saved) => {
@@ -340,11 +340,15 @@ impl Keeper {
         frames
     }
 
-    fn listing(&self, pattern: Option<&ServicePattern>) -> Vec<Vec<u8>> {
+    fn listing_part(
+        &self,
+        pattern: Option<&ServicePattern>,
+        last: Option<&ServiceUrl>,
+    ) -> ListingPart {
         let registry = &self.registry;
         let listed = registry
-            .instances(self.now())
+            .instances_after(last, self.now())
             .filter(|listed| pattern.is_none_or(|p| p.matches(&listed.record.url.name)));
-        render::listing(registry.id(), registry.revision(), registry.session_count(), listed)
+        render::listing_part(registry.id(), registry.revision(), registry.session_count(), listed)
     }
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prost::Message as _;
 use skymesh_naming::election::{Leader, Standing};
 use skymesh_naming::{Delta, InstanceRecord, InstanceState, Leading, Listed, Refusal, Snapshot};
 use skymesh_proto as proto;
 use skymesh_proto::Msg;
-use skymesh_types::{RegistryId, Revision, SessionId};
+use skymesh_types::{RegistryId, Revision, ServiceUrl, SessionId};
 use skymesh_wire::encode_msg;
 
 use crate::PROTOCOL;
@@ -145,29 +146,42 @@ pub(crate) fn delta(delta: &Delta) -> Bytes {
     out.into()
 }
 
-/// The answer to `ListServices`, in parts.
-pub(crate) fn listing<'a>(
+/// One part of the answer to `ListServices`.
+#[derive(Debug)]
+pub(crate) struct ListingPart {
+    pub(crate) frame: Vec<u8>,
+    /// The last instance in it, if there are more.
+    pub(crate) last: Option<ServiceUrl>,
+}
+
+/// The part of the answer to `ListServices` that begins with the first of `listed`.
+pub(crate) fn listing_part<'a>(
     registry: RegistryId,
     revision: Revision,
     sessions: usize,
     listed: impl Iterator<Item = Listed<'a>>,
-) -> Vec<Vec<u8>> {
-    let mut out = Vec::new();
-    let said = |listed: &Listed<'_>| proto::ListedInstance {
-        instance: Some(instance(listed.record)),
-        session: listed.session.get(),
-        heard_ms: u64::try_from(listed.silent_for.as_millis()).unwrap_or(u64::MAX),
-    };
-    parts(listed, said, |instances, _, more| {
-        out.push(frame(proto::ListServicesReply {
-            registry: registry.get(),
-            revision: revision.0,
-            instances,
-            sessions: u64::try_from(sessions).unwrap_or(u64::MAX),
-            more,
-        }));
-    });
-    out
+) -> ListingPart {
+    let (mut instances, mut bytes) = (Vec::new(), 0);
+    let (mut last, mut more) = (None, false);
+    for listed in listed {
+        let said = proto::ListedInstance {
+            instance: Some(instance(listed.record)),
+            session: listed.session.get(),
+            heard_ms: u64::try_from(listed.silent_for.as_millis()).unwrap_or(u64::MAX),
+        };
+        let length = said.encoded_len();
+        if bytes > 0 && bytes + length > PART_BYTES {
+            more = true;
+            break;
+        }
+        bytes += length;
+        instances.push(said);
+        last = Some(&listed.record.url);
+    }
+    let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
+    let (registry, revision) = (registry.get(), revision.0);
+    let reply = proto::ListServicesReply { registry, revision, instances, sessions, more };
+    ListingPart { frame: frame(reply), last: last.filter(|_| more).cloned() }
 }
 
 /// The answer to a keepalive.

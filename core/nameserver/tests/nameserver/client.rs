@@ -250,6 +250,24 @@ pub(crate) fn registration(request: u64, url: &str, handle: u64) -> proto::Regis
     proto::RegisterInstance { request, info, ..Default::default() }
 }
 
+/// An agent with so many instances `app.env.room/1..`, with 50 KB of attributes each.
+pub(crate) async fn crowd(server: &Server, instances: u64) -> Client {
+    let mut agent = Client::agent(server, 1).await;
+    for instance in 1..=instances {
+        let declared = format!("{{\"k\":\"{}\"}}", "v".repeat(50_000)).into();
+        let url = format!("app.env.room/{instance}");
+        agent
+            .send(proto::RegisterInstance {
+                declared,
+                ..registration(instance, &url, instance + 1000)
+            })
+            .await;
+        let Body::RegisterInstanceReply(reply) = agent.next().await else { panic!("a reply") };
+        assert_eq!(reply.result, 0, "{}", reply.reason);
+    }
+    agent
+}
+
 /// Handle and state of each instance.
 pub(crate) fn brief(instances: &[proto::Instance]) -> Vec<(u64, InstanceState)> {
     instances.iter().map(|i| (i.info.as_ref().unwrap().handle, i.state())).collect()

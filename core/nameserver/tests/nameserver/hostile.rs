@@ -6,7 +6,7 @@ use skymesh_nameserver::{Nameserver, NameserverConfig};
 use skymesh_proto as proto;
 use skymesh_proto::msg::Body;
 
-use crate::client::{Client, config, registration, start, until};
+use crate::client::{Client, config, crowd, registration, start, until};
 
 #[tokio::test]
 async fn garbage_closes_its_connection_with_a_reason_and_no_other() {
@@ -172,5 +172,19 @@ async fn who_asks_and_never_reads_is_closed() {
     }
     // The system's own buffers take several MB before the limit is felt.
     agent.flood(&out).await;
+    until("counted", || server.handle.counters().replies_unread.get() == 1).await;
+}
+
+/// Listings are for anyone, and large: who asks for one and does not read it is soon gone.
+#[tokio::test]
+async fn who_asks_for_listings_and_never_reads_is_closed() {
+    let introduce_within = Duration::from_millis(500);
+    let server = start(NameserverConfig { introduce_within, ..config() }).await;
+    let _agent = crowd(&server, 200).await;
+    let mut hostile = Client::dial(&server).await;
+    // The system's own buffers take several MB before the limit is felt.
+    for _ in 0..10 {
+        hostile.send(proto::ListServices::default()).await;
+    }
     until("counted", || server.handle.counters().replies_unread.get() == 1).await;
 }

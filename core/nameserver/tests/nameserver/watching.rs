@@ -7,7 +7,7 @@ use skymesh_proto as proto;
 use skymesh_proto::InstanceState::{Offline, Online};
 use skymesh_proto::msg::Body;
 
-use crate::client::{Client, brief, config, start, until};
+use crate::client::{Client, brief, config, crowd, start, until};
 
 const ROOM: &str = "app.env.room";
 
@@ -209,4 +209,34 @@ async fn services_are_listed_by_pattern() {
     let Body::Refusal(refusal) = operator.next().await else { panic!("refused") };
     assert!(refusal.reason.contains("no service name pattern"), "{}", refusal.reason);
     until("counted", || server.handle.counters().malformed_requests.get() == 1).await;
+}
+
+/// The parts are made one after the other: none is lost or told twice, also where a service is cut.
+#[tokio::test]
+async fn a_large_listing_comes_whole_in_parts() {
+    let server = start(config()).await;
+    let mut agent = crowd(&server, 20).await;
+    for url in ["app.env.hall/7", "app.env.salon/7"] {
+        agent.register(url, 7 + url.len() as u64).await;
+    }
+    let mut operator = Client::dial(&server).await;
+    operator.send(proto::ListServices::default()).await;
+    let (mut urls, mut parts) = (Vec::new(), 0);
+    loop {
+        let Body::ListServicesReply(part) = operator.next().await else { panic!("a listing") };
+        parts += 1;
+        for listed in part.instances {
+            let info = listed.instance.unwrap().info.unwrap();
+            urls.push((info.service_name, info.instance));
+        }
+        if !part.more {
+            break;
+        }
+    }
+    assert!(parts >= 4, "{parts} parts");
+    let rooms = (1..=20).map(|instance| ("app.env.room".to_owned(), instance));
+    let mut expected = vec![("app.env.hall".to_owned(), 7)];
+    expected.extend(rooms);
+    expected.push(("app.env.salon".to_owned(), 7));
+    assert_eq!(urls, expected);
 }

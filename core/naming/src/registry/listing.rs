@@ -1,9 +1,10 @@
 //! A look at everything the registry knows, for operators. Changes nothing.
 
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_types::{Handle, RegistryId, Revision, SessionId};
+use skymesh_types::{Handle, RegistryId, Revision, ServiceName, ServiceUrl, SessionId};
 
 use super::Registry;
 use crate::{AttributeLayers, InstanceRecord};
@@ -54,7 +55,23 @@ impl Registry {
 
     /// Every instance, by service name and then by instance, as of `now`.
     pub fn instances(&self, now: Duration) -> impl Iterator<Item = Listed<'_>> {
-        let handles = self.services.values().flat_map(|service| service.roster.values());
+        self.instances_after(None, now)
+    }
+
+    /// As [`instances`](Self::instances), from the one after `last` on: for who looks in parts,
+    /// between which the registry may change.
+    pub fn instances_after<'a>(
+        &'a self,
+        last: Option<&'a ServiceUrl>,
+        now: Duration,
+    ) -> impl Iterator<Item = Listed<'a>> {
+        let from = last.map_or(Unbounded, |last| Included(&last.name));
+        let services = self.services.range::<ServiceName, _>((from, Unbounded));
+        let handles = services.flat_map(move |(name, service)| {
+            let last = last.filter(|last| last.name == *name);
+            let from = last.map_or(Unbounded, |last| Excluded(last.instance));
+            service.roster.range((from, Unbounded)).map(|(_, handle)| handle)
+        });
         handles.map(move |handle| {
             let instance = self.instance(*handle);
             let heard = self.sessions.owner(instance.session).heard;

@@ -41,6 +41,7 @@ mod sink_slot;
 mod slot;
 mod supervision;
 mod thread;
+mod trial;
 
 pub use clock::now_ns as coarse_now_ns;
 pub use codec_slot::CodecSlot;
@@ -51,12 +52,14 @@ pub use fingerprint::{Fingerprint, FingerprintError};
 pub use host::PluginHost;
 pub use inspect::{Inspection, inspect};
 pub use pace::Pace;
+pub use patience::{NoAnswer, in_time};
 pub use prepared::{PickFailed, Prepared};
 pub use renewal::{FreshElection, FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
 pub use sink_slot::{MetricsSlot, TraceSlot};
 pub use slot::{SelectorSlot, SlotHealth};
 pub use thread::entropy;
+pub use trial::{TrialError, try_out};
 
 pub use skymesh_plugin_api::abi::host::{
     DecodeError, Decoded, ElectionCandidate, ElectionInstance, EncodeError, MetricsInstance,

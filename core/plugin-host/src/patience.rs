@@ -14,13 +14,19 @@ static LEFT_BEHIND: AtomicU64 = AtomicU64::new(0);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoAnswer {
+#[non_exhaustive]
+pub enum NoAnswer {
     /// The system gives no thread.
     NoThread(String),
     /// It panicked outside of the plugin's own guards.
     Panicked,
     /// It took longer than that; so many threads were left behind so far.
-    Late { limit: Duration, left_behind: u64 },
+    Late {
+        /// How long it might take.
+        limit: Duration,
+        /// Threads of this process that have not come back.
+        left_behind: u64,
+    },
 }
 
 impl fmt::Display for NoAnswer {
@@ -43,7 +49,7 @@ impl fmt::Display for NoAnswer {
 ///
 /// # Errors
 /// [`NoAnswer`].
-pub(crate) fn in_time<T: Send + 'static>(
+pub fn in_time<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoAnswer> {

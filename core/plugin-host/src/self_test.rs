@@ -20,7 +20,7 @@ const SIZES: [u64; 3] = [0, 1, 3];
 const PICKS: u64 = 8;
 
 /// How long a test may take: a thousand times what a good strategy needs on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Has `test` run with a budget.
 ///

@@ -34,14 +34,7 @@ pub(super) enum Plugin {
     },
     /// Take a library through all steps of loading and its plugins through their conformance suites, and
     /// say what would be refused, and why
-    Check {
-        /// A library file, or the name of a library in the searched folders; a configuration to try
-        /// its plugins with may follow: 'FILE{ key = value }'
-        #[arg(value_name = "FILE|LIBRARY")]
-        library: String,
-        #[command(flatten)]
-        file: ConfigFile,
-    },
+    Check(check::Check),
     /// Measure what calls of a plugin cost through its library, beside the built-in
     Bench(bench::Bench),
     /// Make the crate of a new plugin: it builds, passes its conformance test and loads as it is
@@ -59,11 +52,14 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) fn run(self) -> Result<(), Failure> {
-        quiet_log()?;
+        // A check listens itself.
+        if !matches!(self, Self::Check(_)) {
+            quiet_log()?;
+        }
         match self {
             Self::List { agent: Some(agent), json, .. } => live::run(agent, json.into()),
             Self::List { file, json, .. } => list::run(file.load()?, json.into()),
-            Self::Check { library, file } => check::run(&library, file.load()?.plugins),
+            Self::Check(check) => check.run(),
             Self::Bench(bench) => bench.run(),
             Self::New(new) => new.run(),
             Self::Pin(pin) => pin.run(),

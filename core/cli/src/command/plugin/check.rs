@@ -1,20 +1,26 @@
 //! `skymesh plugin check`: one library through all steps up to a checked manifest, and each plugin in
-//! it through the conformance suite of its kind. It goes on where it can, to tell everything at once.
+//! it through its making, the first calls of a reload, and the conformance suite of its kind. It goes on
+//! where it can, to tell everything at once.
 
 mod contract;
+mod heard;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use clap::Args;
 use skymesh::config::{LoadConfig, PluginsConfig};
 use skymesh_plugin_host::{
     API_VERSION, Inspection, Manifest, PluginHost, PluginLoadError, PluginReport, inspect,
 };
 
+use crate::command::ConfigFile;
 use crate::command::strategy::{Table, configured};
 use crate::failure::{Failure, failed};
 use crate::output::print;
 use contract::Trial;
+use heard::Heard;
 
 /// What is known of a library, and what is wrong with it.
 #[derive(Default)]
@@ -26,22 +32,61 @@ struct Findings {
     refusals: Vec<String>,
     /// What else is wrong.
     faults: Vec<String>,
+    /// What the plugins said.
+    said: Vec<String>,
 }
 
-pub(super) fn run(argument: &str, config: PluginsConfig) -> Result<(), Failure> {
-    let (library, table) = configured(argument).map_err(failed)?;
-    let mut findings = Findings::default();
-    if is_file(library) {
-        findings.look_at(Path::new(library), &config, table.as_ref());
-    } else {
-        match by_name(library, config.clone()) {
-            Ok(path) => findings.look_at_trusted(&path, config, table.as_ref()),
-            Err(error) => findings.refusals.push(error.to_string()),
+/// What is checked, and how.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Plugins are made, metrics and trace sinks too: their ports and files are opened \
+    for a moment, and they get the batches of a test.\n\
+    Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error."
+)]
+pub(in crate::command) struct Check {
+    /// A library file, or the name of a library in the searched folders; a configuration to try
+    /// its plugins with may follow: 'FILE{ key = value }'
+    #[arg(value_name = "FILE|LIBRARY")]
+    library: String,
+    /// Only the plugins of this id, of a library that has several
+    #[arg(long)]
+    id: Option<String>,
+    /// How long the conformance suite of one plugin may take
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    patience: Duration,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// How plugins are tried.
+struct Manner<'a> {
+    config: PluginsConfig,
+    table: Option<&'a Table>,
+    id: Option<&'a str>,
+    patience: Duration,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (library, table) = configured(&self.library).map_err(failed)?;
+        let (id, patience) = (self.id.as_deref(), self.patience);
+        let mut manner =
+            Manner { config: self.file.load()?.plugins, table: table.as_ref(), id, patience };
+        let heard = Heard::listen()?;
+        let mut findings = Findings::default();
+        if is_file(library) {
+            findings.look_at(Path::new(library), &mut manner);
+        } else {
+            match by_name(library, manner.config.clone()) {
+                Ok(path) => findings.look_at_trusted(&path, &mut manner),
+                Err(error) => findings.refusals.push(error.to_string()),
+            }
         }
+        findings.said = heard.lines();
+        print(&findings.text(library))?;
+        let wrong = [findings.refusals, findings.faults].concat();
+        if wrong.is_empty() { Ok(()) } else { Err(Failure::of(wrong)) }
     }
-    print(&findings.text(library))?;
-    let wrong = [findings.refusals, findings.faults].concat();
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::of(wrong)) }
 }
 
 /// What has a folder or a library's ending is a file; a library's name has neither.
@@ -66,25 +111,25 @@ fn by_name(library: &str, mut config: PluginsConfig) -> Result<PathBuf, PluginLo
 }
 
 impl Findings {
-    fn look_at(&mut self, path: &Path, config: &PluginsConfig, table: Option<&Table>) {
-        let inspection = inspect(path, config);
+    fn look_at(&mut self, path: &Path, manner: &mut Manner<'_>) {
+        let inspection = inspect(path, &manner.config);
         match &inspection.error {
             // Where it lies says nothing of what is in it.
             Some(error @ PluginLoadError::Insecure { .. }) => {
                 self.refusals.push(error.to_string());
-                self.look_at_trusted(path, config.clone(), table);
+                self.look_at_trusted(path, manner);
                 self.reports = inspection.reports;
             }
-            _ => self.take(inspection, table),
+            _ => self.take(inspection, manner),
         }
     }
 
-    fn look_at_trusted(&mut self, path: &Path, config: PluginsConfig, table: Option<&Table>) {
-        let config = PluginsConfig { allow_insecure_dirs: true, ..config };
-        self.take(inspect(path, &config), table);
+    fn look_at_trusted(&mut self, path: &Path, manner: &mut Manner<'_>) {
+        manner.config.allow_insecure_dirs = true;
+        self.take(inspect(path, &manner.config), manner);
     }
 
-    fn take(&mut self, inspection: Inspection, table: Option<&Table>) {
+    fn take(&mut self, inspection: Inspection, manner: &Manner<'_>) {
         let Inspection { reports, manifests, library, error, .. } = inspection;
         self.refusals.extend(error.map(|error| error.to_string()));
         self.reports = reports;
@@ -93,8 +138,13 @@ impl Findings {
             let remedy = "it offers no plugin; name yours in export_plugin!";
             self.faults.push(remedy.to_owned());
         }
+        let of_id = |manifest: &Manifest| manner.id.is_none_or(|id| id == manifest.id);
+        if let Some(id) = manner.id.filter(|_| !manifests.iter().any(of_id)) {
+            let all: Vec<&str> = manifests.iter().map(|one| one.id.as_str()).collect();
+            self.faults.push(format!("it has no plugin `{id}`; it has {}", all.join(", ")));
+        }
         let mut ids = BTreeSet::new();
-        for manifest in manifests {
+        for manifest in manifests.into_iter().filter(of_id) {
             let (kind, id) = (manifest.kind, &manifest.id);
             if !ids.insert((kind, id.clone())) {
                 self.faults.push(format!(
@@ -102,9 +152,9 @@ impl Findings {
                 ));
                 continue;
             }
-            let trial = contract::tried(library, &manifest, table);
+            let trial = contract::tried(library, &manifest, manner);
             if let Trial::Broken(how) = &trial {
-                self.faults.push(format!("{kind} {how}"));
+                self.faults.extend(how.iter().map(|how| format!("{kind} {how}")));
             }
             self.plugins.push((manifest, trial));
         }
@@ -136,6 +186,7 @@ impl Findings {
             lines.push(format!("  {:<9} {id}: {description}", kind.to_string()));
             lines.push(format!("            {trial}"));
         }
+        lines.extend(self.said.iter().map(|said| format!("  said      {said}")));
         lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }

@@ -1,22 +1,20 @@
-//! Whether a plugin of a library keeps the contract of its kind: the conformance suite that authors
-//! run in their tests, through the library this time.
+//! Whether a plugin of a library would be let in, and keeps the contract of its kind: what a host asks
+//! of it, and the conformance suite that authors run in their tests, through the library this time.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use serde_json::Value;
-use skymesh_plugin_api::abi::host::{CreateError, Library};
-use skymesh_plugin_api::{ErrorKind, conformance};
-use skymesh_plugin_host::{Manifest, PluginKind};
+use skymesh_plugin_api::abi::host::Library;
+use skymesh_plugin_api::{ErrorKind, PluginError, conformance};
+use skymesh_plugin_host::{Manifest, NoAnswer, PluginKind, TrialError, in_time, try_out};
 
-use crate::command::strategy::Table;
+use super::Manner;
 
 /// How a plugin did.
 pub(super) enum Trial {
     Kept,
-    /// The promise that it breaks.
-    Broken(String),
+    /// The promises that it breaks, and why it would be refused: each after the plugin's id.
+    Broken(Vec<String>),
     /// Why it was not tried.
     Untried(String),
 }
@@ -25,54 +23,68 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str("keeps its contract"),
-            Self::Broken(_) => f.write_str("breaks its contract"),
+            Self::Broken(how) => write!(f, "breaks its contract ({})", how.len()),
             Self::Untried(why) => write!(f, "not tried: {why}"),
         }
     }
 }
 
-/// Tries a plugin with a configuration, or the empty one.
-pub(super) fn tried(library: Library, plugin: &Manifest, table: Option<&Table>) -> Trial {
-    let config =
-        table.map_or_else(|| "{}".to_owned(), |table| Value::from(table.clone()).to_string());
+/// Tries a plugin with the configuration of the check, or the empty one.
+pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) -> Trial {
     let id = plugin.id.as_str();
-    let made = match plugin.kind {
-        PluginKind::Selector => library.selector(id, &config).map(drop),
-        PluginKind::Codec => library.codec(id, &config).map(drop),
-        PluginKind::Election => library.election(id, &config).map(drop),
-        PluginKind::Metrics | PluginKind::Trace => Ok(()),
-    };
-    let schema: Option<Value> = serde_json::from_str(&plugin.config_schema).ok();
-    match (made, table) {
-        // For any other reason, the suite has the words.
-        (Err(CreateError::Refused(error)), None)
-            if error.kind() == ErrorKind::Config && schema.is_some_and(|one| one.is_object()) =>
-        {
-            let needs = format!("it refuses an empty configuration ({error})");
-            return Trial::Untried(format!("{needs}; give it one: 'FILE{{ key = value }}'"));
+    let config =
+        manner.table.map_or_else(|| "{}".to_owned(), |one| Value::from(one.clone()).to_string());
+    let broken = |how: String| Trial::Broken(vec![format!("{id}: {how}")]);
+    let let_in = try_out(library, plugin, &config, &manner.config);
+    if let Err(TrialError::Refused(error)) = &let_in {
+        if let Some(why) = excuse(plugin, error, manner) {
+            return Trial::Untried(why);
         }
-        (Err(CreateError::Refused(error)), Some(_)) => {
-            return Trial::Broken(format!("`{id}` refuses the configuration {config}: {error}"));
+        if manner.table.is_some() {
+            return Trial::Broken(vec![format!(
+                "`{id}` refuses the configuration {config}: {error}"
+            )]);
+        }
+    }
+    if let Err(overdue @ TrialError::Overdue(_)) = &let_in {
+        return broken(overdue.to_string());
+    }
+    let asked = plugin.clone();
+    let suite = in_time(manner.patience, move || conformance::library(&library, &asked, &config));
+    let mut how = match suite {
+        Ok(how) => how,
+        Err(NoAnswer::Late { limit, .. }) => {
+            vec![format!("{id}: its conformance suite did not end within {limit:?}")]
+        }
+        Err(no_answer) => vec![format!("{id}: its conformance suite: {no_answer}")],
+    };
+    // What the suite has words for needs no others.
+    let told = how.iter().any(|how| !how.contains("conformance suite"));
+    match let_in {
+        Err(error @ TrialError::PanicsAtEnd) => how.push(format!("{id}: {error}")),
+        Err(error) if !told => {
+            how.insert(0, format!("{id}: it fails the self-test of a reload: {error}"));
         }
         _ => {}
     }
-    // The suite tells by panicking, which is for tests; here it is an answer.
-    let usual = take_hook();
-    set_hook(Box::new(|_| {}));
-    let kept = catch_unwind(AssertUnwindSafe(|| conformance::library(&library, plugin, &config)));
-    set_hook(usual);
-    match kept {
-        Err(payload) => Trial::Broken(said(payload.as_ref())),
-        Ok(()) if matches!(plugin.kind, PluginKind::Metrics | PluginKind::Trace) => {
-            Trial::Untried("its own test has to: making one may open a port or a file".to_owned())
-        }
-        Ok(()) => Trial::Kept,
-    }
+    if how.is_empty() { Trial::Kept } else { Trial::Broken(how) }
 }
 
-fn said(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("its suite failed")
-        .to_owned()
+/// Why a plugin that was not made is not to blame for it, if so.
+fn excuse(plugin: &Manifest, error: &PluginError, manner: &Manner<'_>) -> Option<String> {
+    if manner.table.is_some() {
+        return None;
+    }
+    let schema: Option<Value> = serde_json::from_str(&plugin.config_schema).ok();
+    let remedy = "give it one: 'FILE{ key = value }'";
+    match error.kind() {
+        // By a schema that is none every configuration is refused, which the suite tells.
+        ErrorKind::Config if schema.is_some_and(|one| one.is_object()) => {
+            Some(format!("it refuses an empty configuration ({error}); {remedy}"))
+        }
+        ErrorKind::Failed if matches!(plugin.kind, PluginKind::Metrics | PluginKind::Trace) => {
+            Some(format!("it can't be made here by an empty configuration ({error}); {remedy}"))
+        }
+        _ => None,
+    }
 }

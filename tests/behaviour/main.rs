@@ -24,5 +24,6 @@ mod stages;
 mod start;
 mod stateful;
 mod tracing;
+mod unruly;
 mod v1;
 mod warm_restart;

@@ -1,7 +1,7 @@
 //! Reloads, as those see them who send, ask and operate: what takes effect, what stays, what is told.
 
 mod load;
-mod stage;
+pub(crate) mod stage;
 mod told;
 
 use serde_json::json;

@@ -193,10 +193,27 @@ impl Agent {
         runtime.directory.clear();
         runtime.tasks.close();
         let _ = timeout_at(deadline, runtime.tasks.wait()).await;
-        // The last flush has all that was counted. It waits for the plugins, so not in a task.
-        let last = (runtime.take_tracing(), runtime.take_metrics());
-        let _ = timeout_at(deadline, tokio::task::spawn_blocking(move || drop(last))).await;
+        // The last flush has all that was counted. Each waits for its plugin, maybe for ever: so not one
+        // after the other, nor on a thread that the program's runtime would wait for.
+        let (tracing, metrics) = (runtime.take_tracing(), runtime.take_metrics());
+        let ended = [end("skymesh-trace-end", tracing), end("skymesh-metrics-end", metrics)];
+        for ended in ended.into_iter().flatten() {
+            let _ = timeout_at(deadline, ended).await;
+        }
     }
+}
+
+/// Drops a sink on a thread of its own; answers what ends with that.
+fn end<S: Send + 'static>(thread: &str, sink: Option<S>) -> Option<oneshot::Receiver<()>> {
+    let sink = sink?;
+    let (ended, end) = oneshot::channel();
+    let work = move || {
+        drop(sink);
+        // Who waited may have gone.
+        let _ = ended.send(());
+    };
+    // Without a thread the sink goes unflushed.
+    std::thread::Builder::new().name(thread.to_owned()).spawn(work).ok().map(|_| end)
 }
 
 impl fmt::Debug for Agent {

@@ -178,25 +178,31 @@ impl Entry {
         self.loaded.as_ref().is_some_and(|loaded| loaded.linked)
     }
 
-    /// The rows of a library that the configuration does not find any more. One that could never be
-    /// loaded has none.
+    /// The rows of a library that the configuration does not find any more, with nothing but what its
+    /// plugins did at their end. One that could never be loaded has none.
     pub(crate) fn report_retired(&self) -> Vec<PluginReport> {
-        let rows = if self.loaded.is_some() { self.report() } else { Vec::new() };
-        let retire = |row| PluginReport { state: PluginState::Retired, reason: None, ..row };
-        rows.into_iter().map(retire).collect()
+        let plugins = self.loaded.iter().flat_map(|loaded| &loaded.plugins);
+        let row = |plugin: &Plugin| {
+            let (state, reason) = (PluginState::Retired, plugin.last_words());
+            PluginReport { state, reason, ..self.row(plugin) }
+        };
+        plugins.map(row).collect()
     }
 
     /// The rows of this library: one per plugin, or one if there is none to speak of.
     pub(crate) fn report(&self) -> Vec<PluginReport> {
         let Some(loaded) = &self.loaded else { return vec![self.base.clone()] };
-        let row = |plugin: &Plugin| PluginReport {
+        loaded.plugins.iter().map(|plugin| self.row(plugin)).collect()
+    }
+
+    fn row(&self, plugin: &Plugin) -> PluginReport {
+        PluginReport {
             id: Some(plugin.manifest.id.clone()),
             kind: Some(plugin.manifest.kind),
             state: plugin.state(),
             reason: plugin.reason(),
             ..self.base.clone()
-        };
-        loaded.plugins.iter().map(row).collect()
+        }
     }
 
     /// Notes that a strategy was made of a plugin, and who watches over it.
@@ -239,8 +245,11 @@ impl Plugin {
         let quarantined = uses.iter().find_map(|used| used.reason().map(str::to_owned));
         let now_ns = clock::now_ns();
         let trouble = || uses.iter().find_map(|used| used.trouble(now_ns));
-        let last_words = || self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.refusal.clone().or(quarantined).or_else(trouble).or_else(last_words)
+        self.refusal.clone().or(quarantined).or_else(trouble).or_else(|| self.last_words())
+    }
+
+    fn last_words(&self) -> Option<String> {
+        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn state(&self) -> PluginState {

@@ -10,21 +10,21 @@ use skymesh_tests::{Mesh, SOON, services};
 use tempfile::TempDir;
 
 /// The selector of the fixture: it picks by key, and the next one in its second edition.
-pub(super) const EDITION: &str = "skymesh_fixture_edition/edition";
-pub(super) const TILLS: u64 = 4;
+pub(crate) const EDITION: &str = "skymesh_fixture_edition/edition";
+pub(crate) const TILLS: u64 = 4;
 
 /// Which till gets a key, by an edition.
-pub(super) fn keyed_to(key: u64, edition: u64) -> u64 {
+pub(crate) fn keyed_to(key: u64, edition: u64) -> u64 {
     (key + edition - 1) % TILLS + 1
 }
 
-pub(super) struct Shop {
+pub(crate) struct Shop {
     root: TempDir,
-    pub(super) tills: Vec<(Instance, Inbox)>,
+    pub(crate) tills: Vec<(Instance, Inbox)>,
 }
 
 impl Shop {
-    pub(super) async fn open(mesh: &Mesh) -> Self {
+    pub(crate) async fn open(mesh: &Mesh) -> Self {
         let root = tempfile::tempdir().unwrap();
         set_mode(&root.path().to_owned(), 0o755);
         std::fs::create_dir(root.path().join("lib")).unwrap();
@@ -48,24 +48,31 @@ impl Shop {
     }
 
     /// Puts an edition under the library's name by rename.
-    pub(super) fn deploy(&self, edition: u64) {
-        let crate_name =
-            ["skymesh_fixture_edition_one", "skymesh_fixture_edition_two"][edition as usize - 1];
-        let test = std::env::current_exe().unwrap();
-        let built = test.parent().unwrap().join(file_name(crate_name));
+    pub(crate) fn deploy(&self, edition: u64) {
         let new = self.root.path().join("lib/new");
-        std::fs::copy(built, &new).unwrap();
+        std::fs::copy(built(edition), &new).unwrap();
         set_mode(&new, 0o755);
         std::fs::rename(new, self.library()).unwrap();
     }
 
     /// Cuts the library short, in place.
-    pub(super) fn spoil(&self) {
-        let bytes = std::fs::read(self.library()).unwrap();
-        std::fs::write(self.library(), &bytes[..bytes.len() / 2]).unwrap();
+    pub(crate) fn spoil(&self) {
+        self.overwrite(|bytes| bytes[..bytes.len() / 2].to_vec());
     }
 
-    pub(super) fn plugins(&self) -> PluginsConfig {
+    /// Overwrites the library in place by what `change` makes of it.
+    pub(crate) fn overwrite(&self, change: impl Fn(&[u8]) -> Vec<u8>) {
+        let bytes = std::fs::read(self.library()).unwrap();
+        std::fs::write(self.library(), change(&bytes)).unwrap();
+    }
+
+    /// Overwrites the library in place by an edition.
+    pub(crate) fn overwrite_with(&self, edition: u64) {
+        let bytes = std::fs::read(built(edition)).unwrap();
+        std::fs::write(self.library(), bytes).unwrap();
+    }
+
+    pub(crate) fn plugins(&self) -> PluginsConfig {
         let root = self.root.path().canonicalize().unwrap();
         PluginsConfig {
             dirs: vec![root.join("lib")],
@@ -74,7 +81,7 @@ impl Shop {
         }
     }
 
-    pub(super) fn agent_config(&self, mesh: &Mesh) -> AgentConfig {
+    pub(crate) fn agent_config(&self, mesh: &Mesh) -> AgentConfig {
         AgentConfig {
             app: "app".parse().ok(),
             nameserver: mesh.address().to_string(),
@@ -83,20 +90,20 @@ impl Shop {
     }
 
     /// The configuration of the mesh's other agents, with these services.
-    pub(super) fn config(&self, table: Value) -> FreshConfig {
+    pub(crate) fn config(&self, table: Value) -> FreshConfig {
         FreshConfig::new(AgentConfig::default(), services(table), self.plugins())
     }
 
-    pub(super) fn builder(&self, mesh: &Mesh, table: Value) -> AgentBuilder {
+    pub(crate) fn builder(&self, mesh: &Mesh, table: Value) -> AgentBuilder {
         mesh.builder().services(services(table)).plugins(self.plugins())
     }
 
-    pub(super) async fn agent(&self, mesh: &Mesh, table: Value) -> Agent {
+    pub(crate) async fn agent(&self, mesh: &Mesh, table: Value) -> Agent {
         self.builder(mesh, table).connect().await.unwrap()
     }
 
     /// The router to the tills, once it knows them all.
-    pub(super) async fn router(&self, agent: &Agent) -> Router {
+    pub(crate) async fn router(&self, agent: &Agent) -> Router {
         let router = agent.router("app.shop.till").unwrap();
         let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() as u64 == TILLS);
         router.wait_until(SOON, all).await.unwrap();
@@ -104,11 +111,18 @@ impl Shop {
     }
 }
 
+/// Where cargo has built an edition.
+fn built(edition: u64) -> PathBuf {
+    let crate_name =
+        ["skymesh_fixture_edition_one", "skymesh_fixture_edition_two"][edition as usize - 1];
+    std::env::current_exe().unwrap().parent().unwrap().join(file_name(crate_name))
+}
+
 fn file_name(library: &str) -> String {
     format!("{}{library}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
 }
 
-pub(super) fn set_mode(path: &PathBuf, mode: u32) {
+pub(crate) fn set_mode(path: &PathBuf, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -184,10 +184,14 @@ impl Link {
             // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
             Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
                 encoded.clear();
-                append_data(*index, encoded, |out| {
+                let appended = append_data(*index, encoded, |out| {
                     slot.encode(&plugin_envelope(post, destination), out).map(drop)
-                })
-                .map_err(|error| NotPosted::Refused(Refusal::Codec(error.to_string())))?;
+                });
+                appended.map_err(|error| {
+                    // It may have asked for ever more space.
+                    give_back(encoded);
+                    NotPosted::Refused(Refusal::Codec(error.to_string()))
+                })?;
                 // A codec may make more of it than the envelope's allowance.
                 if encoded.len() > self.max_frame_bytes {
                     return Err(NotPosted::Refused(Refusal::TooLarge));
@@ -199,9 +203,7 @@ impl Link {
                         lane.note_sent(bytes);
                     }
                 });
-                if encoded.capacity() > KEPT_BYTES {
-                    *encoded = Vec::new();
-                }
+                give_back(encoded);
                 Ok(turn)
             })?,
         };
@@ -337,6 +339,14 @@ impl Link {
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frees what a thread does not keep.
+#[inline]
+fn give_back(encoded: &mut Vec<u8>) {
+    if encoded.capacity() > KEPT_BYTES {
+        *encoded = Vec::new();
     }
 }
 

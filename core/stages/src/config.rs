@@ -27,16 +27,24 @@ pub struct StagesConfig {
     pub slow_start: Duration,
 }
 
-/// `[services."PATTERN".stages.outliers]`.
+/// `[services."PATTERN".stages.outliers]`: what is observed are calls, RPC and gRPC, of this process. A
+/// plain message has no answer that could be an error, so a service that gets nothing but messages
+/// has no outliers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutliersConfig {
-    /// From which (smoothed) share of failed calls on, in percent; 0 leaves nobody out. Default 0.
+    /// From which share of failed calls on, in percent, smoothed over the last 16 or so; 0 leaves nobody
+    /// out. Failed is what is the instance's fault or that of the way to it. Default 0.
     pub errors_percent: u32,
-    /// For how long at the first time; twice as long at the second, and so on. Then it begins with a
-    /// clean sheet. Default 30 s, from 1 s.
+    /// For how long at the first time; two times as long at the second, three times at the third, up to
+    /// `max_hold`. Then its share of failed calls begins at 0. Each `hold` in service without being left
+    /// out again takes one of these times back. Default 30 s, from 1 s.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
+    /// For how long at most; less than `hold` counts as that. An instance that is broken for long is
+    /// tried once in this time, and one that was repaired waits as long at worst. Default 5 min.
+    #[serde(with = "humantime_serde")]
+    pub max_hold: Duration,
     /// How many of a service's instances may be left out at once, in percent; one may always, the last
     /// one never. Default 10.
     pub max_percent: u32,
@@ -44,6 +52,11 @@ pub struct OutliersConfig {
 
 impl Default for OutliersConfig {
     fn default() -> Self {
-        Self { errors_percent: 0, hold: Duration::from_secs(30), max_percent: 10 }
+        Self {
+            errors_percent: 0,
+            hold: Duration::from_secs(30),
+            max_hold: Duration::from_secs(300),
+            max_percent: 10,
+        }
     }
 }

@@ -231,7 +231,12 @@ fn with_every_selector_ejections_are_capped_and_never_take_the_last() {
     for id in SELECTORS {
         let slot = slot(id);
         for (instances, failing, max_percent, serve) in cases {
-            let outliers = OutliersConfig { errors_percent: 50, hold: second(10), max_percent };
+            let outliers = OutliersConfig {
+                errors_percent: 50,
+                hold: second(10),
+                max_percent,
+                ..OutliersConfig::default()
+            };
             let config = StagesConfig { outliers: outliers.clone(), ..StagesConfig::default() };
             let ones = fleet(&vec![("", ""); instances]);
             let observed: Vec<Observed> = ones

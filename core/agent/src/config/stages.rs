@@ -8,7 +8,7 @@ use super::RangeError;
 
 /// Every value that is out of its range; `key` is the table's.
 pub(super) fn faults(stages: &StagesConfig, key: &str) -> Vec<RangeError> {
-    let OutliersConfig { errors_percent, hold, max_percent } = &stages.outliers;
+    let OutliersConfig { errors_percent, hold, max_percent, .. } = &stages.outliers;
     let held = humantime_serde::re::humantime::format_duration(*hold);
     let checks = [
         (*errors_percent <= 100, "errors_percent", errors_percent.to_string(), "0 to 100"),

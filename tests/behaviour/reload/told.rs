@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skymesh_agent::admin::{AdminClient, AdminSocket, find};
+use skymesh_agent::admin::{AdminClient, AdminSocket, AskError, find};
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, ConfigSource, FreshConfig, ReloadOutcome};
 use skymesh_plugin_host::{PluginState, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, services, within};
 use skymesh_types::Key;
+use tokio::net::UnixStream;
 
 use super::stage::{EDITION, Shop, keyed_to};
 
@@ -88,6 +89,39 @@ async fn the_command_line_asks_by_a_socket_of_the_users_own() {
     agent.shutdown().await;
     assert!(!socket.exists());
     assert!(client.about().await.is_err());
+}
+
+/// Eight are answered at a time; they need not have asked yet.
+#[tokio::test]
+async fn the_ninth_who_asks_is_told_so_at_once() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let (agent, _paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    let socket = agent.admin_socket().unwrap().to_owned();
+    let client = AdminClient::new(&socket);
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(UnixStream::connect(&socket).await.unwrap());
+    }
+    let refused = within(SOON, client.about()).await.unwrap_err();
+    assert!(matches!(refused, AskError::Refused(_)), "{refused:?}");
+    let said = refused.to_string();
+    assert_eq!(said, "8 questions are being answered, as many as may be: ask again");
+    // A crowd is turned away as well, one way or the other, and nobody hangs.
+    let crowd = (0..60).map(|_| client.about());
+    for answer in within(SOON, futures_util::future::join_all(crowd)).await {
+        let error = answer.unwrap_err();
+        let told = matches!(error, AskError::Refused(_) | AskError::Unreachable { .. });
+        assert!(told, "{error:?}");
+    }
+    // As soon as one of the eight is done, the next is answered.
+    drop(silent.pop());
+    let answered = async {
+        while client.about().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, answered).await;
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub enum AskError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The agent's own words.
+    /// The agent's own words: among others, that it answers as many questions as it may already.
     #[error("{0}")]
     Refused(String),
 }
@@ -122,9 +122,14 @@ impl AdminClient {
 
     async fn converse(&self, question: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.path).await?;
-        stream.write_all(question).await?;
+        let asked = stream.write_all(question).await;
         let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
+        let read = stream.take(ANSWER_BYTES).read_to_end(&mut answer).await;
+        // One who is turned away may be answered, and hung up on, before the question is out.
+        if !answer.ends_with(b"\n") {
+            asked?;
+            read?;
+        }
         Ok(answer)
     }
 }

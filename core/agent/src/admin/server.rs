@@ -8,7 +8,7 @@ use skymesh_plugin_host::SlotHealth;
 use skymesh_types::Key;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::door::may_ask;
@@ -17,37 +17,83 @@ use crate::reload::Reload;
 use crate::router::Router;
 use crate::runtime::Runtime;
 
-/// Who may ask at once; one more waits until another is done.
+/// Who may ask at once; one more is told so. More than a person or a script needs, and few enough that
+/// they take nothing from the agent's work.
 const ASKERS: usize = 8;
+
+/// Who may be told so at once. One more is hung up on, which the asker sees as an agent that does not
+/// answer.
+const TURNED_AWAY: usize = 32;
+
+/// How long one who was turned away may take to hang up.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a question may take to come, and an answer to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers whoever opens the door, until the agent stops.
 pub(crate) async fn serve(runtime: Arc<Runtime>, door: Door) {
-    let askers = Arc::new(Semaphore::new(ASKERS));
+    let (askers, turned_away) = (Places::new(ASKERS), Places::new(TURNED_AWAY));
     let accept = async {
         loop {
-            let Ok(place) = Arc::clone(&askers).acquire_owned().await else { return };
             let Ok((stream, _)) = door.listener.accept().await else {
                 // No more file descriptors, for one; nothing else is to suffer from trying again.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let runtime_ = Arc::clone(&runtime);
-            runtime.tasks.spawn(async move {
-                tokio::select! {
-                    () = runtime_.stopped.cancelled() => {}
-                    _ = converse(&runtime_, stream) => {}
-                }
-                drop(place);
-            });
+            if let Some(place) = askers.take() {
+                runtime.tasks.spawn(async move {
+                    tokio::select! {
+                        () = runtime_.stopped.cancelled() => {}
+                        _ = converse(&runtime_, stream) => {}
+                    }
+                    drop(place);
+                });
+            } else if let Some(place) = turned_away.take() {
+                runtime.tasks.spawn(async move {
+                    tokio::select! {
+                        () = runtime_.stopped.cancelled() => {}
+                        _ = timeout(FAREWELL, turn_away(stream)) => {}
+                    }
+                    drop(place);
+                });
+            }
         }
     };
     tokio::select! {
         () = runtime.stopping.cancelled() => {}
         () = accept => {}
     }
+}
+
+/// So many at once.
+struct Places(Arc<Semaphore>);
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
+
+/// Tells somebody to come back later, whatever the question is.
+async fn turn_away(mut stream: UnixStream) -> std::io::Result<()> {
+    if !may_ask(stream.peer_cred()?.uid()) {
+        return Ok(());
+    }
+    let said = format!("{ASKERS} questions are being answered, as many as may be: ask again");
+    let mut text = serde_json::to_vec(&Answer::Error(said))?;
+    text.push(b'\n');
+    stream.write_all(&text).await?;
+    stream.shutdown().await?;
+    // Hung up on with the question unread, an asker would hear of that instead of the answer.
+    let mut question = [0; 1024];
+    while stream.read(&mut question).await? > 0 {}
+    Ok(())
 }
 
 /// Takes one question and answers it.

@@ -35,7 +35,7 @@ mod service;
 mod uplink;
 
 pub use agent::{Agent, AgentBuilder, ConnectError};
-pub use counters::{Counter, Counters};
+pub use counters::{Counter, Counters, Sharded};
 pub use destination::{Destination, RequestOutcome, Resolved, Target};
 pub use election::{Election, Guard, Leader, Leadership, NotLeading, RunForLeader, Standing};
 pub use inbox::{Delivery, Event, Inbox, Message, Source, UndeliverableReason, UnroutedReason};

@@ -1,7 +1,11 @@
 //! What skymesh counts of itself, as a scraper sees it.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+mod catalogue;
+mod grpc;
+mod prometheus;
+mod services;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,18 +13,10 @@ use skymesh_agent::{Agent, AgentBuilder, Inbox, Resolve};
 use skymesh_plugin_host::{PluginHost, PluginsConfig};
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_telemetry::{Metrics, MetricsConfig};
-use skymesh_tests::exposition::{Exposition, scrape};
+use skymesh_tests::exposition::{Exposition, endpoint, scrape};
 use skymesh_tests::{Mesh, SOON, next_message, services, within};
 
 const SERVER: &str = "app.test.server/1";
-
-/// An address that no other test, of this process or another, listens at.
-fn endpoint() -> SocketAddr {
-    static NEXT_PORT: AtomicU16 = AtomicU16::new(9464);
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(127, 100 | (high & 0b11), middle, low.max(1));
-    (address, NEXT_PORT.fetch_add(1, Relaxed)).into()
-}
 
 fn config(plugin: &str, table: &Value) -> MetricsConfig {
     MetricsConfig {
@@ -149,29 +145,14 @@ async fn what_waits_in_an_inbox_shows() {
     reader.abort();
 }
 
-#[tokio::test]
-async fn a_nameserver_shows_its_registry() {
-    let mesh = Mesh::start().await;
-    let endpoint = endpoint();
+/// Has the mesh's nameserver show what it counts, as long as what is answered lives.
+fn show_nameserver(mesh: &Mesh, endpoint: SocketAddr) -> Metrics {
     let host = PluginHost::new(PluginsConfig::default()).unwrap();
     let config = config("prometheus", &json!({ "listen": endpoint.to_string() }));
     let metrics = Metrics::start(&host, &config, vec![("role".into(), "nameserver".into())]);
     let metrics = metrics.unwrap().unwrap();
     mesh.nameserver().show_on(&metrics);
-    let agent = mesh.agent().await;
-    let (one, _one) = agent.register("app.test.server/1").await.unwrap();
-    let (_two, _two_inbox) = agent.register("app.test.server/2").await.unwrap();
-    let instances = |count: f64| {
-        move |read: &Exposition| read.value("skymesh_registry_instances", &[]) == Some(count)
-    };
-    let seen = scraped(endpoint, instances(2.0)).await;
-    assert_eq!(seen.value("skymesh_registry_sessions", &[]), Some(1.0));
-    assert!(seen.value("skymesh_registry_revision", &[]) >= Some(2.0));
-    let opened = [("event", "sessions_opened")];
-    assert_eq!(seen.value("skymesh_nameserver_events_total", &opened), Some(1.0));
-    assert_eq!(seen.value("target_info", &[("role", "nameserver")]), Some(1.0));
-    one.unregister().await.unwrap();
-    scraped(endpoint, instances(1.0)).await;
+    metrics
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //! allow, or Prometheus would take for another series, fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,14 +16,24 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Exposition {
     /// By the name of the family.
     pub kinds: BTreeMap<String, String>,
+    /// By the name of the family.
+    pub helps: BTreeMap<String, String>,
     series: BTreeMap<(String, Labels), f64>,
+}
+
+/// An address that no other test, of this process or another, listens at.
+pub fn endpoint() -> SocketAddr {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(9464);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 100 | (high & 0b11), middle, low.max(1));
+    (address, NEXT_PORT.fetch_add(1, Relaxed)).into()
 }
 
 /// A plain GET. Answers the body if the answer is 200 and is the text format.
 ///
 /// # Panics
 /// If the answer is not HTTP.
-pub async fn scrape(address: std::net::SocketAddr) -> Option<String> {
+pub async fn scrape(address: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n").await.ok()?;
     let mut answer = String::new();
@@ -51,7 +63,8 @@ impl Exposition {
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').unwrap_or((rest, ""));
-                unescape(help, false).unwrap_or_else(|| panic!("help text of {line:?}"));
+                let help = unescape(help, false).unwrap_or_else(|| panic!("help text of {line:?}"));
+                read.helps.insert(name.to_owned(), help);
                 assert!(!read.kinds.contains_key(name), "{name} comes twice");
                 helped = Some(name.to_owned());
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -108,6 +121,16 @@ impl Exposition {
                 assert_eq!(last, Some((f64::INFINITY, count)), "{name}");
             }
         }
+    }
+
+    /// The labels of each series of a family, without `le`. A histogram's come once.
+    pub fn labels_of(&self, family: &str) -> Vec<&Labels> {
+        let name = match self.kinds.get(family).map(String::as_str) {
+            Some("histogram") => format!("{family}_count"),
+            _ => family.to_owned(),
+        };
+        let of_it = self.series.keys().filter(|(one, _)| *one == name);
+        of_it.map(|(_, labels)| labels).collect()
     }
 
     /// The value of a series with these labels among others; `None` if there is none.

@@ -9,7 +9,9 @@ pub mod exposition;
 pub mod keyed;
 mod mesh;
 mod node;
+pub mod prometheus;
 pub mod raw;
+pub mod shown;
 pub mod trial;
 pub mod v1;
 

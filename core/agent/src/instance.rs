@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use skymesh_telemetry::Tracer;
+use skymesh_telemetry::catalogue::Metric;
 use skymesh_types::{
     AttributeChange, AttributeError, Attributes, Handle, NameError, ServiceName, ServiceUrl,
 };
@@ -12,8 +13,10 @@ use skymesh_wire::{Envelope, Kind};
 use tokio::sync::oneshot;
 
 use crate::agent::Agent;
+use crate::counted::Counted;
 use crate::destination::{Destination, Resolved};
 use crate::inbox::Queue;
+use crate::meter::Serving;
 use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::send::{self, SendError};
@@ -209,6 +212,18 @@ impl Instance {
     /// What makes spans for this process; off without a trace plugin.
     pub fn tracer(&self) -> &Tracer {
         self.runtime.tracer()
+    }
+
+    /// Shows what a protocol on top of messages counts for this instance as `metric`, one of the
+    /// catalogue with the labels `service` and `event`. Holds `counted`; once nobody else does, its last
+    /// counts stay with the service.
+    pub fn show_counts(&self, metric: &'static Metric, counted: Arc<dyn Counted>) {
+        self.queue.meter().accounts.open(metric, counted);
+    }
+
+    /// Begins to measure how long it serves a request: for protocols on top of messages.
+    pub fn serving(&self) -> Serving {
+        Serving::begin(self.queue.meter())
     }
 
     /// Brings the events of a service into this instance's inbox, starting with an online event for

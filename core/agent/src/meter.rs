@@ -3,12 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use skymesh_telemetry::{Histogram, Tally};
 use skymesh_types::ServiceName;
 
+use crate::counted::Accounts;
+
 /// Services that are measured one by one. Those beyond share a meter, which is shown under the
-/// service name `other`: a meter takes 5 KiB, and peers can make names up.
+/// service name `other`: a meter takes 7 KiB, and peers can make names up.
 const SERVICES: usize = 1024;
 
 /// One service's. Of a process's whole life: it outlives routes and instances.
@@ -20,6 +23,10 @@ pub(crate) struct Meter {
     pub(crate) rtt: Histogram,
     /// Calls, from the request to the answer.
     pub(crate) calls: Histogram,
+    /// Requests to instances here, from their arrival to the end of their handlers.
+    pub(crate) served: Histogram,
+    /// What protocols on top of messages count for instances here.
+    pub(crate) accounts: Accounts,
 }
 
 impl Meter {
@@ -39,6 +46,27 @@ impl Meter {
     pub(crate) fn traffic(&self) -> [(&'static str, u64, u64); 2] {
         let [sent, sent_bytes, received, received_bytes] = self.traffic.sums();
         [("sent", sent, sent_bytes), ("received", received, received_bytes)]
+    }
+}
+
+/// A request that an instance serves: how long that takes, until this is dropped, is shown as
+/// [`SERVE_DURATION`](skymesh_telemetry::catalogue::SERVE_DURATION). [`Instance::serving`](crate::Instance::serving).
+#[derive(Debug)]
+#[must_use = "it measures until it is dropped"]
+pub struct Serving {
+    meter: Arc<Meter>,
+    began: Instant,
+}
+
+impl Serving {
+    pub(crate) fn begin(meter: &Arc<Meter>) -> Self {
+        Self { meter: Arc::clone(meter), began: Instant::now() }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.meter.served.record(self.began.elapsed());
     }
 }
 

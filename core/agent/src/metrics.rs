@@ -2,15 +2,21 @@
 //! message path.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use skymesh_naming::InstanceState;
 use skymesh_telemetry::{Samples, Source, catalogue};
 
+use crate::keyed::Keyed as Placer;
 use crate::peer::Target;
+use crate::router::View;
 use crate::runtime::Runtime;
 
 /// What counters of refusals are called in [`Counters::all`](crate::Counters::all).
 const REFUSED: &str = "refused_";
+
+/// And those of messages by key.
+const KEYED: &str = "keyed_";
 
 impl Source for Runtime {
     fn collect(&self, samples: &mut Samples) {
@@ -18,8 +24,7 @@ impl Source for Runtime {
         self.collect_meters(samples);
         self.collect_queues(samples);
         self.collect_plugins(samples);
-        // Last, because they are the most.
-        self.collect_instances(samples);
+        self.collect_routers(samples);
     }
 }
 
@@ -28,8 +33,12 @@ impl Runtime {
         for (name, count) in self.counters.all() {
             if let Some(reason) = name.strip_prefix(REFUSED) {
                 samples.counter(&catalogue::REFUSED, &[("reason", reason)], count);
+            } else if let Some(outcome) = name.strip_prefix(KEYED) {
+                samples.counter(&catalogue::KEYED, &[("outcome", outcome)], count);
             }
         }
+        let connected = f64::from(u8::from(!self.is_cut_off()));
+        samples.gauge(&catalogue::UPLINK_CONNECTED, &[], connected);
         samples.counter(&catalogue::SPANS_DROPPED, &[], self.tracer().dropped());
         let counters = &self.counters;
         for (metric, counter) in [
@@ -54,13 +63,18 @@ impl Runtime {
                     samples.counter(&catalogue::MESSAGE_BYTES, &labels, bytes);
                 }
             }
-            for (metric, histogram) in
-                [(&catalogue::RTT, &meter.rtt), (&catalogue::CALL_DURATION, &meter.calls)]
-            {
+            for (metric, histogram) in [
+                (&catalogue::RTT, &meter.rtt),
+                (&catalogue::CALL_DURATION, &meter.calls),
+                (&catalogue::SERVE_DURATION, &meter.served),
+            ] {
                 let distribution = histogram.read();
                 if distribution.count > 0 {
                     samples.histogram(metric, &[("service", &service)], distribution);
                 }
+            }
+            for (metric, event, count) in meter.accounts.sums() {
+                samples.counter(metric, &[("service", &service), ("event", event)], count);
             }
         }
     }
@@ -98,29 +112,45 @@ impl Runtime {
         }
     }
 
-    fn collect_instances(&self, samples: &mut Samples) {
+    fn collect_routers(&self, samples: &mut Samples) {
         for core in self.directory.routers() {
             let service = core.name.to_string();
+            let labels = [("service", service.as_str())];
             let degraded = f64::from(u8::from(core.selector.health().is_degraded()));
-            samples.gauge(&catalogue::ROUTER_DEGRADED, &[("service", &service)], degraded);
-            let view = core.view.load();
-            let mut states: BTreeMap<&str, u64> = BTreeMap::new();
-            for member in &view.members {
-                let route = &member.route;
-                *states.entry(state(member.record.state)).or_default() += 1;
-                let instance = member.record.url.instance.to_string();
-                let labels = [("service", service.as_str()), ("instance", &instance)];
-                samples.counter(&catalogue::PICKS, &labels, route.picks.get());
-                if matches!(route.target, Target::Remote(_)) {
-                    let in_flight = f64::from(route.stats.in_flight());
-                    samples.gauge(&catalogue::IN_FLIGHT, &labels, in_flight);
-                }
+            samples.gauge(&catalogue::ROUTER_DEGRADED, &labels, degraded);
+            let ejected = core.ejections.lock().unwrap_or_else(PoisonError::into_inner).out();
+            samples.gauge(&catalogue::EJECTED, &labels, ejected as f64);
+            if let Some(placer) = core.keyed.get() {
+                collect_placer(placer, &labels, samples);
             }
-            for (state, count) in states {
-                let labels = [("service", service.as_str()), ("state", state)];
-                samples.gauge(&catalogue::INSTANCES, &labels, count as f64);
-            }
+            collect_members(&core.view.load(), &service, samples);
         }
+    }
+}
+
+fn collect_placer(placer: &Placer, labels: &[(&'static str, &str)], samples: &mut Samples) {
+    let (messages, bytes) = placer.held();
+    samples.gauge(&catalogue::HELD_MESSAGES, labels, messages as f64);
+    samples.gauge(&catalogue::HELD_BYTES, labels, bytes as f64);
+    samples.number(&catalogue::ROUTER_EPOCH, labels, placer.placed().epoch.0);
+}
+
+fn collect_members(view: &View, service: &str, samples: &mut Samples) {
+    let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+    for member in &view.members {
+        let route = &member.route;
+        *states.entry(state(member.record.state)).or_default() += 1;
+        let instance = member.record.url.instance.to_string();
+        let labels = [("service", service), ("instance", &instance)];
+        samples.counter(&catalogue::PICKS, &labels, route.picks.get());
+        if matches!(route.target, Target::Remote(_)) {
+            let in_flight = f64::from(route.stats.in_flight());
+            samples.gauge(&catalogue::IN_FLIGHT, &labels, in_flight);
+        }
+    }
+    for (state, count) in states {
+        let labels = [("service", service), ("state", state)];
+        samples.gauge(&catalogue::INSTANCES, &labels, count as f64);
     }
 }
 

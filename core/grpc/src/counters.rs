@@ -1,6 +1,6 @@
 //! What an instance's virtual connections count: everything that goes another way than the usual.
 
-use skymesh_agent::Counter;
+use skymesh_agent::{Counted, Counter};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -15,6 +15,12 @@ macro_rules! counters {
             }
         }
     };
+}
+
+impl Counted for GrpcCounters {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.all()
+    }
 }
 
 counters! {

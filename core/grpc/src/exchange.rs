@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_core::Stream;
-use skymesh_agent::{Event, Instance};
+use skymesh_agent::{Counted, Event, Instance};
+use skymesh_telemetry::catalogue::GRPC_EVENTS;
 use skymesh_types::{Handle, ServiceName};
 use tokio::sync::mpsc;
 
@@ -55,7 +56,7 @@ impl Key {
 pub(crate) struct Exchange {
     pub(crate) instance: Instance,
     pub(crate) config: GrpcConfig,
-    pub(crate) counters: GrpcCounters,
+    pub(crate) counters: Arc<GrpcCounters>,
     /// `None` once the instance is off the mesh.
     connections: Mutex<Option<HashMap<Key, Arc<Shared>>>>,
     next_id: AtomicU64,
@@ -69,10 +70,12 @@ impl Exchange {
         config: GrpcConfig,
         new_watches: mpsc::Sender<Watch>,
     ) -> Self {
+        let counters = Arc::<GrpcCounters>::default();
+        instance.show_counts(&GRPC_EVENTS, Arc::clone(&counters) as Arc<dyn Counted>);
         Self {
             instance,
             config,
-            counters: GrpcCounters::default(),
+            counters,
             connections: Mutex::new(Some(HashMap::new())),
             // As the origin: half of it random, so that no incarnation repeats another's.
             next_id: AtomicU64::new(u64::from(getrandom::u32().unwrap_or(0))),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use pin_project_lite::pin_project;
-use skymesh_agent::Instance;
+use skymesh_agent::{Instance, Serving};
 use skymesh_telemetry::{CallSpan, Scope};
 use tonic::Code;
 use tower::{Layer, Service};
@@ -18,6 +18,9 @@ use crate::trace;
 
 /// The layer that makes the server's spans ([`GRPC_SERVER`](skymesh_telemetry::spans::GRPC_SERVER)), and has
 /// calls that handlers make continue their caller's trace: [`Grpc::server_spans`](crate::Grpc::server_spans).
+///
+/// It also measures how long calls are served, until the head of their answer, as metrics show it
+/// ([`SERVE_DURATION`](skymesh_telemetry::catalogue::SERVE_DURATION)).
 ///
 /// Without a trace plugin it makes no spans, and contexts pass through all the same. Calls that come
 /// over plain TCP to the same server are seen as well.
@@ -62,10 +65,11 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let deadline = deadline(request.headers());
         let (span, scope) = trace::serving(&self.instance, &mut request, deadline);
+        let serving = Some(self.instance.serving());
         let entered = scope.enter();
         let future = self.inner.call(request);
         drop(entered);
-        SpannedCall { future, within: Some((span, scope)) }
+        SpannedCall { future, within: Some((span, scope)), serving }
     }
 }
 
@@ -76,6 +80,7 @@ pin_project! {
         #[pin]
         future: F,
         within: Option<(CallSpan, Scope)>,
+        serving: Option<Serving>,
     }
 }
 
@@ -90,6 +95,7 @@ where
         let entered = this.within.as_ref().map(|(_, scope)| scope.enter());
         let outcome = ready!(this.future.poll(cx));
         drop(entered);
+        drop(this.serving.take());
         let Some((mut span, scope)) = this.within.take() else {
             panic!("a call was polled after it had ended");
         };

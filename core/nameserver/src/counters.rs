@@ -38,6 +38,10 @@ macro_rules! counters {
             pub(crate) size: Size,
             /// The newest term of each name that has had a leader.
             pub(crate) terms: Mutex<BTreeMap<ServiceName, u64>>,
+            /// Whether it has one now.
+            pub(crate) led: Mutex<BTreeMap<ServiceName, bool>>,
+            /// The epochs of placements.
+            pub(crate) epochs: Mutex<BTreeMap<ServiceName, u64>>,
         }
 
         impl Counters {
@@ -94,6 +98,8 @@ counters! {
     losses_held,
     /// Held instances that went offline after all, by the guard's time cap.
     losses_released,
+    /// Routers that did not prepare within a round's time.
+    routers_stale,
     /// Watches that collapsed into "needs a snapshot".
     watchers_lagged,
     /// Times that the nameserver itself was not run for long.
@@ -120,6 +126,9 @@ pub(crate) struct Size {
     pub(crate) instances: AtomicU64,
     pub(crate) sessions: AtomicU64,
     pub(crate) revision: AtomicU64,
+    pub(crate) open_rounds: AtomicU64,
+    pub(crate) rounds_committed: AtomicU64,
+    pub(crate) rounds_aborted: AtomicU64,
 }
 
 impl Size {
@@ -128,6 +137,10 @@ impl Size {
         self.instances.store(count(registry.instance_count()), Ordering::Relaxed);
         self.sessions.store(count(registry.session_count()), Ordering::Relaxed);
         self.revision.store(registry.revision().0, Ordering::Relaxed);
+        let rounds = registry.round_counts();
+        self.open_rounds.store(rounds.open, Ordering::Relaxed);
+        self.rounds_committed.store(rounds.committed, Ordering::Relaxed);
+        self.rounds_aborted.store(rounds.aborted, Ordering::Relaxed);
     }
 }
 
@@ -141,8 +154,29 @@ impl Counters {
         }
     }
 
+    /// How large the registry is, and which placements have changed.
+    pub(crate) fn note_registry(&self, registry: &mut Registry) {
+        self.size.note(registry);
+        let raised = registry.take_raised();
+        if raised.is_empty() {
+            return;
+        }
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, epoch) in raised {
+            match epoch.0 {
+                0 => epochs.remove(&name),
+                epoch => epochs.insert(name, epoch),
+            };
+        }
+    }
+
     pub(crate) fn note(&self, note: &Note) {
         match note {
+            Note::RouterStale(..) => self.routers_stale.increment(),
+            Note::Led(standing) => {
+                let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+                led.insert(standing.name.clone(), standing.leader.handle().is_some());
+            }
             Note::SessionOpened(_) => self.sessions_opened.increment(),
             Note::SessionResumed(_) => self.sessions_resumed.increment(),
             Note::SessionSuspect(_) => self.sessions_suspect.increment(),

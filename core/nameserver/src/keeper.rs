@@ -194,7 +194,7 @@ impl Keeper {
                 .pop_front()
                 .map(|(connection, name)| Input::Agent(connection, AgentInput::Overflowed(name)));
         }
-        self.counters.size.note(&self.registry);
+        self.counters.note_registry(&mut self.registry);
     }
 
     fn perform(&mut self, action: Action) {

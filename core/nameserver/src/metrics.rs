@@ -1,7 +1,7 @@
 //! What a nameserver shows of itself, by the names of the catalogue.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skymesh_telemetry::{Metrics, Samples, Source, catalogue};
 
@@ -10,22 +10,39 @@ use crate::server::NameserverHandle;
 
 impl Source for Counters {
     fn collect(&self, samples: &mut Samples) {
+        let size = &self.size;
         for (metric, value) in [
-            (&catalogue::REGISTRY_INSTANCES, &self.size.instances),
-            (&catalogue::REGISTRY_SESSIONS, &self.size.sessions),
-            (&catalogue::REGISTRY_REVISION, &self.size.revision),
+            (&catalogue::REGISTRY_INSTANCES, &size.instances),
+            (&catalogue::REGISTRY_SESSIONS, &size.sessions),
+            (&catalogue::REGISTRY_REVISION, &size.revision),
+            (&catalogue::OPEN_ROUNDS, &size.open_rounds),
         ] {
             samples.gauge(metric, &[], value.load(Relaxed) as f64);
+        }
+        for (outcome, count) in
+            [("committed", &size.rounds_committed), ("aborted", &size.rounds_aborted)]
+        {
+            samples.counter(&catalogue::ROUNDS, &[("outcome", outcome)], count.load(Relaxed));
         }
         for (event, count) in self.all() {
             samples.counter(&catalogue::NAMESERVER_EVENTS, &[("event", event)], count);
         }
-        let terms = self.terms.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (service, term) in terms {
+        for (service, term) in &*lock(&self.terms) {
+            samples.number(&catalogue::LEADER_TERM, &[("service", &service.to_string())], *term);
+        }
+        for (service, led) in &*lock(&self.led) {
+            let led = f64::from(u8::from(*led));
+            samples.gauge(&catalogue::LED, &[("service", &service.to_string())], led);
+        }
+        for (service, epoch) in &*lock(&self.epochs) {
             let service = service.to_string();
-            samples.gauge(&catalogue::LEADER_TERM, &[("service", &service)], term as f64);
+            samples.number(&catalogue::PLACEMENT_EPOCH, &[("service", &service)], *epoch);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl NameserverHandle {

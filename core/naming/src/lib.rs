@@ -29,7 +29,7 @@ pub use registry::{
     Action, AgentInput, Campaigned, Candidacy, CloseReason, ConnectionId, Durable, Hello, Input,
     Interest, KickTarget, Leading, Listed, MassLoss, Note, OpenRound, OperatorInput, Refusal,
     Registration, Registry, RegistryConfig, RegistryLimits, Remembered, RequestId, ResultCode,
-    SessionEnd, StoreInput, StoreMemory,
+    RoundCounts, SessionEnd, StoreInput, StoreMemory,
 };
 
 #[doc(hidden)]

@@ -58,7 +58,7 @@ pub use input::{
 pub use listing::Listed;
 pub use recall::Remembered;
 pub use refusal::{Refusal, ResultCode};
-pub use rounds::OpenRound;
+pub use rounds::{OpenRound, RoundCounts};
 pub use store::{Durable, StoreInput, StoreMemory};
 
 use kicked::Kicked;
@@ -72,6 +72,7 @@ use timer::{Timer, Timers};
 
 use crate::election::Elector;
 use crate::flaw::Flaw;
+use crate::placement::Epoch;
 
 /// What is kept of an app.
 #[derive(Debug, Default)]
@@ -114,6 +115,9 @@ pub struct Registry {
     /// Who waits for an answer to a wish that ended with its instance.
     withdrawn: Vec<round::Withdrawn>,
     last_round: u64,
+    round_counts: RoundCounts,
+    /// Placements that changed since their epochs were looked at last.
+    raised: BTreeMap<ServiceName, Epoch>,
     /// Epochs count from here.
     floor: u64,
     timers: Timers,
@@ -150,6 +154,8 @@ impl Registry {
             void: BTreeSet::new(),
             withdrawn: Vec::new(),
             last_round: 0,
+            round_counts: RoundCounts::default(),
+            raised: BTreeMap::new(),
             floor: 0,
             timers,
             flaw: None,

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_core::Stream;
-use skymesh_agent::{Destination, Event, Instance, Resolved, SendError, Target};
+use skymesh_agent::{Counted, Destination, Event, Instance, Resolved, SendError, Target};
+use skymesh_telemetry::catalogue::RPC_EVENTS;
 use skymesh_types::{Key, ServiceName};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -27,7 +28,7 @@ pub(crate) type Watch = Box<dyn Stream<Item = Event> + Send + Unpin>;
 pub(crate) struct Shared {
     pub(crate) instance: Instance,
     pub(crate) config: RpcConfig,
-    pub(crate) counters: RpcCounters,
+    pub(crate) counters: Arc<RpcCounters>,
     pub(crate) pending: Pending,
     pub(crate) running: Running,
     pub(crate) waiting_cancels: AtomicUsize,
@@ -51,9 +52,11 @@ impl Shared {
         config: RpcConfig,
         new_watches: mpsc::Sender<Watch>,
     ) -> Self {
+        let counters = Arc::<RpcCounters>::default();
+        instance.show_counts(&RPC_EVENTS, Arc::clone(&counters) as Arc<dyn Counted>);
         Self {
             instance,
-            counters: RpcCounters::default(),
+            counters,
             pending: Pending::new(config.max_pending_calls),
             running: Running::new(config.max_running_calls),
             config,

@@ -1,8 +1,14 @@
-//! Every metric that skymesh has of itself: names, meanings, labels. Names and labels are kept from
-//! release to release; new ones may come.
+//! Every metric that skymesh has of itself: names, meanings, labels. [`ALL`] lists them, [`LABELS`] says
+//! what their labels are. Names and labels are kept from release to release; new ones may come.
 //!
 //! Counters count from the start of their process, durations are in seconds. What is per instance or
-//! service goes with the last instance or service that it is about; a new incarnation begins at 0.
+//! router goes with it, and a new incarnation begins at 0; what is per service stays for the process's
+//! life, of 1024 services: those beyond are shown together as the service `other`. Something that never
+//! happened to a service (no message, no call) has no series of it.
+//!
+//! Terms and epochs have 64 bits, of which the time takes the upper ones; values of metrics are
+//! floating-point numbers with 53. So the lowest 53 are shown: they are equal in two processes where the
+//! numbers are, and grow as these do while a nameserver lives; after a restart they may be lower.
 
 /// What kind of series a metric has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,13 @@ macro_rules! catalogue {
         )*
 
         /// All of them.
+        ///
+        /// | name | kind | labels | meaning |
+        /// |---|---|---|---|
+        $(#[doc = concat!(
+            "| [`", $name, "`](", stringify!($constant), ") | ", stringify!($kind), " | ",
+            $("`", $label, "` ",)* "| ", $help, " |"
+        )])*
         pub static ALL: &[&Metric] = &[$(&$constant),*];
     };
 }
@@ -57,6 +70,12 @@ catalogue! {
         "How often the service's selector picked the instance, for messages and calls";
     REFUSED = Counter "skymesh_messages_refused_total" "" ["reason"]
         "Messages that this process refused to their senders";
+    KEYED = Counter "skymesh_keyed_messages_total" "" ["outcome"]
+        "Messages by key that went another way than straight to the owner: bounced (of this process, back to be routed again), turned_back (sent back by it), bounces_refused (can't be of this process; dropped), undelivered (accepted from the app and given up, which it was told)";
+    HELD_MESSAGES = Gauge "skymesh_held_messages" "" ["service"]
+        "Messages by key to a stateful service that wait here until it is agreed who owns their keys";
+    HELD_BYTES = Gauge "skymesh_held_bytes" "bytes" ["service"]
+        "What these take";
     UNDELIVERABLE = Counter "skymesh_messages_undeliverable_total" "" []
         "Messages of this process that a receiver refused";
     UNCONFIRMED = Counter "skymesh_messages_unconfirmed_total" "" []
@@ -71,14 +90,26 @@ catalogue! {
         "Round trips of pings to the processes of the service's instances";
     CALL_DURATION = Histogram "skymesh_call_duration_seconds" "seconds" ["service"]
         "From a call to its answer or deadline, RPC and gRPC, at the caller";
+    SERVE_DURATION = Histogram "skymesh_serve_duration_seconds" "seconds" ["service"]
+        "From a request's arrival to the end of its handler, however it ended, at the callee: RPC with notifies, and gRPC where the server has its layer server_spans, until the head of the answer";
+    RPC_EVENTS = Counter "skymesh_rpc_events_total" "" ["service", "event"]
+        "What went another way than the usual one in RPC of the service's instances here, by the names of RpcCounters";
+    GRPC_EVENTS = Counter "skymesh_grpc_events_total" "" ["service", "event"]
+        "What went another way than the usual one in gRPC of the service's instances here, by the names of GrpcCounters";
     INSTANCES = Gauge "skymesh_instances" "" ["service", "state"]
         "Instances of a service that this process routes to, by their state";
     ROUTER_DEGRADED = Gauge "skymesh_router_degraded" "" ["service"]
         "1 while the built-in selector serves in place of the configured one";
+    EJECTED = Gauge "skymesh_instances_ejected" "" ["service"]
+        "Instances that this process leaves out for a while, as too many of their answers were errors";
+    ROUTER_EPOCH = Gauge "skymesh_router_epoch" "" ["service"]
+        "The epoch of the placement of a stateful service that this process routes by, its lowest 53 bits";
     PLUGIN_STATE = Gauge "skymesh_plugin_state" "" ["library", "id", "kind", "version", "state"]
         "1 for each plugin, its state in the label";
     EVENTS_LAGGED = Counter "skymesh_events_lagged_total" "" []
         "Events that an inbox at its limit did not take";
+    UPLINK_CONNECTED = Gauge "skymesh_uplink_connected" "" []
+        "1 while this process has a nameserver, 0 while it serves by what it knew last";
     UPLINKS_LOST = Counter "skymesh_uplinks_lost_total" "" []
         "Times that this process lost the nameserver";
     PINGS_LOST = Counter "skymesh_pings_lost_total" "" []
@@ -104,8 +135,36 @@ catalogue! {
     NAMESERVER_EVENTS = Counter "skymesh_nameserver_events_total" "" ["event"]
         "What the nameserver counts, by its name: connections, sessions, refusals, snapshots, elections";
     LEADER_TERM = Gauge "skymesh_leader_term" "" ["service"]
-        "The newest term of an elected leader of the service";
+        "The newest term of an elected leader of the service, its lowest 53 bits";
+    LED = Gauge "skymesh_service_led" "" ["service"]
+        "1 while an elected leader of the service is known, 0 while there is none, of services that had one";
+    OPEN_ROUNDS = Gauge "skymesh_open_rounds" "" []
+        "Changes of placements that the nameserver is having routers agree on";
+    ROUNDS = Counter "skymesh_rounds_total" "" ["outcome"]
+        "Rounds of such agreement that have ended: committed or aborted";
+    PLACEMENT_EPOCH = Gauge "skymesh_placement_epoch" "" ["service"]
+        "The epoch of the placement of a stateful service as the nameserver has it, its lowest 53 bits";
 }
+
+/// Every label, and what its values are. The values of some are of the host's making and few; those of
+/// `service`, `instance` and `peer` are as many as there are such things.
+pub static LABELS: &[(&str, &str)] = &[
+    ("direction", "`sent` or `received`"),
+    ("event", "what happened, by the name of its counter"),
+    ("id", "a plugin's id"),
+    ("instance", "the number of a service's instance"),
+    ("kind", "`selector`, `codec`, `election`, `metrics` or `trace`"),
+    ("library", "the library that a plugin is from"),
+    ("outcome", "how it ended"),
+    ("peer", "`ip:port` of another process's agent"),
+    ("reason", "why a message was refused"),
+    ("service", "a service name, `app.env.service`; `other` stands for those beyond the limit"),
+    (
+        "state",
+        "of an instance: `pending`, `online`, `suspect`, `draining`; of a plugin, what became of it",
+    ),
+    ("version", "a plugin's version"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -126,7 +185,14 @@ mod tests {
             assert_eq!(name.ends_with("_total"), counts, "{name}");
             let stem = name.strip_suffix("_total").unwrap_or(name);
             assert!(unit.is_empty() || stem.ends_with(unit), "{name} is in {unit}");
-            assert!(!help.ends_with('.') && !help.contains('\n'), "{name}");
+            assert!(!help.ends_with('.') && !help.contains(['\n', '|']), "{name}");
         }
+    }
+
+    #[test]
+    fn every_label_is_explained_and_nothing_else_is() {
+        let used: BTreeSet<&str> = ALL.iter().flat_map(|metric| metric.labels).copied().collect();
+        let explained: Vec<&str> = LABELS.iter().map(|(label, _)| *label).collect();
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), explained);
     }
 }

@@ -8,6 +8,16 @@
 //! has it, and `process_start_time_seconds` says since when it counts. Characters that Prometheus
 //! does not allow in names become underscores; series that come twice are shown once.
 //!
+//! # In Prometheus
+//! ```yaml
+//! scrape_configs:
+//!   - job_name: skymesh
+//!     static_configs:
+//!       - targets: ["127.0.0.1:9464"]
+//! ```
+//! Metrics of single instances have the label `instance`, which Prometheus has for the address that it
+//! scrapes: it calls ours `exported_instance`, unless the job says `honor_labels: true`.
+//!
 //! # The endpoint
 //! A thread of its own accepts; each request gets a thread, 16 at most, and 5 seconds. It is plain
 //! HTTP without a password and reached from this host only, unless `listen` says otherwise: then keep

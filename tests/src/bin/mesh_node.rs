@@ -10,11 +10,11 @@ use skymesh_agent::{Agent, Delivery, Event};
 use skymesh_nameserver::{Nameserver, StoreConfig, StoreKind};
 use skymesh_rpc::{Methods, Request, Response, Rpc};
 use skymesh_tests::keyed::send_until;
-use skymesh_tests::{fast_nameserver, services};
+use skymesh_tests::{fast_nameserver, services, shown};
 use skymesh_types::Key;
 use tokio::signal::unix::{SignalKind, signal};
 
-type Failure = Box<dyn std::error::Error>;
+use skymesh_tests::shown::Failure;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -37,6 +37,9 @@ async fn main() -> Result<(), Failure> {
         ["keyed_client", nameserver, url, service, keys] => {
             keyed_client(nameserver, url, service, keys.parse()?).await
         }
+        ["shown_nameserver", metrics] => shown::nameserver(metrics).await,
+        ["shown_server", nameserver, metrics] => shown::server(nameserver, metrics).await,
+        ["shown_client", nameserver, metrics] => shown::client(nameserver, metrics).await,
         _ => Err(format!("no such role: {arguments:?}").into()),
     }
 }

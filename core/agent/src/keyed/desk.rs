@@ -221,6 +221,12 @@ impl Keyed {
         self.changed.notify_waiters();
     }
 
+    /// How many messages are kept, and what they take in bytes.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let desk = self.desk();
+        (desk.messages, desk.bytes)
+    }
+
     /// Takes nothing more over. Answers how many messages were left.
     pub(super) fn end(&self) -> usize {
         let mut desk = self.desk();

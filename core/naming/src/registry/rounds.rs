@@ -2,7 +2,7 @@
 //! how epochs grow. Who votes is in `voters.rs`, who wants what in `wishes.rs`, what a router does
 //! with it in `placement/router.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,29 @@ pub struct OpenRound<'a> {
     pub awaited: &'a BTreeSet<ConnectionId>,
 }
 
+/// How many rounds there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoundCounts {
+    /// Open now.
+    pub open: u64,
+    /// Ended with everyone's word, or without that of the stale.
+    pub committed: u64,
+    /// Came to nothing.
+    pub aborted: u64,
+}
+
 impl Registry {
+    /// How many rounds there were in this life of the registry.
+    pub const fn round_counts(&self) -> RoundCounts {
+        self.round_counts
+    }
+
+    /// The placements whose epoch was raised since this was asked last, by service; epoch 0 if there is
+    /// none any more.
+    pub fn take_raised(&mut self) -> BTreeMap<ServiceName, Epoch> {
+        std::mem::take(&mut self.raised)
+    }
+
     /// The rounds that are open now.
     pub fn rounds(&self) -> impl Iterator<Item = OpenRound<'_>> {
         self.services.values().filter_map(|service| {
@@ -140,6 +162,7 @@ impl Registry {
         awaited.extend(&service.agreement.lagging);
         service.agreement.round = Some(Round { id, wishes, deadline, awaited, prepared });
         self.last_round = id.0;
+        self.round_counts.open += 1;
         self.timers.arm(deadline, Timer::Round(name.clone()));
         if let Some(round) = self.preparation(name).filter(|_| !to.is_empty()) {
             actions.push(Action::Prepare { to, round });
@@ -195,16 +218,21 @@ impl Registry {
     pub(super) fn close_round(&mut self, name: &ServiceName) -> Option<Round> {
         let round = self.services.get_mut(name)?.agreement.round.take()?;
         self.timers.disarm(round.deadline, Timer::Round(name.clone()));
+        self.round_counts.open -= 1;
         Some(round)
     }
 
     pub(super) fn end_round(
-        &self,
+        &mut self,
         name: &ServiceName,
         round: &Round,
         end: RoundEnd,
         actions: &mut Vec<Action>,
     ) {
+        match end {
+            RoundEnd::Committed(_) => self.round_counts.committed += 1,
+            RoundEnd::Aborted => self.round_counts.aborted += 1,
+        }
         let to = round.prepared.iter().chain(&round.awaited);
         let to: Vec<ConnectionId> = to.copied().collect();
         if !to.is_empty() {
@@ -220,6 +248,7 @@ impl Registry {
         let service = self.services.get_mut(name);
         if let Some(service) = service.filter(|service| !fixed || service.epoch == Epoch(0)) {
             service.epoch = epoch;
+            self.raised.insert(name.clone(), epoch);
         }
     }
 

@@ -9,6 +9,7 @@ use super::input::{ConnectionId, Interest};
 use super::service::Position;
 use super::timer::Timer;
 use super::{Action, Note, Refusal, Registry};
+use crate::placement::Epoch;
 use crate::{Delta, InstanceState, Snapshot};
 
 impl Registry {
@@ -198,7 +199,7 @@ impl Registry {
             let Some(service) = self.services.get_mut(&name) else { continue };
             if !service.history.has_unpublished() {
                 if service.is_idle() {
-                    self.services.remove(&name);
+                    self.forget_service(&name);
                 }
                 continue;
             }
@@ -210,6 +211,13 @@ impl Registry {
             } else if let Some(due) = service.pace.armed() {
                 self.timers.arm(due, Timer::Flush(name));
             }
+        }
+    }
+
+    fn forget_service(&mut self, name: &ServiceName) {
+        let service = self.services.remove(name);
+        if service.is_some_and(|service| service.epoch != Epoch(0)) {
+            self.raised.insert(name.clone(), Epoch(0));
         }
     }
 
@@ -240,7 +248,7 @@ impl Registry {
         let idle = service.is_idle();
         self.answer_watches(name, joining, actions);
         if idle {
-            self.services.remove(name);
+            self.forget_service(name);
         }
     }
 

@@ -151,6 +151,7 @@ where
     S: Service<Request, Response = Response>,
     S::Error: Into<BoxError>,
 {
+    let serving = shared.instance.serving();
     let method = request.method().clone();
     let entry = if reply.is_awaited() { &spans::RPC_SERVER } else { &spans::RPC_CONSUMER };
     let (mut span, scope) = trace::serving(&shared, &mut request, entry);
@@ -165,6 +166,8 @@ where
         }
     };
     trace::end(&mut span, &outcome);
+    // What the caller's window costs is not the handler's time.
+    drop(serving);
     reply.send(outcome).await;
 }
 

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skymesh-telemetry", &["skymesh-plugin-host"]),
     ("skymesh-stages", &["skymesh-plugin-host"]),
     ("skymesh-fleet", &["skymesh-stages"]),
+    ("skymesh-reload", &[]),
     (
         "skymesh-nameserver",
         &[
@@ -27,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "skymesh-store",
             "skymesh-transport",
             "skymesh-telemetry",
+            "skymesh-reload",
             "skymesh-proto",
         ],
     ),
@@ -37,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "skymesh-transport",
             "skymesh-telemetry",
             "skymesh-stages",
+            "skymesh-reload",
             "skymesh-proto",
         ],
     ),

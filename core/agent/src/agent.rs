@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::counters::Counters;
 use crate::registration::Registration;
-use crate::reload::{FreshConfig, Reload, ReloadOutcome, Reloads};
+use crate::reload::{FreshConfig, Reload, Reloads};
 use crate::router::Router;
 use crate::runtime::{Contact, Runtime};
 use crate::send::SendError;
@@ -103,17 +103,15 @@ impl Agent {
 
     async fn reload_by(&self, config: Option<FreshConfig>) -> Arc<Reload> {
         let stopped = || {
-            let latest = Arc::clone(&self.runtime.desk.latest.borrow());
-            let faults = vec!["the agent has stopped".to_owned()];
-            let outcome = ReloadOutcome::Refused;
-            Arc::new(Reload { version: latest.version, outcome, faults, ..Reload::start() })
+            let version = self.runtime.desk.latest().version;
+            Arc::new(Reload::refused(version, vec!["the agent has stopped".to_owned()]))
         };
         self.runtime.desk.reload(config).await.unwrap_or_else(stopped)
     }
 
     /// Tells of reloads from now on, whoever asks for them.
     pub fn reloads(&self) -> Reloads {
-        Reloads(self.runtime.desk.latest.subscribe())
+        self.runtime.desk.watch()
     }
 
     /// Reloads at every SIGHUP that this process gets from now on. A signal belongs to the whole

@@ -32,7 +32,7 @@ pub(crate) struct Skymesh {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a nameserver until SIGINT or SIGTERM
+    /// Run a nameserver until SIGINT or SIGTERM; SIGHUP has it reload
     Nameserver(nameserver::Nameserver),
     /// Check or print configuration files
     #[command(subcommand)]
@@ -44,7 +44,7 @@ enum Command {
     Sim(sim::Sim),
     /// Ask a running agent where it would send a message, and why there
     Explain(explain::Explain),
-    /// Have a running agent read its configuration and its plugins again
+    /// Have a running agent, or a nameserver, read its configuration and its plugins again
     Reload(reload::Reload),
     /// Show what a nameserver knows: services, instances, states, attributes, sessions
     Services(services::Services),
@@ -86,6 +86,11 @@ impl Skymesh {
 impl ConfigFile {
     fn load(&self) -> Result<Config, Failure> {
         load(self.path.as_deref())
+    }
+
+    /// To be read more than once.
+    fn again(&self) -> skymesh::config::ConfigFile {
+        skymesh::config::ConfigFile::or_defaults(self.path.clone())
     }
 }
 

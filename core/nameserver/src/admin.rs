@@ -1,4 +1,4 @@
-//! The admin channel: kick, drain and overrides from outside the process, for whoever knows the
+//! The admin channel: kick, drain, overrides and reloads from outside the process, for whoever knows the
 //! token. It comes over the nameserver's ordinary port, so there is one address to open and one to
 //! name.
 //!
@@ -12,9 +12,11 @@
 
 mod client;
 mod desk;
+mod live;
 mod seal;
 mod token;
 
 pub use client::{AdminClient, AdminError};
 pub(crate) use desk::{Denied, Desk};
+pub use live::{LiveElection, NameserverPlugins};
 pub use token::{Token, TokenError};

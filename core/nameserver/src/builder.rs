@@ -4,20 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use skymesh_plugin_host::{PluginHost, PluginsConfig};
+use skymesh_reload::ConfigSource;
 use skymesh_store::Store;
 
 use crate::config::{ElectionsConfig, NameserverConfig};
-use crate::elections::{Elections, Plugins};
+use crate::elections::{Elections, what_there_is};
+use crate::reload::FreshNameserver;
 use crate::server::{Nameserver, listen};
 use crate::start::{BindError, Restart, open_store};
 
 /// What to start a nameserver with. [`Nameserver::builder`].
 #[must_use = "it does nothing until `bind`"]
 pub struct NameserverBuilder {
-    config: NameserverConfig,
-    elections: ElectionsConfig,
-    plugins: Plugins,
+    pub(crate) config: NameserverConfig,
+    pub(crate) elections: ElectionsConfig,
+    pub(crate) plugins: PluginsConfig,
+    host: Option<PluginHost>,
     store: Option<Arc<dyn Store>>,
+    pub(crate) source: Option<Arc<dyn ConfigSource<FreshNameserver>>>,
 }
 
 impl fmt::Debug for NameserverBuilder {
@@ -28,8 +32,14 @@ impl fmt::Debug for NameserverBuilder {
 
 impl NameserverBuilder {
     pub(crate) fn new(config: NameserverConfig) -> Self {
-        let plugins = Plugins::Config(Box::default());
-        Self { config, elections: ElectionsConfig::default(), plugins, store: None }
+        Self {
+            config,
+            elections: ElectionsConfig::default(),
+            plugins: PluginsConfig::default(),
+            host: None,
+            store: None,
+            source: None,
+        }
     }
 
     /// Which algorithm picks the leaders of which service names.
@@ -39,16 +49,23 @@ impl NameserverBuilder {
     }
 
     /// The `[plugins]` table. Nothing is loaded unless an election needs it; then each
-    /// `[[plugins.load]]` is tried, and none is required for itself.
+    /// `[[plugins.load]]` is tried, and those are required that an election is to come from.
     pub fn plugins(mut self, plugins: PluginsConfig) -> Self {
-        self.plugins = Plugins::Config(Box::new(plugins));
+        self.plugins = plugins;
         self
     }
 
     /// A plugin host that was made already, e.g. one with statically linked plugins. The `[plugins]`
-    /// table is then not used.
+    /// table is then used by reloads only.
     pub fn plugin_host(mut self, host: PluginHost) -> Self {
-        self.plugins = Plugins::Host(host);
+        self.host = Some(host);
+        self
+    }
+
+    /// Where reloads read the configuration again. Without it they look at plugin files only, unless
+    /// they are given a configuration.
+    pub fn source(mut self, source: impl ConfigSource<FreshNameserver>) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -63,16 +80,22 @@ impl NameserverBuilder {
     ///
     /// # Errors
     /// [`BindError`]; nothing is left behind then but what was made in the store.
-    pub async fn bind(self) -> Result<Nameserver, BindError> {
-        let Self { config, elections, plugins, store } = self;
-        config.validate()?;
+    pub async fn bind(mut self) -> Result<Nameserver, BindError> {
+        self.config.validate()?;
         // First, because most starts that fail fail here.
-        let listener = listen(&config).await?;
-        let elections = Elections::load(&elections, plugins)?;
-        let (store, restart) = match store {
-            Some(store) => (store, Restart::Warm),
-            None => open_store(&config).await?,
+        let listener = listen(&self.config).await?;
+        let host = match self.host.take() {
+            Some(host) => host,
+            None => {
+                let own = self.elections.strategies();
+                PluginHost::new(what_there_is(self.plugins.clone(), own))?
+            }
         };
-        Nameserver::begin(config, elections, listener, store, restart).await
+        let elections = Elections::load(&self.elections, Arc::new(host))?;
+        let (store, restart) = match self.store.take() {
+            Some(store) => (store, Restart::Warm),
+            None => open_store(&self.config).await?,
+        };
+        Nameserver::begin(self, elections, listener, store, restart).await
     }
 }

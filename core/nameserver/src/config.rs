@@ -1,5 +1,5 @@
 //! The nameserver's configuration: keys, defaults and ranges. Reading files and the environment is
-//! the caller's business. Every key needs a restart to change.
+//! the caller's business. Every key needs a restart to change; a reload tells those that differ.
 
 mod admin;
 mod elections;
@@ -65,6 +65,10 @@ pub struct NameserverConfig {
     /// stop. Default `2s`, from `0s` to `1h`.
     #[serde(with = "humantime_serde")]
     pub close_within: Duration,
+    /// How often the configuration's file and the plugins' files are looked at for changes, which then
+    /// take effect by themselves, as far as they are hot. Default `0s`: never; else at least `10ms`.
+    #[serde(with = "humantime_serde")]
+    pub watch_files: Duration,
     /// Where it keeps what must outlive it.
     pub store: StoreConfig,
     /// Who may operate it.
@@ -137,6 +141,7 @@ impl Default for NameserverConfig {
             history: registry.history,
             introduce_within: 5 * SECOND,
             close_within: 2 * SECOND,
+            watch_files: Duration::ZERO,
             store: StoreConfig::default(),
             admin: AdminConfig::default(),
             mass_loss: MassLossConfig::default(),
@@ -247,6 +252,10 @@ impl NameserverConfig {
             number("history", self.history, 1, 1_000_000),
             time("introduce_within", self.introduce_within, 10 * MILLISECOND, HOUR),
             time("close_within", self.close_within, Duration::ZERO, HOUR),
+            match self.watch_files {
+                Duration::ZERO => Ok(()),
+                every => time("watch_files", every, 10 * MILLISECOND, 24 * HOUR),
+            },
             match self.recovery.filter(|recovery| !recovery.is_zero()) {
                 Some(recovery) => time("recovery", recovery, self.lease, 24 * HOUR),
                 None => Ok(()),
@@ -315,63 +324,4 @@ impl LimitsConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_valid_and_what_the_registry_has() {
-        let config = NameserverConfig::default();
-        assert_eq!(config.validate(), Ok(()));
-        assert_eq!(config.registry(), RegistryConfig::default());
-        let text = toml::to_string(&config).unwrap();
-        assert_eq!(toml::from_str::<NameserverConfig>(&text).unwrap(), config);
-        assert_eq!(toml::from_str::<NameserverConfig>("").unwrap(), config);
-    }
-
-    #[test]
-    fn values_out_of_range_are_named() {
-        let cases = [
-            (
-                "listen = 'nonsense'",
-                "`listen` is \"nonsense\"; it must be an address, written ip:port",
-            ),
-            ("listen = '127.0.0.1'", "`listen` is \"127.0.0.1\"; it must be an address"),
-            ("listen = '::1'", "`listen` is \"::1\"; it must be an address"),
-            ("listen = ':9100'", "`listen` is \":9100\"; it must be an address"),
-            ("lease = '500ms'", "`lease` is 500ms; it must be from 1s to 1h"),
-            ("coalesce = '1s'", "`coalesce` is 1s; it must be from 0s to 50ms"),
-            ("recovery = '2s'", "`recovery` is 2s; it must be from 6s to 1day"),
-            ("[mass_loss]\npercent = 0", "`mass_loss.percent` is 0; it must be from 1 to 100"),
-            ("[limits]\nqueue = 0", "`limits.queue` is 0; it must be from 1 to"),
-            ("[limits]\nmax_frame_bytes = 1", "`limits.max_frame_bytes` is 1; it must be from"),
-        ];
-        for (text, expected) in cases {
-            let config: NameserverConfig = toml::from_str(text).unwrap();
-            let error = config.validate().unwrap_err().to_string();
-            assert!(error.contains(expected), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn good_addresses_pass_and_all_faults_are_told() {
-        for listen in ["0.0.0.0:0", "[::]:9100", "localhost:9100"] {
-            let config = NameserverConfig { listen: listen.into(), ..Default::default() };
-            assert_eq!(config.validate(), Ok(()));
-        }
-        let text =
-            "listen = 'x'\nlease = '0s'\n[mass_loss]\npercent = 0\n[limits]\nconnections = 0";
-        let config: NameserverConfig = toml::from_str(text).unwrap();
-        let keys: Vec<&str> = config.faults().iter().map(|fault| fault.key).collect();
-        assert_eq!(keys, ["listen", "lease", "mass_loss.percent", "limits.connections"]);
-    }
-
-    #[test]
-    fn a_misspelt_key_is_refused() {
-        let misspelt =
-            ["leese = '6s'", "[limits]\nconections = 3", "[store]\nkind = 'file'\nfolder = 'x'"];
-        for text in misspelt {
-            let error = toml::from_str::<NameserverConfig>(text).unwrap_err().to_string();
-            assert!(error.contains("unknown field"), "{error}");
-        }
-    }
-}
+mod tests;

@@ -3,37 +3,42 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use skymesh_naming::election::{Ballot, BallotEntry, Elector, FirstCome};
 use skymesh_plugin_host::{
-    ElectionCandidate, ElectionSlot, Office, PluginHost, PluginLoadError, PluginReport,
-    PluginsConfig, SlotHealth, Verdict,
+    ElectionCandidate, ElectionSlot, Office, PluginHost, PluginKind, PluginLoadError, PluginReport,
+    PluginsConfig, Renewal, SlotHealth, StrategyConfig, Verdict,
 };
+use skymesh_reload::Change;
 use skymesh_types::{ServiceName, ServicePattern};
 
 use crate::config::ElectionsConfig;
 
-/// Which slot elects for which names; the most specific pattern first.
+/// Which slot elects for which names.
 #[derive(Debug, Clone)]
-struct Rule {
+pub(crate) struct Rule {
     pattern: ServicePattern,
     slot: ElectionSlot,
 }
 
-/// All algorithms in use. Cheap to clone; clones share them.
+/// All algorithms in use. Cheap to clone; clones share them, and their exchange.
 #[derive(Debug, Clone)]
 pub(crate) struct Elections {
-    rules: Arc<[Rule]>,
-    /// Keeps what the rules are made of; `None` where nothing is loaded.
-    host: Option<Arc<PluginHost>>,
+    rules: Arc<ArcSwap<Vec<Rule>>>,
+    /// What the rules are made of.
+    host: Arc<PluginHost>,
 }
 
-/// What elections are made with.
-#[derive(Debug)]
-pub(crate) enum Plugins {
-    /// A host that the caller has made.
-    Host(PluginHost),
-    /// A configuration, from which a host is made if there is something to load.
-    Config(Box<PluginsConfig>),
+/// Rules that are ready to take the place of those that hold.
+#[derive(Debug, Default)]
+pub(crate) struct FreshRules {
+    pub(crate) rules: Vec<Rule>,
+    /// Which algorithms are other ones then.
+    pub(crate) changed: Vec<Change>,
+    /// Why they can't take effect.
+    pub(crate) errors: Vec<String>,
+    /// What is optional and could not be had.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Elections {
@@ -43,45 +48,108 @@ impl Elections {
     /// [`PluginLoadError`] of the first required algorithm that can't be had.
     pub(crate) fn load(
         config: &ElectionsConfig,
-        plugins: Plugins,
+        host: Arc<PluginHost>,
     ) -> Result<Self, PluginLoadError> {
-        let host = match plugins {
-            Plugins::Host(host) => host,
-            Plugins::Config(_) if config.0.is_empty() => {
-                return Ok(Self { rules: Arc::new([]), host: None });
-            }
-            Plugins::Config(plugins) => PluginHost::new(what_there_is(*plugins))?,
-        };
         let mut rules = Vec::new();
         for (pattern, strategy) in &config.0 {
             let slot = host.election(strategy)?;
             tracing::info!(%pattern, algorithm = strategy.plugin, "elections are by configuration");
             rules.push(Rule { pattern: pattern.clone(), slot });
         }
-        rules.sort_by_key(|rule| std::cmp::Reverse(rule.pattern.specificity()));
-        Ok(Self { rules: rules.into(), host: Some(Arc::new(host)) })
+        Ok(Self { rules: Arc::new(ArcSwap::from_pointee(sorted(rules))), host })
+    }
+
+    /// Makes the rules of another configuration, while those that hold go on. An algorithm that would be
+    /// the same keeps its slot, and with it its record.
+    pub(crate) fn renewed(&self, renewal: &Renewal<'_>, config: &ElectionsConfig) -> FreshRules {
+        let held = self.rules.load_full();
+        let mut fresh = FreshRules::default();
+        for (pattern, strategy) in &config.0 {
+            let known = held.iter().find(|rule| rule.pattern == *pattern);
+            let known = known.map_or_else(ElectionSlot::builtin, |rule| rule.slot.clone());
+            let made = renewal.election_for(&known, strategy).or_else(|error| {
+                let line = format!("services.\"{pattern}\".election: {error}");
+                if strategy.required {
+                    fresh.errors.push(line);
+                    return Err(());
+                }
+                fresh.warnings.push(line);
+                Ok(renewal.election_fallback_for(&known, strategy, &error))
+            });
+            let slot = match made {
+                Ok(Some(made)) => {
+                    // In a slot of its own: the others do not change before all of them do.
+                    let slot = ElectionSlot::builtin();
+                    slot.renew(made);
+                    fresh.changed.push(exchanged(pattern, known.strategy(), slot.strategy()));
+                    slot
+                }
+                Ok(None) => known,
+                Err(()) => continue,
+            };
+            fresh.rules.push(Rule { pattern: pattern.clone(), slot });
+        }
+        for rule in held.iter().filter(|rule| !config.0.contains_key(&rule.pattern)) {
+            fresh.changed.push(exchanged(&rule.pattern, rule.slot.strategy(), "no rule".into()));
+        }
+        fresh.rules = sorted(fresh.rules);
+        fresh
+    }
+
+    /// From now on elections go by these rules; one that is under way ends by the old ones.
+    pub(crate) fn exchange(&self, rules: Vec<Rule>) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// What all of it is made of.
+    pub(crate) fn host(&self) -> &PluginHost {
+        &self.host
     }
 
     /// What was loaded, and what became of it.
     pub(crate) fn report(&self) -> Vec<PluginReport> {
-        self.host.as_ref().map(|host| host.report()).unwrap_or_default()
+        self.host.report()
     }
 
-    /// How the algorithm of each pattern is doing.
-    pub(crate) fn health(&self) -> Vec<(ServicePattern, SlotHealth)> {
-        self.rules.iter().map(|rule| (rule.pattern.clone(), rule.slot.health())).collect()
+    /// The algorithm of each pattern, and how it is doing.
+    pub(crate) fn strategies(&self) -> Vec<(ServicePattern, String, SlotHealth)> {
+        let rules = self.rules.load();
+        let all = rules.iter().map(|rule| (&rule.pattern, &rule.slot));
+        all.map(|(pattern, slot)| (pattern.clone(), slot.strategy(), slot.health())).collect()
     }
 
-    fn slot(&self, name: &ServiceName) -> Option<&ElectionSlot> {
-        self.rules.iter().find(|rule| rule.pattern.matches(name)).map(|rule| &rule.slot)
+    fn slot(&self, name: &ServiceName) -> Option<ElectionSlot> {
+        let rules = self.rules.load();
+        rules.iter().find(|rule| rule.pattern.matches(name)).map(|rule| rule.slot.clone())
     }
 }
 
+/// The most specific pattern first.
+fn sorted(mut rules: Vec<Rule>) -> Vec<Rule> {
+    rules.sort_by_key(|rule| std::cmp::Reverse(rule.pattern.specificity()));
+    rules
+}
+
+fn exchanged(pattern: &ServicePattern, from: String, to: String) -> Change {
+    Change::of(format!("election of {pattern}"), from, to)
+}
+
 /// One file may serve a nameserver and its agents, and what the agents' strategies need does not have
-/// to be on this host: a library that an election needs is missed when that is made.
-fn what_there_is(mut plugins: PluginsConfig) -> PluginsConfig {
-    for library in &mut plugins.load {
-        library.required = false;
+/// to be on this host: a declared library is missed where one of `strategies` is to come from it, and
+/// where there are none, none is looked for.
+pub(crate) fn what_there_is<'a>(
+    mut plugins: PluginsConfig,
+    strategies: impl IntoIterator<Item = (PluginKind, &'a StrategyConfig)>,
+) -> PluginsConfig {
+    let own: Vec<(String, bool)> = strategies
+        .into_iter()
+        .filter_map(|(kind, strategy)| Some((strategy.library_of(kind)?, strategy.required)))
+        .collect();
+    if own.is_empty() {
+        plugins.load.clear();
+    }
+    for declared in &mut plugins.load {
+        declared.required &= own.iter().any(|(name, required)| *required && declared.names(name));
     }
     plugins
 }

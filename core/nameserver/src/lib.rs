@@ -15,6 +15,12 @@
 //! pattern of names ([`ElectionsConfig`]). One that panics, answers nonsense or dawdles is replaced by
 //! the built-in rule, and left out if it goes on.
 //!
+//! # Reloads
+//! [`NameserverHandle::reload`], SIGHUP, a change of a file that is watched, or an operator has the
+//! configuration and all plugins read again ([`FreshNameserver`]). Election algorithms are exchanged
+//! while everything goes on; all keys of `[nameserver]` need a restart, and the answer names those that
+//! differ.
+//!
 //! # What outlives it
 //! With a store of kind `file` (the default), in the folder `[nameserver.store] path`:
 //! * **Operator overrides and terms** are on the disk before they are acknowledged. Nothing loses them
@@ -41,12 +47,13 @@ mod ledger;
 mod lines;
 mod metrics;
 mod operator;
+mod reload;
 mod render;
 mod server;
 mod start;
 mod v1;
 
-pub use admin::{AdminClient, AdminError, Token, TokenError};
+pub use admin::{AdminClient, AdminError, LiveElection, NameserverPlugins, Token, TokenError};
 pub use builder::NameserverBuilder;
 pub use config::{
     AdminConfig, ConfigError, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig,
@@ -54,8 +61,10 @@ pub use config::{
 };
 pub use counters::{Counter, Counters};
 pub use operator::OperatorError;
+pub use reload::FreshNameserver;
 pub use server::{Nameserver, NameserverHandle};
 pub use skymesh_naming::KickTarget;
+pub use skymesh_reload::{Change, ConfigSource, Reload, ReloadOutcome, Reloads};
 pub use start::BindError;
 
 /// The protocol that this nameserver speaks; agents of 1 are served as well.

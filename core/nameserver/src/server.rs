@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use skymesh_naming::{ConnectionId, Input, Registry};
 use skymesh_plugin_host::{PluginReport, SlotHealth};
+use skymesh_reload::Reloader;
 use skymesh_store::Store;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
 use skymesh_types::{RegistryId, ServicePattern};
@@ -23,6 +24,7 @@ use crate::elections::Elections;
 use crate::keeper::{Event, Keeper};
 use crate::ledger::Ledger;
 use crate::operator::{Operator, restored};
+use crate::reload::{Desk, NameserverReload};
 use crate::start::{BindError, Restart, inherit, token};
 
 /// Memory that an idle connection's write buffers keep, in bytes: there are many, mostly idle.
@@ -36,6 +38,7 @@ pub struct Nameserver {
     token: Option<Token>,
     keeper: Keeper,
     queue: mpsc::Receiver<Event>,
+    reloader: Reloader<NameserverReload>,
     handle: NameserverHandle,
 }
 
@@ -47,7 +50,8 @@ pub struct NameserverHandle {
     counters: Arc<Counters>,
     stop: Arc<watch::Sender<bool>>,
     pub(crate) operator: Arc<Operator>,
-    elections: Elections,
+    pub(crate) elections: Elections,
+    pub(crate) desk: Desk,
 }
 
 impl NameserverHandle {
@@ -73,11 +77,17 @@ impl NameserverHandle {
 
     /// How the election algorithm of each pattern of its configuration is doing.
     pub fn elections(&self) -> Vec<(ServicePattern, SlotHealth)> {
-        self.elections.health()
+        let all = self.elections.strategies().into_iter();
+        all.map(|(pattern, _, health)| (pattern, health)).collect()
     }
 
     pub(crate) fn shared_counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// Turns true when it stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 
     /// Makes [`Nameserver::run`] end gracefully. Does nothing the second time.
@@ -113,12 +123,13 @@ impl Nameserver {
     }
 
     pub(crate) async fn begin(
-        config: NameserverConfig,
+        builder: NameserverBuilder,
         elections: Elections,
         listener: Listener,
         store: Arc<dyn Store>,
         restart: Restart,
     ) -> Result<Self, BindError> {
+        let NameserverBuilder { config, elections: configured, plugins, source, .. } = builder;
         let token = token(&config)?;
         let registry = new_registry_id()?;
         let inherited = inherit(&*store, restart, registry).await?;
@@ -138,6 +149,17 @@ impl Nameserver {
             let archive = Archive::new(Arc::clone(&store), Arc::clone(&counters), events.clone());
             keeper.recall(inherited.registrations, archive);
         }
+        let (desk, requests) = Desk::new();
+        let reload = NameserverReload::new(
+            config.clone(),
+            configured,
+            plugins,
+            elections.clone(),
+            events.clone(),
+            source,
+        );
+        let every = config.watch_files;
+        let reloader = Reloader::new(Arc::new(reload), desk.clone(), requests, every).await;
         let handle = NameserverHandle {
             local: listener.local_address(),
             registry,
@@ -145,8 +167,9 @@ impl Nameserver {
             stop: Arc::new(watch::Sender::new(false)),
             operator: Arc::new(Operator::new(store, inherited.overrides, events)),
             elections,
+            desk,
         };
-        Ok(Self { listener, config, token, keeper, queue, handle })
+        Ok(Self { listener, config, token, keeper, queue, reloader, handle })
     }
 
     /// Where it listens: the port that the system chose, if the configuration says 0.
@@ -172,12 +195,17 @@ impl Nameserver {
     ///
     /// Dropping the future stops at once, without a word to anybody.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config, token, keeper, queue, handle } = self;
+        let Self { listener, config, token, keeper, queue, reloader, handle } = self;
         tracing::info!(address = %handle.local, registry = %handle.registry, "nameserver listens");
         let entrance = Arc::new(entrance(&config, &handle, token));
         let mut stop = handle.stop.subscribe();
         let mut keeping = JoinSet::new();
         keeping.spawn(keeper.run(queue, handle.stop.subscribe()));
+        let mut stopping = handle.stop.subscribe();
+        keeping.spawn(reloader.run(async move {
+            // The handle that stops it lives as long as this.
+            let _ = stopping.wait_for(|stop| *stop).await;
+        }));
         let mut connections = JoinSet::new();
         let mut ids = (1..).map(ConnectionId);
         tokio::pin!(shutdown);
@@ -186,7 +214,7 @@ impl Nameserver {
                 () = &mut shutdown => break,
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(ended) = keeping.join_next() => {
-                    // It ends by itself only in a panic, and without it nothing is served.
+                    // They end by themselves only in a panic, and without them nothing is served.
                     if let Err(error) = ended
                         && let Ok(panic) = error.try_into_panic()
                     {

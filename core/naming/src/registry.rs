@@ -189,6 +189,7 @@ impl Registry {
             Input::Operator(request, input) => self.on_operator(request, input, actions),
             Input::Recall(remembered) => self.recall(remembered),
             Input::Store(input) => self.on_store(input, actions),
+            Input::NewRules => self.touch_vacancies(),
             Input::Tick => self.tick(actions),
         }
         self.settle_agreements(actions);

@@ -6,6 +6,10 @@ use std::time::Duration;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use skymesh_plugin_api::PluginKind;
+
+use crate::host::BUILTIN;
+use crate::search::conventional_library;
 
 /// `[plugins]`: where libraries come from and how far they are trusted. All keys are hot: a reload
 /// looks for every library anew.
@@ -168,6 +172,16 @@ impl StrategyConfig {
     /// The library, if it is named.
     pub fn library(&self) -> Option<&str> {
         self.plugin.rsplit_once('/').map(|(library, _)| library)
+    }
+
+    /// The library that a strategy of that kind comes from, unless another one that is declared has a
+    /// plugin of its id; `None` if it needs none.
+    pub fn library_of(&self, kind: PluginKind) -> Option<String> {
+        if self.plugin == BUILTIN {
+            return None;
+        }
+        let by_convention = || conventional_library(kind, self.id());
+        Some(self.library().map_or_else(by_convention, str::to_owned))
     }
 
     /// The strategy's own table as JSON text.

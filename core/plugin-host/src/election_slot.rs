@@ -75,6 +75,16 @@ impl ElectionSlot {
         strategy.origin == *origin && !strategy.supervision.is_quarantined()
     }
 
+    /// Whether what serves here was made of that configuration, or in place of it.
+    pub(crate) fn is_configured_as(&self, strategy: &StrategyConfig) -> bool {
+        self.current.load().origin.strategy == *strategy
+    }
+
+    /// Puts the built-in rule in place of a plugin that can't be had.
+    pub(crate) fn use_instead(&self, origin: Origin, reason: String) {
+        self.current.store(Arc::new(Strategy { origin, ..Strategy::builtin(Some(reason)) }));
+    }
+
     /// What serves here, as it is named in logs: `library/id` and the library's version, or
     /// `builtin`.
     pub fn strategy(&self) -> String {

@@ -50,8 +50,15 @@ enum FreshMade {
 /// An election algorithm that is ready to serve, and has passed its self-test.
 #[derive(Debug, Clone)]
 pub struct FreshElection {
-    /// `None` for the built-in rule.
-    made: Option<Made<ElectionInstance>>,
+    made: FreshRule,
+}
+
+#[derive(Debug, Clone)]
+enum FreshRule {
+    Builtin,
+    /// The built-in one, in place of an optional plugin, with the reason.
+    Missing(Origin, String),
+    Plugin(Made<ElectionInstance>),
 }
 
 impl Renewal<'_> {
@@ -139,14 +146,28 @@ impl Renewal<'_> {
             return Ok(None);
         }
         if strategy.plugin == BUILTIN {
-            return Ok(Some(FreshElection { made: None }));
+            return Ok(Some(FreshElection { made: FreshRule::Builtin }));
         }
         let made = self.host.make_election(self.shelf(), strategy)?;
         tested(
             made.supervision.name(),
             self_test::within_budget(made.instance.clone(), |kept| self_test::election(kept)),
         )?;
-        Ok(Some(FreshElection { made: Some(made) }))
+        Ok(Some(FreshElection { made: FreshRule::Plugin(made) }))
+    }
+
+    /// As [`fallback_for`](Self::fallback_for), of an algorithm.
+    pub fn election_fallback_for(
+        &self,
+        slot: &ElectionSlot,
+        strategy: &StrategyConfig,
+        reason: &PluginLoadError,
+    ) -> Option<FreshElection> {
+        if slot.is_configured_as(strategy) {
+            return None;
+        }
+        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
+        Some(FreshElection { made: FreshRule::Missing(origin, reason.to_string()) })
     }
 
     /// From now on the host makes strategies of what was found here.
@@ -204,8 +225,9 @@ impl ElectionSlot {
     /// with the old one.
     pub fn renew(&self, fresh: FreshElection) {
         match fresh.made {
-            None => self.use_builtin(),
-            Some(made) => self.exchange(made),
+            FreshRule::Builtin => self.use_builtin(),
+            FreshRule::Missing(origin, reason) => self.use_instead(origin, reason),
+            FreshRule::Plugin(made) => self.exchange(made),
         }
     }
 }

@@ -33,13 +33,14 @@ pub use skymesh_nameserver::{
     StoreKind,
 };
 pub use skymesh_plugin_host::{LoadConfig, PluginsConfig, QuarantineConfig, StrategyConfig};
+pub use skymesh_reload::keys as hot;
 pub use skymesh_telemetry::{MetricsConfig, TraceConfig};
 
 /// Everything that a configuration file can say. A nameserver and its agents may share one file:
 /// each process uses the tables that concern it.
 ///
-/// Every key has a default, so an empty file is a configuration. Unknown keys are errors. All keys
-/// need a restart unless their own documentation says otherwise.
+/// Every key has a default, so an empty file is a configuration. Unknown keys are errors. Which keys
+/// take effect at a reload, and which need a restart, is the table [`hot::TABLE`].
 ///
 /// # From where
 /// Later ones win: the defaults, the file, the environment, and what code assigns to the fields.
@@ -160,14 +161,19 @@ impl Config {
     }
 
     /// What to start a nameserver with: this configuration's tables `[nameserver]` and `[plugins]`, and
-    /// the elections of `[services]`.
+    /// the elections of `[services]`. For one that reads its file again at a reload, see [`ConfigFile`].
     pub fn nameserver_builder(&self) -> NameserverBuilder {
+        Nameserver::builder(self.nameserver.clone())
+            .elections(self.elections())
+            .plugins(self.plugins.clone())
+    }
+
+    /// The keys `election` of `[services]`: which algorithms pick leaders, in the nameserver.
+    pub fn elections(&self) -> ElectionsConfig {
         let said = self.services.0.iter();
         let elections = said
             .filter_map(|(pattern, service)| Some((pattern.clone(), service.election.clone()?)));
-        Nameserver::builder(self.nameserver.clone())
-            .elections(ElectionsConfig(elections.collect()))
-            .plugins(self.plugins.clone())
+        ElectionsConfig(elections.collect())
     }
 
     /// The configuration as the text of a file. Keys that have no value are left out.

@@ -235,17 +235,15 @@ pub use skymesh_agent::{
     RequestOutcome, Resolve, Resolved, Router, RunForLeader, SendError, Service, SlotHealth,
     Source, StaleTerm, Standing, Target, Term, UndeliverableReason, UnroutedReason,
 };
-pub use skymesh_agent::{
-    Change, ConfigSource, ExplainedInstance, Explanation, FreshConfig, Reload, ReloadOutcome,
-    Reloads, Stage, admin as agent_admin,
-};
+pub use skymesh_agent::{ExplainedInstance, Explanation, FreshConfig, Stage, admin as agent_admin};
 pub use skymesh_nameserver::{
-    AdminClient, AdminError, BindError, KickTarget, Nameserver, NameserverBuilder,
-    NameserverHandle, OperatorError, Token, TokenError,
+    AdminClient, AdminError, BindError, FreshNameserver, KickTarget, LiveElection, Nameserver,
+    NameserverBuilder, NameserverHandle, NameserverPlugins, OperatorError, Token, TokenError,
 };
 pub use skymesh_plugin_host::{
     LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
 };
+pub use skymesh_reload::{Change, ConfigSource, Reload, ReloadOutcome, Reloads};
 pub use skymesh_telemetry::{Metrics, TelemetryError, Tracer};
 pub use skymesh_types::{
     AppId, AttributeChange, AttributeError, Attributes, Handle, InstanceId, Key, NameError,

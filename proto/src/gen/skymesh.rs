@@ -780,7 +780,7 @@ pub struct AdminReply {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminOperation {
-    #[prost(oneof = "admin_operation::Operation", tags = "1, 2, 3")]
+    #[prost(oneof = "admin_operation::Operation", tags = "1, 2, 3, 4, 5")]
     pub operation: ::core::option::Option<admin_operation::Operation>,
 }
 /// Nested message and enum types in `AdminOperation`.
@@ -793,6 +793,10 @@ pub mod admin_operation {
         Drain(super::AdminDrain),
         #[prost(message, tag = "3")]
         Attributes(super::AdminAttributes),
+        #[prost(message, tag = "4")]
+        Reload(super::AdminReload),
+        #[prost(message, tag = "5")]
+        Plugins(super::AdminPlugins),
     }
 }
 /// Takes an instance or a whole session offline; its agent is told why.
@@ -836,6 +840,12 @@ pub struct AdminAttributes {
     #[prost(uint64, tag = "4")]
     pub lasting_ms: u64,
 }
+/// The nameserver reads its configuration and its plugins again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminReload {}
+/// What became of the nameserver's plugins and of its latest reload.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdminPlugins {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AdminOutcome {
     #[prost(int32, tag = "1")]
@@ -846,6 +856,9 @@ pub struct AdminOutcome {
     /// The registry's revision that has the change.
     #[prost(uint64, tag = "3")]
     pub revision: u64,
+    /// A JSON object: what a reload came to, or what was asked for.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub answer: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -23,7 +23,7 @@ struct Paper {
     path: PathBuf,
 }
 
-impl ConfigSource for Paper {
+impl ConfigSource<FreshConfig> for Paper {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
         let table = self.services.lock().unwrap().clone().map_err(|error| vec![error])?;
         let agent = AgentConfig::default();

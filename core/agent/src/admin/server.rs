@@ -166,7 +166,7 @@ fn plugins(runtime: &Runtime) -> LivePlugins {
         })
         .collect();
     routers.sort();
-    let reload = Reload::clone(&runtime.desk.latest.borrow());
+    let reload = Reload::clone(&runtime.desk.latest());
     LivePlugins { plugins: runtime.host.report(), routers, reload }
 }
 

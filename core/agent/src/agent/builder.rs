@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use skymesh_plugin_host::{CodecSlot, LinkedPlugin, PluginHost, PluginLoadError, PluginsConfig};
+use skymesh_reload::Reloader;
 use skymesh_telemetry::{MetricsConfig, TelemetryError, TraceConfig};
 use skymesh_transport::{BindError, Listener};
 use skymesh_types::{AppId, NameError};
@@ -14,7 +15,7 @@ use super::Agent;
 use super::shown::Shown;
 use crate::admin::{self, AdminError};
 use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
-use crate::reload::{ConfigSource, Desk, Reloader};
+use crate::reload::{AgentReload, ConfigSource, Desk, FreshConfig};
 use crate::runtime::{Contact, Parts, Runtime, Settings};
 use crate::uplink::{COMMANDS, Uplink};
 use crate::{ingress, pings, review};
@@ -77,7 +78,7 @@ impl fmt::Debug for Linked {
 
 /// Where the configuration can be read again.
 #[derive(Default)]
-struct Source(Option<Arc<dyn ConfigSource>>);
+struct Source(Option<Arc<dyn ConfigSource<FreshConfig>>>);
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +151,7 @@ impl AgentBuilder {
 
     /// Where reloads read the configuration again. Without it they look at plugin files only, unless
     /// they are given a configuration.
-    pub fn source(mut self, source: impl ConfigSource) -> Self {
+    pub fn source(mut self, source: impl ConfigSource<FreshConfig>) -> Self {
         self.source = Source(Some(Arc::new(source)));
         self
     }
@@ -208,7 +209,7 @@ struct Start {
     host: PluginHost,
     codecs: HashMap<String, CodecSlot>,
     plugins: PluginsConfig,
-    source: Option<Arc<dyn ConfigSource>>,
+    source: Option<Arc<dyn ConfigSource<FreshConfig>>>,
     shown: Shown,
 }
 
@@ -224,7 +225,9 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     let fail = settings.agent.unreachable == Unreachable::Fail;
     let (desk, requests) = Desk::new();
     let runtime = Runtime::new(Parts { settings, app, address, host, codecs, desk, uplink });
-    let reloader = Reloader::new(Arc::clone(&runtime), plugins, source, requests).looked().await;
+    let reload = Arc::new(AgentReload::new(Arc::clone(&runtime), plugins, source));
+    let every = runtime.settings.agent.watch_files;
+    let reloader = Reloader::new(reload, runtime.desk.clone(), requests, every).await;
     shown.start(&runtime)?;
     let uplink = Uplink::new(Arc::clone(&runtime), commands);
     runtime.tasks.spawn(ingress::accept(Arc::clone(&runtime), listener));
@@ -233,7 +236,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     runtime.tasks.spawn(build_views(Arc::clone(&runtime)));
     runtime.tasks.spawn(watch_deadlines(Arc::clone(&runtime)));
     runtime.tasks.spawn(review::review(Arc::clone(&runtime)));
-    runtime.tasks.spawn(reloader.run());
+    runtime.tasks.spawn(reloader.run(runtime.stopping.clone().cancelled_owned()));
     if let Some(door) = door {
         let _ = runtime.admin_socket.set(door.path.clone());
         runtime.tasks.spawn(admin::serve(Arc::clone(&runtime), door));

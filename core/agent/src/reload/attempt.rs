@@ -8,7 +8,10 @@ use skymesh_plugin_host::{
     CodecSlot, FreshSelector, PluginLoadError, PluginsConfig, Renewal, StrategyConfig,
 };
 
-use super::{Change, FreshConfig, difference};
+use skymesh_reload::keys::{Role, When, when};
+use skymesh_reload::{Applied, Change, between};
+
+use super::FreshConfig;
 use crate::config::{AgentConfig, ServicesConfig};
 use crate::router::RouterCore;
 use crate::runtime::{Hot, Runtime};
@@ -21,17 +24,8 @@ pub(super) struct Holding {
     pub(super) plugins: PluginsConfig,
 }
 
-/// What an attempt came to.
-#[derive(Debug)]
-pub(super) struct Applied {
-    pub(super) holding: Holding,
-    pub(super) changed: Vec<Change>,
-    pub(super) needs_restart: Vec<Change>,
-    /// Of optional strategies: the others took effect.
-    pub(super) faults: Vec<String>,
-    /// Routers whose views are still made by the old selector.
-    pub(super) routers: Vec<Arc<RouterCore>>,
-}
+/// What holds then, and what an attempt came to.
+pub(super) type Outcome = (Holding, Applied<Vec<Arc<RouterCore>>>);
 
 /// Everything that is ready to take effect.
 #[derive(Debug, Default)]
@@ -50,7 +44,7 @@ pub(super) fn attempt(
     runtime: &Arc<Runtime>,
     holding: &Holding,
     mut fresh: FreshConfig,
-) -> Result<Applied, Vec<String>> {
+) -> Result<Outcome, Vec<String>> {
     // Named by code mostly, as a file for several processes can't.
     fresh.agent.app = fresh.agent.app.or_else(|| holding.agent.app.clone());
     let faults = fresh.agent.faults().into_iter().chain(fresh.services.faults(&fresh.agent.inbox));
@@ -117,18 +111,16 @@ fn take_effect(
     holding: &Holding,
     fresh: FreshConfig,
     ready: Ready,
-) -> Applied {
+) -> Outcome {
     let started = &runtime.settings.agent;
     let agent = started.with_hot(&fresh.agent);
-    let mut changed = difference::between("agent", &holding.agent, &agent);
-    changed.extend(difference::between("services", &holding.services, &fresh.services));
-    changed.extend(difference::between("plugins", &holding.plugins, &fresh.plugins));
-    let mut needs_restart = difference::between("agent", started, &fresh.agent);
-    needs_restart.retain(|change| !difference::is_hot(&change.what));
-    let services = difference::between("services", &runtime.settings.services, &fresh.services);
-    needs_restart.extend(services.into_iter().filter(difference::is_of_the_nameserver));
-    changed.retain(|change| !difference::is_of_the_nameserver(change));
-    needs_restart.extend(fresh.cold);
+    let mut changed = between("agent", &holding.agent, &agent);
+    changed.extend(between("services", &holding.services, &fresh.services));
+    changed.extend(between("plugins", &holding.plugins, &fresh.plugins));
+    // Elections are the nameserver's.
+    changed.retain(|change| when(Role::Agent, &change.what) == Some(When::Hot));
+    let mut needs_restart = between("agent", started, &fresh.agent);
+    needs_restart.retain(|change| when(Role::Agent, &change.what) == Some(When::Restart));
 
     let hot = Hot { agent: agent.clone(), services: fresh.services.clone(), codecs: ready.codecs };
     let before = runtime.hot.swap(Arc::new(hot));
@@ -139,11 +131,7 @@ fn take_effect(
         let from = core.selector.strategy();
         core.selector.renew(selector);
         let to = core.selector.strategy();
-        changed.push(Change {
-            what: format!("selector of {}", core.name),
-            from: Some(from),
-            to: Some(to),
-        });
+        changed.push(Change::of(format!("selector of {}", core.name), from, to));
         routers.push(Arc::clone(core));
     }
     // Routers that were opened meanwhile, by the old configuration.
@@ -156,10 +144,12 @@ fn take_effect(
     runtime.directory.want_codecs(runtime);
     // All of them: their stages may be other ones.
     runtime.directory.outdated(runtime.directory.routers().iter().map(|core| core.name.clone()));
-    changed.extend(fresh.then.into_iter().flat_map(|effect| effect()));
+    let (cold, after) = fresh.aside.take_effect();
+    needs_restart.extend(cold);
+    changed.extend(after);
     runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
     let holding = Holding { agent, services: fresh.services, plugins: fresh.plugins };
-    Applied { holding, changed, needs_restart, faults: ready.warnings, routers }
+    (holding, Applied { changed, needs_restart, faults: ready.warnings, rest: routers })
 }
 
 fn codec_changes(

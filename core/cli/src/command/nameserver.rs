@@ -1,4 +1,4 @@
-//! `skymesh nameserver`: runs a nameserver until it is told to stop.
+//! `skymesh nameserver`: runs a nameserver until it is told to stop. On SIGHUP it reloads.
 
 use std::future::Future;
 use std::io;
@@ -24,16 +24,18 @@ pub(super) struct Nameserver {
 
 impl Nameserver {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let mut config = self.file.load()?;
+        let mut file = self.file.again();
         if let Some(listen) = self.listen {
-            config.nameserver.listen = listen;
+            file = file.adjusted(move |config| config.nameserver.listen = listen.clone());
         }
+        let config = file.load()?;
         config.log.install().map_err(failed)?;
         let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
         runtime.block_on(async {
-            let nameserver = config.nameserver_builder().bind().await.map_err(failed)?;
+            let nameserver = file.nameserver_builder(&config).bind().await.map_err(failed)?;
             // Before the line below: who reads it may signal at once.
             let stop = stop_signal().map_err(failed)?;
+            nameserver.handle().reload_on_hangup().map_err(failed)?;
             let _metrics = show(&config, &nameserver.handle())?;
             print(&format!("listening on {}\n", nameserver.local_addr()))?;
             nameserver.run_until(stop).await;

@@ -25,6 +25,11 @@ pub(super) struct Operator {
 }
 
 impl Operator {
+    /// One that is named.
+    pub(super) fn named(nameserver: String, token_file: Option<PathBuf>, file: ConfigFile) -> Self {
+        Self { nameserver: Some(nameserver), token_file, file }
+    }
+
     /// Connects and does one thing.
     pub(super) fn perform<F, T>(self, what: impl FnOnce(AdminClient) -> F) -> Result<T, Failure>
     where

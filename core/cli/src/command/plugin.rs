@@ -8,9 +8,12 @@ mod live;
 mod new;
 mod pin;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use skymesh_plugin_host::{Fingerprint, PluginHost};
 
+use super::operator::Operator;
 use super::{ConfigFile, quiet_log};
 use crate::failure::{Failure, failed};
 use crate::output::print_json;
@@ -28,6 +31,13 @@ pub(super) enum Plugin {
         /// Ask a running agent of this host and user instead: the id of its process, or its socket
         #[arg(long, value_name = "PID|SOCKET", conflicts_with = "path")]
         agent: Option<String>,
+        /// Ask the nameserver at host:port instead; like `skymesh kick`, this needs its token
+        #[arg(long, value_name = "ADDR", conflicts_with = "agent")]
+        nameserver: Option<String>,
+        /// The file with the nameserver's token [default: nameserver.admin.token_file of the
+        /// configuration, or admin.token in its nameserver.store.path]
+        #[arg(long, value_name = "FILE", requires = "nameserver")]
+        token_file: Option<PathBuf>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -52,12 +62,15 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) fn run(self) -> Result<(), Failure> {
-        // A check listens itself.
-        if !matches!(self, Self::Check(_)) {
+        // A check listens itself; whoever asks a nameserver sees to it there.
+        if !matches!(self, Self::Check(_) | Self::List { nameserver: Some(_), .. }) {
             quiet_log()?;
         }
         match self {
-            Self::List { agent: Some(agent), json, .. } => live::run(agent, json.into()),
+            Self::List { agent: Some(agent), json, .. } => live::of_agent(agent, json.into()),
+            Self::List { nameserver: Some(nameserver), token_file, file, json, .. } => {
+                live::of_nameserver(Operator::named(nameserver, token_file, file), json.into())
+            }
             Self::List { file, json, .. } => list::run(file.load()?, json.into()),
             Self::Check(check) => check.run(),
             Self::Bench(bench) => bench.run(),

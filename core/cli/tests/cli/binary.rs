@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -96,6 +96,20 @@ impl Running {
         (running, BufReader::new(log))
     }
 
+    /// As `start_telling`, by a configuration file.
+    pub(crate) async fn start_telling_by(config: &Path) -> (Self, Lines<BufReader<ChildStderr>>) {
+        let arguments = ["nameserver", "--config", config.to_str().unwrap()];
+        let mut running = Self::spawn(&mut command(&arguments, &[])).await;
+        let log = running.child.stderr.take().unwrap();
+        (running, BufReader::new(log).lines())
+    }
+
+    /// Sends a signal and goes on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
     async fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -107,8 +121,7 @@ impl Running {
 
     /// Sends a signal and waits for the end: the exit code, and what was said after the first line.
     pub(crate) async fn end(mut self, signal: Signal) -> (Option<i32>, String) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        self.signal(signal);
         let status = timeout(HANGS, self.child.wait()).await.expect("does not stop").unwrap();
         let mut rest = String::new();
         tokio::io::AsyncReadExt::read_to_string(&mut self.stdout, &mut rest).await.unwrap();

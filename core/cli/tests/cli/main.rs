@@ -9,6 +9,7 @@ mod nameserver;
 mod operate;
 mod plugin;
 mod reload;
+mod reload_nameserver;
 mod services;
 
 #[tokio::test]

@@ -37,7 +37,10 @@ async fn an_address_that_can_not_be_had_is_told_in_one_line() {
     let cases = [
         (first.address.as_str(), in_use.as_str()),
         ("192.0.2.1:0", "192.0.2.1:0 is not an address of this host"),
-        ("nonsense", "is \"nonsense\"; it must be an address, written ip:port"),
+        (
+            "nonsense",
+            "`nameserver.listen`: \"nonsense\" is out of range: it must be an address, written ip:port",
+        ),
     ];
     for (listen, expected) in cases {
         let answer = run(&["nameserver", "--listen", listen]).await;

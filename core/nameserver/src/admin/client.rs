@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use serde::de::DeserializeOwned;
 use skymesh_naming::{KickTarget, ResultCode};
 use skymesh_proto as proto;
 use skymesh_proto::Msg;
 use skymesh_proto::admin_kick::Target;
 use skymesh_proto::admin_operation::Operation;
 use skymesh_proto::msg::Body;
+use skymesh_reload::Reload;
 use skymesh_transport::{
     Connection, DialError, FrameReader, Outbox, OutboxConfig, ReadConfig, ReadError, dial,
 };
@@ -18,10 +20,14 @@ use skymesh_wire::{DecodeError, decode_msg, encode_msg};
 use tokio::task::JoinHandle;
 
 use super::Token;
+use super::live::NameserverPlugins;
 use super::seal::{Seal, Speaker, nonce};
 
 /// How long an answer may take: the registry answers within milliseconds, a disk within seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a reload may take: it loads libraries and tries what it makes of them.
+const RELOADED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why an operator's request was not done, or is not known to be.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +59,7 @@ pub enum AdminError {
         reason: String,
     },
     /// No answer. What was asked may have been done.
-    #[error(
-        "{address} did not answer within {ANSWER_WITHIN:?}; see `skymesh services` for what holds"
-    )]
+    #[error("{address} did not answer in time; see `skymesh services` for what holds")]
     Silent {
         /// Where it listens.
         address: String,
@@ -83,6 +87,14 @@ pub enum AdminError {
         address: String,
         /// What is wrong with it.
         source: DecodeError,
+    },
+    /// The answer is proven, and of another version.
+    #[error("{address} answers what this version does not understand: {reason}")]
+    Foreign {
+        /// Where it listens.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The answer was changed on its way. What was asked may have been done.
     #[error("the answer of {address} was changed on its way: do not trust the network to it")]
@@ -139,7 +151,7 @@ impl AdminClient {
             seal: Seal::new(token.clone(), operator, [0; 32]),
             requests: 0,
         };
-        let challenge = client.hear(|body| match body {
+        let challenge = client.hear(ANSWER_WITHIN, |body| match body {
             Body::AdminChallenge(challenge) => Some(challenge),
             _ => None,
         });
@@ -198,7 +210,35 @@ impl AdminClient {
             .await
     }
 
+    /// Has it [reload](crate::NameserverHandle::reload).
+    ///
+    /// # Errors
+    /// [`AdminError`]. A refused reload is an answer.
+    pub async fn reload(&mut self) -> Result<Reload, AdminError> {
+        let operation = Operation::Reload(proto::AdminReload {});
+        let outcome = self.ask_within(RELOADED_WITHIN, operation).await?;
+        self.answer(&outcome.answer)
+    }
+
+    /// Its plugins, which algorithm elects for which names, and its newest reload.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn plugins(&mut self) -> Result<NameserverPlugins, AdminError> {
+        let operation = Operation::Plugins(proto::AdminPlugins {});
+        let outcome = self.ask_within(ANSWER_WITHIN, operation).await?;
+        self.answer(&outcome.answer)
+    }
+
     async fn ask(&mut self, operation: Operation) -> Result<Revision, AdminError> {
+        Ok(Revision(self.ask_within(ANSWER_WITHIN, operation).await?.revision))
+    }
+
+    async fn ask_within(
+        &mut self,
+        patience: Duration,
+        operation: Operation,
+    ) -> Result<proto::AdminOutcome, AdminError> {
         let operation = proto::AdminOperation { operation: Some(operation) }.encode_to_vec();
         self.requests += 1;
         let number = self.requests;
@@ -206,7 +246,7 @@ impl AdminClient {
         let request: Msg = proto::AdminRequest { operation: operation.into(), proof }.into();
         let pushed = self.outbox.push(|out| encode_msg(&request, out)).await;
         pushed.map_err(|_| AdminError::Closed { address: self.address.clone() })?;
-        let reply = self.hear(|body| match body {
+        let reply = self.hear(patience, |body| match body {
             Body::AdminReply(reply) => Some(reply),
             _ => None,
         });
@@ -217,21 +257,32 @@ impl AdminClient {
         self.outcome(outcome)
     }
 
-    fn outcome(&self, outcome: Bytes) -> Result<Revision, AdminError> {
+    fn answer<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, AdminError> {
+        serde_json::from_slice(json).map_err(|error| AdminError::Foreign {
+            address: self.address.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn outcome(&self, outcome: Bytes) -> Result<proto::AdminOutcome, AdminError> {
         let outcome = proto::AdminOutcome::decode(outcome);
         // It is proven, so only a nameserver of another protocol could say this.
         let outcome = outcome.map_err(|_| AdminError::Closed { address: self.address.clone() })?;
         match ResultCode(outcome.result) {
-            ResultCode::OK => Ok(Revision(outcome.revision)),
+            ResultCode::OK => Ok(outcome),
             code => Err(AdminError::NotDone { code, reason: outcome.reason }),
         }
     }
 
     /// The next message that `wanted` takes; newer nameservers may say more besides.
-    async fn hear<T>(&mut self, wanted: impl Fn(Body) -> Option<T>) -> Result<T, AdminError> {
+    async fn hear<T>(
+        &mut self,
+        patience: Duration,
+        wanted: impl Fn(Body) -> Option<T>,
+    ) -> Result<T, AdminError> {
         let address = || self.address.clone();
         loop {
-            let next = tokio::time::timeout(ANSWER_WITHIN, self.reader.next()).await;
+            let next = tokio::time::timeout(patience, self.reader.next()).await;
             let next = next.map_err(|_| AdminError::Silent { address: address() })?;
             let frames = next.map_err(|source| AdminError::Read { address: address(), source })?;
             for frame in &frames.ok_or_else(|| AdminError::Closed { address: address() })? {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prost::Message;
+use serde::Serialize;
 use skymesh_naming::{KickTarget, Refusal, ResultCode};
 use skymesh_proto as proto;
 use skymesh_proto::admin_kick::Target;
@@ -11,6 +12,7 @@ use skymesh_proto::admin_operation::Operation;
 use skymesh_types::{AttributeChange, Attributes, Handle, Revision, ServiceUrl, SessionId};
 
 use super::Token;
+use super::live::NameserverPlugins;
 use super::seal::{Seal, Speaker, nonce};
 use crate::{NameserverHandle, OperatorError};
 
@@ -81,9 +83,40 @@ impl Desk {
     }
 }
 
-async fn perform(nameserver: &NameserverHandle, text: &[u8]) -> Result<Revision, OperatorError> {
+/// What was done.
+#[derive(Debug)]
+enum Done {
+    /// It is in the registry from that revision on.
+    At(Revision),
+    /// What was asked for, as JSON.
+    Answer(Vec<u8>),
+}
+
+impl Done {
+    fn answer(said: &impl Serialize) -> Result<Self, OperatorError> {
+        Ok(Self::Answer(serde_json::to_vec(said).map_err(malformed)?))
+    }
+}
+
+async fn perform(nameserver: &NameserverHandle, text: &[u8]) -> Result<Done, OperatorError> {
     let operation = proto::AdminOperation::decode(text).map_err(malformed)?.operation;
     match operation.ok_or_else(|| malformed("this nameserver does not know the operation"))? {
+        Operation::Reload(proto::AdminReload {}) => {
+            tracing::info!("an operator has it reload");
+            Done::answer(&*nameserver.reload().await)
+        }
+        Operation::Plugins(proto::AdminPlugins {}) => {
+            Done::answer(&NameserverPlugins::of(nameserver))
+        }
+        change => change_registry(nameserver, change).await.map(Done::At),
+    }
+}
+
+async fn change_registry(
+    nameserver: &NameserverHandle,
+    operation: Operation,
+) -> Result<Revision, OperatorError> {
+    match operation {
         Operation::Kick(kick) => {
             let target = target(kick.target)?;
             tracing::info!(?target, reason = kick.reason, "an operator kicks");
@@ -103,6 +136,9 @@ async fn perform(nameserver: &NameserverHandle, text: &[u8]) -> Result<Revision,
             let lasting = (said.lasting_ms != 0).then(|| Duration::from_millis(said.lasting_ms));
             tracing::info!(%url, ?change, ?lasting, "an operator overrides attributes");
             nameserver.override_attributes(url, change, lasting).await
+        }
+        Operation::Reload(_) | Operation::Plugins(_) => {
+            unreachable!("invariant: what changes nothing in the registry is not passed on")
         }
     }
 }
@@ -128,17 +164,20 @@ fn malformed(error: impl std::fmt::Display) -> Refusal {
     Refusal::Malformed(error.to_string())
 }
 
-fn outcome(result: Result<Revision, OperatorError>) -> proto::AdminOutcome {
+fn outcome(result: Result<Done, OperatorError>) -> proto::AdminOutcome {
     match result {
-        Ok(Revision(revision)) => {
-            proto::AdminOutcome { result: ResultCode::OK.0, reason: String::new(), revision }
-        }
+        Ok(Done::At(Revision(revision))) => proto::AdminOutcome { revision, ..Default::default() },
+        Ok(Done::Answer(json)) => proto::AdminOutcome { answer: json.into(), ..Default::default() },
         Err(error) => {
             let result = match &error {
                 OperatorError::Refused(refusal) => refusal.code(),
                 _ => NOT_DONE,
             };
-            proto::AdminOutcome { result: result.0, reason: error.to_string(), revision: 0 }
+            proto::AdminOutcome {
+                result: result.0,
+                reason: error.to_string(),
+                ..Default::default()
+            }
         }
     }
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod candidate;
 mod client;
 mod elections;
 mod hostile;
 mod operating;
+mod reloading;
 mod restart;
 mod scale;
 mod sessions;

@@ -33,6 +33,9 @@ pub enum Input {
     Recall(Vec<Remembered>),
     /// The store says something.
     Store(StoreInput),
+    /// The elector goes by other rules from now on: it is asked again where nobody leads. Who leads
+    /// stays until something changes the ballot.
+    NewRules,
     /// Time passed: [`Registry::next_deadline`](crate::Registry::next_deadline) is reached. Early
     /// and superfluous ticks are harmless.
     Tick,

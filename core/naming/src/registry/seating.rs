@@ -33,6 +33,13 @@ impl Registry {
         }
     }
 
+    /// Offices that the elector left vacant are looked at again.
+    pub(super) fn touch_vacancies(&mut self) {
+        let offices = self.offices.by_name.iter();
+        let vacant = offices.filter(|(_, office)| matches!(office.seat, Seat::Empty { .. }));
+        self.offices.touched.extend(vacant.map(|(name, _)| name.clone()));
+    }
+
     fn settle(&mut self, name: &ServiceName, actions: &mut Vec<Action>) {
         let Some(office) = self.offices.by_name.get(name) else { return };
         match office.seat {

@@ -272,7 +272,8 @@ impl LoadConfig {
         self.library.clone().or(path).unwrap_or_default()
     }
 
-    fn names(&self, library: &str) -> bool {
+    /// Whether it is about that library, by its name or by that of the file.
+    pub fn names(&self, library: &str) -> bool {
         let of_path = self.path.as_deref().and_then(library_of);
         self.library.as_deref() == Some(library) || of_path.is_some_and(|(name, _)| name == library)
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use skymesh_agent::{AgentBuilder, ConfigSource, FreshConfig};
+use skymesh_agent::{AgentBuilder, FreshConfig};
+use skymesh_nameserver::{FreshNameserver, NameserverBuilder};
+use skymesh_reload::{Change, ConfigSource};
 
 use super::{Config, ConfigError};
 use crate::log;
@@ -23,14 +25,17 @@ use crate::log;
 /// # Ok(())
 /// # }
 /// ```
+/// A nameserver that is to reload is started by [`nameserver_builder`](Self::nameserver_builder).
+///
 /// From then on `skymesh reload`, [`Agent::reload`](crate::Agent::reload), SIGHUP if the program wants
-/// it, and a change of the file if `agent.watch_files` says so, have the file read again. What is hot
+/// it, and a change of the file if `watch_files` says so, have the file read again. What is hot
 /// takes effect; of what needs a restart, the [answer](crate::Reload) tells.
 #[derive(Clone)]
 pub struct ConfigFile {
-    path: PathBuf,
+    /// Without one, the defaults and the environment hold.
+    path: Option<PathBuf>,
     adjust: Vec<Adjustment>,
-    /// What the agent was started by.
+    /// What the process was started by.
     started: Option<Arc<Config>>,
 }
 
@@ -39,7 +44,13 @@ type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
 impl ConfigFile {
     /// The file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), adjust: Vec::new(), started: None }
+        Self::or_defaults(Some(path.into()))
+    }
+
+    /// The file at `path`; without one, the defaults and the environment over them, so that a reload
+    /// looks at the plugins' files only.
+    pub fn or_defaults(path: Option<PathBuf>) -> Self {
+        Self { path, adjust: Vec::new(), started: None }
     }
 
     /// Has the program's own word over the file's and the environment's, each time it is read.
@@ -54,7 +65,7 @@ impl ConfigFile {
     /// # Errors
     /// As [`Config::load`]; or what the adjustments made of it is out of range.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(&self.path)?;
+        let mut config = Config::load_or_default(self.path.as_deref())?;
         self.adjust.iter().for_each(|adjust| adjust(&mut config));
         config.validate()?;
         Ok(config)
@@ -67,23 +78,59 @@ impl ConfigFile {
     }
 }
 
-impl ConfigSource for ConfigFile {
+impl ConfigFile {
+    /// As [`Config::nameserver_builder`], for a nameserver that reads this file at its reloads.
+    pub fn nameserver_builder(&self, config: &Config) -> NameserverBuilder {
+        let started = Some(Arc::new(config.clone()));
+        config.nameserver_builder().source(Self { started, ..self.clone() })
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.path.iter().cloned().collect()
+    }
+}
+
+/// Has the log go by its new level.
+fn relog(level: String) -> impl FnOnce() -> Vec<Change> + Send {
+    move || log::change_level(&level).into_iter().collect()
+}
+
+impl ConfigSource<FreshConfig> for ConfigFile {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
-        let level = config.log.level;
+        let level = config.log.level.clone();
         let mut fresh = FreshConfig::new(config.agent, config.services, config.plugins);
         if let Some(started) = &self.started {
             fresh = fresh
                 .cold("metrics", &started.metrics, &config.metrics)
                 .cold("trace", &started.trace, &config.trace)
-                .cold("nameserver", &started.nameserver, &config.nameserver)
-                .cold("log.format", &started.log.format, &config.log.format);
+                .cold("log", &started.log, &config.log);
         }
-        Ok(fresh.and_then(move || log::change_level(&level).into_iter().collect()))
+        Ok(fresh.and_then(relog(level)))
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        vec![self.path.clone()]
+        self.paths()
+    }
+}
+
+impl ConfigSource<FreshNameserver> for ConfigFile {
+    fn read(&self) -> Result<FreshNameserver, Vec<String>> {
+        let config = self.load().map_err(|error| error.faults())?;
+        let (elections, level) = (config.elections(), config.log.level.clone());
+        let mut fresh = FreshNameserver::new(config.nameserver, elections, config.plugins);
+        if let Some(started) = &self.started {
+            fresh = fresh.cold("metrics", &started.metrics, &config.metrics).cold(
+                "log",
+                &started.log,
+                &config.log,
+            );
+        }
+        Ok(fresh.and_then(relog(level)))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.paths()
     }
 }
 

@@ -2,6 +2,7 @@
 //! `# example` a key without one, all other lines with `#` are prose.
 
 use super::*;
+use crate::config::hot::{Role, When, when};
 
 const FILE: &str = include_str!("../../../skymesh.toml");
 const EXAMPLE: &str = "# example";
@@ -42,6 +43,35 @@ fn lists_every_key() {
     let missing: Vec<String> =
         keys.iter().filter(|key| !said.has(key.steps())).map(ToString::to_string).collect();
     assert!(missing.is_empty(), "core/skymesh/skymesh.toml does not list {missing:#?}");
+}
+
+#[test]
+fn each_key_is_hot_or_needs_a_restart_for_somebody_as_the_file_says() {
+    let said = |key: &str| [Role::Agent, Role::Nameserver].map(|role| when(role, key));
+    for key in Config::keys() {
+        assert_ne!(said(&key.to_string()), [None, None], "{key} is not in the table of `hot`");
+    }
+    // Where a table says of each key whether it is hot.
+    let (mut table, mut prose, mut seen) = (String::new(), String::new(), 0);
+    for line in FILE.lines() {
+        if let Some(named) = line.strip_prefix('[') {
+            table = named.trim_end_matches(']').to_owned();
+        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|key| key.split_once(" = "))
+            && !key.contains(' ')
+            && ["log", "nameserver", "agent"].iter().any(|of| table.starts_with(of))
+        {
+            let key = format!("{table}.{key}");
+            let is_hot = said(&key).contains(&Some(When::Hot));
+            assert_eq!(prose.contains("(hot)"), is_hot, "{key}: {prose}");
+            (prose, seen) = (String::new(), seen + 1);
+        } else {
+            prose.push_str(line);
+        }
+        if line.is_empty() {
+            prose.clear();
+        }
+    }
+    assert!(seen > 30, "{seen}");
 }
 
 struct Said(toml::Value);

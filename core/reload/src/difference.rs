@@ -1,29 +1,15 @@
-//! What two configurations say differently, key by key, and which keys take effect at run time.
+//! What two configurations say differently, key by key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Change;
+use crate::outcome::Change;
 
-/// The keys of `[agent]` that a reload applies. All of `[services]` and `[plugins]` are hot; what
-/// they apply to, each key's documentation says.
-const HOT: [&str; 4] =
-    ["agent.dial_timeout", "agent.drain_timeout", "agent.max_connections", "agent.resolve_timeout"];
-
-/// Whether a reload applies a key of `[agent]`.
-pub(super) fn is_hot(key: &str) -> bool {
-    HOT.contains(&key)
-}
-
-/// Whether it is about an election: the nameserver holds them, by its own file, and reads that at its start.
-pub(super) fn is_of_the_nameserver(change: &Change) -> bool {
-    change.what.starts_with("services.") && change.what.contains(".election")
-}
-
-/// Every key below `table` whose value differs.
-pub(super) fn between<T: Serialize>(table: &str, old: &T, new: &T) -> Vec<Change> {
+/// Every key below `table` whose value differs; values of plugins' own tables, which may hold passwords,
+/// are not shown.
+pub fn between<T: Serialize>(table: &str, old: &T, new: &T) -> Vec<Change> {
     let (old, new) = (leaves(table, old), leaves(table, new));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let differ = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));

@@ -1,0 +1,58 @@
+//! The tables that a nameserver's reload is about, read anew.
+
+use std::fmt;
+
+use serde::Serialize;
+use skymesh_plugin_host::PluginsConfig;
+use skymesh_reload::keys::Role;
+use skymesh_reload::{Aside, Change};
+
+use crate::config::{ElectionsConfig, NameserverConfig};
+
+/// See the module.
+pub struct FreshNameserver {
+    pub(super) nameserver: NameserverConfig,
+    pub(super) elections: ElectionsConfig,
+    pub(super) plugins: PluginsConfig,
+    pub(super) aside: Aside,
+}
+
+impl FreshNameserver {
+    /// Of the tables `[nameserver]` (of which differences are told: all its keys need a restart) and
+    /// `[plugins]`, and the keys `election` of `[services]`.
+    pub fn new(
+        nameserver: NameserverConfig,
+        elections: ElectionsConfig,
+        plugins: PluginsConfig,
+    ) -> Self {
+        Self { nameserver, elections, plugins, aside: Aside::default() }
+    }
+
+    /// Adds a table that nameservers do not know: what it says now and said at the start. Its keys that
+    /// differ are told as in need of a restart, unless they are hot or no affair of nameservers
+    /// ([`skymesh_reload::keys`]).
+    #[must_use]
+    pub fn cold<T: Serialize>(mut self, table: &str, started: &T, now: &T) -> Self {
+        self.aside.add_cold(Role::Nameserver, table, started, now);
+        self
+    }
+
+    /// Adds something that is to take effect once everything else has, such as the level of the log.
+    /// It must not fail: what is wrong is said by
+    /// [`ConfigSource::read`](skymesh_reload::ConfigSource::read). Answers what it changed.
+    #[must_use]
+    pub fn and_then(mut self, effect: impl FnOnce() -> Vec<Change> + Send + 'static) -> Self {
+        self.aside.add_effect(effect);
+        self
+    }
+}
+
+impl fmt::Debug for FreshNameserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FreshNameserver")
+            .field("nameserver", &self.nameserver)
+            .field("elections", &self.elections)
+            .field("plugins", &self.plugins)
+            .finish_non_exhaustive()
+    }
+}

@@ -10,6 +10,8 @@
 
 pub mod admin;
 mod agent;
+#[cfg(test)]
+mod bare;
 pub mod config;
 mod convert;
 mod counted;

@@ -154,6 +154,7 @@ impl Ledger {
             return Outcome::Nothing;
         }
         let Some(own) = self.own.remove(&handle) else { return Outcome::Nothing };
+        self.answer_open(&own, &RequestError::Unknown(handle));
         match asked {
             Some(asked) => {
                 let url = own.sender.source.url().clone();
@@ -184,6 +185,7 @@ impl Ledger {
             Some(Request::Unregister(handle, asked)) => {
                 // Refused or not: a nameserver that does not know it has nothing to take off.
                 if let Some(own) = self.own.remove(&handle) {
+                    self.answer_open(&own, &RequestError::Unknown(handle));
                     own.queue.close();
                 }
                 answer(asked, Ok(()));
@@ -209,27 +211,27 @@ impl Ledger {
     /// The nameserver took an instance off.
     pub(crate) fn kicked_off(&mut self, handle: Handle, reason: &str) -> Outcome {
         let Some(own) = self.own.remove(&handle) else { return Outcome::Nothing };
-        self.answer_open(&own, reason);
+        self.answer_open(&own, &refused(ResultCode::KICKED.0, reason.to_owned()));
         end(&own, reason);
         Outcome::Left(handle)
     }
 
-    /// Answers what is still open of an instance that is gone: nobody else will.
-    fn answer_open(&mut self, own: &Own, reason: &str) {
+    /// Answers what is still open of an instance that is gone, and asks it no more: nobody else will
+    /// answer, and what is not an own instance can't be registered.
+    fn answer_open(&mut self, own: &Own, why: &RequestError) {
         let (gone, url) = (own.sender.source.handle(), own.sender.source.url());
-        let kicked = || refused(ResultCode::KICKED.0, reason.to_owned());
         let open = std::mem::take(&mut self.open);
         for (number, request) in open {
             match request {
                 Request::Register(handle, Some(asked)) if handle == gone => {
-                    let error = RegisterError::Request { url: url.clone(), source: kicked() };
+                    let error = RegisterError::Request { url: url.clone(), source: why.clone() };
                     answer(Some(asked), Err(error));
                 }
                 Request::Register(handle, None) if handle == gone => {}
                 Request::Drain(handle, asked) if handle == gone => answer(asked, Ok(())),
                 Request::Unregister(handle, asked) if handle == gone => answer(asked, Ok(())),
                 Request::Change(handle, _, asked) if handle == gone => {
-                    answer(Some(asked), Err(kicked().into()));
+                    answer(Some(asked), Err(why.clone().into()));
                 }
                 other => {
                     self.open.insert(number, other);
@@ -315,3 +317,6 @@ fn end(own: &Own, reason: &str) {
     own.queue.push_event(Event::KickedOff { reason: Arc::from(reason) });
     own.queue.close();
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,7 +176,7 @@ impl Router {
 
     /// Waits for the first word on the service, as `send` does.
     pub(crate) async fn loaded(&self) -> Result<(), SendError> {
-        let deadline = self.runtime.hot.load().agent.resolve_timeout;
+        let deadline = self.runtime.resolve_timeout();
         match self.ready(deadline).await {
             Ok(_) => Ok(()),
             Err(timeout) => Err(SendError::Unresolved(timeout)),

@@ -155,6 +155,11 @@ impl Runtime {
         }
     }
 
+    /// How long a first word on a name is waited for, as configured now.
+    pub(crate) fn resolve_timeout(&self) -> Duration {
+        self.hot.load().agent.resolve_timeout
+    }
+
     /// Time since the agent started: the clock of its sans-io parts.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()

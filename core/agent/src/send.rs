@@ -231,7 +231,7 @@ async fn await_change(
         NotTaken::Live | NotTaken::Full => changed.await,
         NotTaken::Ended => return Err(SendError::Stopped),
         NotTaken::Unknown => {
-            let waited = runtime.settings.agent.resolve_timeout;
+            let waited = runtime.resolve_timeout();
             let name = || closed.keyed.name.clone();
             let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
             timeout(waited, changed).await.map_err(late)?;
@@ -269,7 +269,7 @@ pub(crate) async fn resolve(
             }
             Err(NoRoute::Loading(router)) => router.loaded().await?,
             Err(NoRoute::Closed(closed)) => {
-                let waited = runtime.settings.agent.resolve_timeout;
+                let waited = runtime.resolve_timeout();
                 let name = || closed.keyed.name.clone();
                 let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
                 timeout(waited, closed.keyed.live()).await.map_err(late)?;

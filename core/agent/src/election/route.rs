@@ -148,7 +148,7 @@ async fn next_leader(
     problem: SendError,
 ) -> Result<(), SendError> {
     let runtime = &election.runtime;
-    let wait = runtime.settings.agent.resolve_timeout;
+    let wait = runtime.resolve_timeout();
     let deadline = *patience.get_or_insert_with(|| Instant::now() + wait);
     let found = timeout_at(deadline, election.another(tried)).await;
     if runtime.stopped.is_cancelled() {

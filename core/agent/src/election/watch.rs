@@ -71,7 +71,7 @@ impl Election {
 
     /// Waits for the nameserver's first word.
     pub(super) async fn loaded(&self) -> Result<Standing, SendError> {
-        let deadline = self.runtime.settings.agent.resolve_timeout;
+        let deadline = self.runtime.resolve_timeout();
         let loaded = self.wait_until(|standing| !standing.is_loading());
         let unresolved = |_| {
             let (name, waited) = (self.name().clone(), deadline);
@@ -209,5 +209,29 @@ impl Instance {
         NameError: From<N::Error>,
     {
         self.agent().leader_of(name).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bare;
+    use crate::runtime::Hot;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_is_waited_for_as_long_as_the_newest_configuration_says() {
+        let (runtime, _commands) = bare::runtime();
+        let was = runtime.hot.load_full();
+        let waited = was.agent.resolve_timeout + Duration::from_secs(1);
+        let mut agent = was.agent.clone();
+        agent.resolve_timeout = waited;
+        let (services, codecs) = (was.services.clone(), was.codecs.clone());
+        runtime.hot.store(Arc::new(Hot { agent, services, codecs }));
+        let asked = Agent::of(runtime).leader_of("app.env.room").await;
+        let name = "app.env.room".parse().unwrap();
+        let unresolved = SendError::Unresolved(crate::router::ReadyTimeout { name, waited });
+        assert_eq!(asked, Err(unresolved));
     }
 }

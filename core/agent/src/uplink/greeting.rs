@@ -27,7 +27,8 @@ impl Uplink {
     pub(super) async fn connect(&mut self) -> Result<Line, UplinkError> {
         let config = &self.runtime.settings.agent;
         let read = self.runtime.read_config();
-        let connection = dial(&config.nameserver, config.dial_timeout, &read).await?;
+        let deadline = self.runtime.hot.load().agent.dial_timeout;
+        let connection = dial(&config.nameserver, deadline, &read).await?;
         let Connection { mut reader, write_half, .. } = connection;
         let (outbox, writer) = Outbox::new(self.runtime.outbox_config());
         self.runtime.tasks.spawn(writer.run(write_half, self.introduction()));

@@ -63,6 +63,8 @@ struct State {
     sources: HashMap<Handle, Weak<Source>>,
     sweep_sources_at: usize,
     routes: HashMap<Handle, Arc<Route>>,
+    /// The agent has stopped: no more routes are kept.
+    cleared: bool,
     peers: HashMap<PeerKey, Weak<Peer>>,
     /// The epochs that stateful instances of this process admit.
     gates: HashMap<ServiceName, Arc<EpochGate>>,
@@ -85,7 +87,6 @@ impl Directory {
         name: &ServiceName,
         selector: SelectorSlot,
     ) -> (Arc<RouterCore>, bool) {
-        // Prepares an empty table, which is plugin code: before the lock is taken.
         let core = Arc::new(RouterCore::new(name.clone(), selector));
         let mut state = self.lock();
         if let Some(core) = self.router(name) {
@@ -120,6 +121,8 @@ impl Directory {
     pub(crate) fn subscribe(&self, name: &ServiceName, queue: &Arc<Queue>) {
         let mut state = self.lock();
         let listeners = state.subscribers.entry(name.clone()).or_default();
+        // Of a service of which nothing is heard for long, nobody else would notice.
+        listeners.retain(|known| known.strong_count() > 0);
         if listeners.iter().any(|known| known.as_ptr() == Arc::as_ptr(queue)) {
             return;
         }
@@ -142,11 +145,13 @@ impl Directory {
         self.locals.pin().insert(queue.handle(), queue);
     }
 
-    /// An instance of this process is gone.
+    /// An instance of this process is gone: it neither takes anything nor sends.
     pub(crate) fn remove_local(&self, handle: Handle) {
         let mut state = self.lock();
         self.locals.pin().remove(&handle);
-        state.senders.remove(&handle);
+        if let Some(sender) = state.senders.remove(&handle) {
+            sender.source.set_offline(true);
+        }
         self.remove_route(&mut state, handle);
         for route in state.routes.values() {
             if let Target::Local(local) = &route.target {
@@ -191,7 +196,9 @@ impl Directory {
     }
 
     /// Takes a peer's introduction of `record`. Events come before this returns, so before any
-    /// message of it. Answers the source, and whether the name's router has to be rebuilt.
+    /// message of it. Answers the source, and whether the name's router has to be rebuilt. The source
+    /// counts one connection more, until [`source_left`](Self::source_left): under the lock, or the end of
+    /// its last connection before could take it for gone.
     pub(crate) fn introduce(
         &self,
         record: &Arc<InstanceRecord>,
@@ -203,6 +210,7 @@ impl Directory {
         let changed = !events.is_empty();
         self.publish(&mut state, events, counters);
         let source = state.source(record);
+        source.arrived();
         if !state.cache.watches(&record.url.name) {
             // It may have been away.
             source.set_offline(false);
@@ -210,9 +218,13 @@ impl Directory {
         Ok((source, changed))
     }
 
-    /// The source that `record` describes, without a word to anybody who watches its service.
+    /// The source that `record` describes, without a word to anybody who watches its service. It counts
+    /// one connection more, as with [`introduce`](Self::introduce).
     pub(crate) fn source(&self, record: &Arc<InstanceRecord>) -> Arc<Source> {
-        self.lock().source(record)
+        let mut state = self.lock();
+        let source = state.source(record);
+        source.arrived();
+        source
     }
 
     /// A connection on which `source` sent is gone. After the last one, whether it still lives is
@@ -250,7 +262,12 @@ impl Directory {
             core.show(View::loading(&core.selector));
         }
         self.routes.pin().clear();
-        self.lock().routes.clear();
+        let mut state = self.lock();
+        state.cleared = true;
+        let routes = std::mem::take(&mut state.routes);
+        drop(state);
+        // Not under the lock: a peer may go with them.
+        drop(routes);
     }
 
     /// An instance as the cache knows it.
@@ -316,3 +333,6 @@ pub(crate) enum Followed {
     Yes,
     Gap,
 }
+
+#[cfg(test)]
+mod tests;

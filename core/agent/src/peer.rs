@@ -147,3 +147,22 @@ impl Drop for Peer {
         self.shared.gone.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bare;
+
+    #[tokio::test]
+    async fn a_connection_ends_with_the_agent_whoever_still_holds_its_peer() {
+        let (runtime, _commands) = bare::runtime();
+        let key = PeerKey { address: "127.0.0.1:1".into(), agent: AgentId::new(1).ok() };
+        let peer = Peer::start(&runtime, key, Arc::from([]));
+        runtime.stopped.cancel();
+        runtime.tasks.close();
+        tokio::time::timeout(Duration::from_secs(60), runtime.tasks.wait()).await.unwrap();
+        assert!(peer.link().is_none());
+    }
+}

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_agent::{Event, InstanceState, Resolve};
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{Agent, Event, InstanceState, Resolve};
 use skymesh_nameserver::NameserverConfig;
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{raw_agent, register_stateful};
@@ -88,4 +89,26 @@ async fn a_crash_moves_the_keys_of_the_dead_and_no_others() {
         let owners = log.owners(key);
         assert!(owners == [before] || before == 3, "key {key} of {before} came to {owners:?}");
     }
+}
+
+#[tokio::test]
+async fn an_agent_that_has_sent_by_key_stops_as_soon_as_others() {
+    let mesh = Mesh::start().await;
+    let log = Arc::new(Log::default());
+    let _server = log.serve(&mesh.agent().await, &shard(1), 1000).await;
+    let config = AgentConfig {
+        app: "app".parse().ok(),
+        nameserver: mesh.address().to_string(),
+        // Not used up: what holds its connections is let go.
+        drain_timeout: Duration::from_secs(3600),
+        ..AgentConfig::default()
+    };
+    let agent = Agent::builder().config(config).connect().await.unwrap();
+    let (client, _inbox) = agent.register("app.test.client/1").await.unwrap();
+    let router = agent.router(SERVICE).unwrap();
+    router.settled(SOON).await.unwrap();
+    let sent = Sent { client: 1, key: 7, number: 0 };
+    client.send(router.key(7_u64), sent.to_bytes()).await.unwrap();
+    log.reaches(1).await;
+    within(SOON, agent.shutdown()).await;
 }

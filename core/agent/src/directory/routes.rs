@@ -122,13 +122,16 @@ impl Directory {
         }
     }
 
-    /// The route of a handle, made if there is none yet.
+    /// The route of a handle, made if there is none yet. After the agent's end it is not kept.
     fn keep_route(
         &self,
         state: &mut State,
         handle: Handle,
         make: impl FnOnce() -> Route,
     ) -> Arc<Route> {
+        if state.cleared {
+            return Arc::new(make());
+        }
         let route = state.routes.entry(handle).or_insert_with(|| Arc::new(make()));
         self.routes.pin().insert(handle, Arc::downgrade(route));
         Arc::clone(route)

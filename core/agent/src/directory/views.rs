@@ -107,6 +107,10 @@ impl Directory {
         if core.view.load().selector_version() <= view.selector_version() {
             core.show(view);
         }
+        if runtime.stopped.is_cancelled() {
+            // It may have come after the end cleared all views.
+            core.show(View::loading(&core.selector));
+        }
     }
 }
 

@@ -108,6 +108,7 @@ impl ElectionCore {
 
     pub(super) fn subscribe(&self, queue: &Arc<Queue>) {
         let mut watchers = self.watchers();
+        watchers.inboxes.retain(|known| known.strong_count() > 0);
         if watchers.inboxes.iter().any(|known| known.as_ptr() == Arc::as_ptr(queue)) {
             return;
         }

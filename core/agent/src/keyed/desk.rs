@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::Kept;
 use super::owners::Tables;
-use super::placed::{Live, Placed};
+use super::placed::Placed;
 use crate::send::SendError;
 
 /// Why a message was not taken over.
@@ -72,15 +72,7 @@ impl Keyed {
         limits: HoldLimits,
         tables: Arc<Tables>,
     ) -> Self {
-        let none = Placed {
-            epoch: Epoch(0),
-            tag,
-            members: Arc::from([]),
-            owners: tables.owners(&[]),
-            routes: Vec::new(),
-            lines: Vec::new(),
-            live: Live::new(false),
-        };
+        let none = Placed::nobody(tag);
         Self {
             name,
             limits,
@@ -227,14 +219,18 @@ impl Keyed {
         (desk.messages, desk.bytes)
     }
 
-    /// Takes nothing more over. Answers how many messages were left.
+    /// Takes nothing more over, and lets go of all routes. Answers how many messages were left.
     pub(super) fn end(&self) -> usize {
         let mut desk = self.desk();
         self.placed.load().live.end();
+        // It has routes, which keep their peers, whose connections keep this.
+        let last = self.placed.swap(Arc::new(Placed::nobody(self.tag)));
         desk.ended = true;
-        desk.entries.clear();
+        let entries = std::mem::take(&mut desk.entries);
         let left = std::mem::take(&mut desk.messages);
         drop(desk);
+        // Not under the lock: what goes with them may be a plugin's.
+        drop((last, entries));
         self.changed.notify_waiters();
         left
     }
@@ -293,3 +289,6 @@ impl Desk {
         *self.by_source.entry(kept.source()).or_default() += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,11 @@ enum Table {
 }
 
 impl Owners {
+    /// Of no members.
+    pub(super) const fn nobody() -> Self {
+        Self { bounds: Vec::new(), hashed: Vec::new(), table: Table::Rendezvous(Vec::new()) }
+    }
+
     /// Runs plugin code, which may take milliseconds.
     fn new(members: &[Arc<InstanceRecord>], selector: &SelectorSlot) -> Self {
         let mut shares: Vec<(Share, usize)> = members

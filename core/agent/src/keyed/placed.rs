@@ -84,6 +84,19 @@ impl Line {
 }
 
 impl Placed {
+    /// Nobody owns anything, as far as is known; it is not to be gone by.
+    pub(super) fn nobody(tag: u32) -> Self {
+        Self {
+            epoch: Epoch(0),
+            tag,
+            members: Arc::from([]),
+            owners: Arc::new(Owners::nobody()),
+            routes: Vec::new(),
+            lines: Vec::new(),
+            live: Live::new(false),
+        }
+    }
+
     /// The owner of a key; `None` if there is none.
     #[inline]
     pub(crate) fn owner(&self, key: u64) -> Option<(&Arc<InstanceRecord>, Way<'_>)> {

@@ -89,13 +89,22 @@ impl PeerTask {
                 backoff.reset();
             }
             tokio::select! {
-                () = self.shared.gone.cancelled() => {}
+                () = self.over() => {}
                 () = tokio::time::sleep(backoff.next(entropy())) => {}
             }
         }
     }
 
-    /// Dials until somebody is there; `None` once nobody routes to the peer.
+    /// Waits until nobody routes to the peer any more, or the agent has stopped, whoever still holds
+    /// a route then: this task holds the agent.
+    async fn over(&self) {
+        tokio::select! {
+            () = self.shared.gone.cancelled() => {}
+            () = self.runtime.stopped.cancelled() => {}
+        }
+    }
+
+    /// Dials until somebody is there; `None` once that is [over](Self::over).
     async fn dial(&self, backoff: &mut Backoff) -> Option<Connection> {
         let address = &self.shared.key.address;
         let mut told = false;
@@ -103,7 +112,7 @@ impl PeerTask {
             let read = self.runtime.read_config();
             let deadline = self.runtime.hot.load().agent.dial_timeout;
             let dialled = tokio::select! {
-                () = self.shared.gone.cancelled() => return None,
+                () = self.over() => return None,
                 dialled = dial(address, deadline, &read) => dialled,
             };
             match dialled {
@@ -114,7 +123,7 @@ impl PeerTask {
                 Err(_) => {}
             }
             tokio::select! {
-                () = self.shared.gone.cancelled() => return None,
+                () = self.over() => return None,
                 () = tokio::time::sleep(backoff.next(entropy())) => {}
             }
         }
@@ -140,11 +149,12 @@ impl PeerTask {
         greeting
     }
 
-    /// Reads the peer's answers until the connection breaks; breaks itself once the peer is gone.
+    /// Reads the peer's answers until the connection breaks; breaks itself once all is
+    /// [over](Self::over).
     async fn serve(&self, link: &Arc<Link>, reader: &mut FrameReader) -> ControlFlow<()> {
         loop {
             let frames = tokio::select! {
-                () = self.shared.gone.cancelled() => return ControlFlow::Break(()),
+                () = self.over() => return ControlFlow::Break(()),
                 _ = link.outbox().closed() => return ControlFlow::Continue(()),
                 frames = reader.next() => frames,
             };

@@ -47,7 +47,7 @@ impl LocalTarget {
         let (metadata, payload) = (text.len() as u32, envelope.payload.len() as u32);
         let letter = Letter {
             lane: self.slot,
-            source: self.source_slot(post),
+            source: self.source_slot(post)?,
             source_handle: post.sender.source.handle(),
             kind: envelope.kind.plain().0,
             flags: envelope.flags,
@@ -85,17 +85,51 @@ impl LocalTarget {
         self.queue.is_closed();
     }
 
-    fn source_slot(&self, post: &Post<'_>) -> Slot {
+    fn source_slot(&self, post: &Post<'_>) -> Result<Slot, NotPosted> {
+        let source = &post.sender.source;
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || self.queue.open_source(Arc::clone(&post.sender.source));
-        *sources.entry(post.sender.source.handle()).or_insert_with(open)
+        if let Some(slot) = sources.get(&source.handle()) {
+            return Ok(*slot);
+        }
+        // Under the lock, which `forget_source` takes after this is known: its slot would stay for ever.
+        if source.is_offline() {
+            return Err(NotPosted::Refused(Refusal::SourceOffline));
+        }
+        let slot = self.queue.open_source(Arc::clone(source));
+        sources.insert(source.handle(), slot);
+        Ok(slot)
     }
 
-    /// The sending instance is gone; its slot is free again.
+    /// The sending instance is gone, and known to be offline; its slot is free again.
     pub(crate) fn forget_source(&self, source: Handle) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = sources.remove(&source) {
             self.queue.close_slot(slot);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skymesh_wire::Envelope;
+
+    use super::*;
+    use crate::bare;
+    use crate::config::InboxConfig;
+
+    #[test]
+    fn who_is_off_the_mesh_gets_no_seat() {
+        let (runtime, _commands) = bare::runtime();
+        let queue = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
+        let target = LocalTarget::new(queue, 1024);
+        let sender = bare::sender("app.env.guest/1", 12);
+        let post = Post { sender: &sender, envelope: Envelope::default(), live: None };
+        target.post(&post).unwrap();
+        assert_eq!(target.sources.lock().unwrap().len(), 1);
+        sender.source.set_offline(true);
+        target.forget_source(sender.source.handle());
+        let refused = target.post(&post);
+        assert!(matches!(refused, Err(NotPosted::Refused(Refusal::SourceOffline))), "{refused:?}");
+        assert!(target.sources.lock().unwrap().is_empty(), "nobody would ever free it");
     }
 }

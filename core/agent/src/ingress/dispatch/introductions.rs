@@ -69,8 +69,8 @@ impl Dispatch {
         }
     }
 
+    /// Keeps a source that the directory counts this connection for.
     pub(super) fn keep(&mut self, handle: u64, source: &Arc<Source>) {
-        source.arrived();
         self.sources.insert(handle, Introduced::Known(Arc::clone(source)));
     }
 }

@@ -102,12 +102,37 @@ impl Lines {
     }
 
     pub(super) fn note_used(&mut self, route: &Arc<Route>) {
-        self.used.entry(route.handle).or_insert_with(|| Arc::downgrade(route));
+        // The newest: one that was lost and made anew is another route to the same.
+        self.used.insert(route.handle, Arc::downgrade(route));
     }
 
     /// Everywhere that anything was sent and that is still there.
     pub(super) fn used(&mut self) -> Vec<Arc<Route>> {
         self.used.retain(|_, route| route.strong_count() > 0);
         self.used.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare;
+    use crate::config::InboxConfig;
+    use crate::peer::{LocalTarget, Target};
+
+    #[test]
+    fn a_route_that_was_made_anew_is_the_one_that_counts() {
+        let (runtime, _commands) = bare::runtime();
+        let route = || {
+            let queue = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
+            let (name, meter) = (queue.name().clone(), Arc::clone(queue.meter()));
+            let target = Target::Local(LocalTarget::new(queue, 1024));
+            Arc::new(Route::new(bare::handle(11), name, meter, target))
+        };
+        let mut lines = Lines::default();
+        lines.note_used(&route());
+        let anew = route();
+        lines.note_used(&anew);
+        assert!(matches!(&lines.used()[..], [used] if Arc::ptr_eq(used, &anew)));
     }
 }

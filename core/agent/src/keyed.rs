@@ -15,6 +15,7 @@ mod desk;
 mod owners;
 mod parcel;
 mod placed;
+mod tables;
 mod word;
 
 pub(crate) use desk::{Keyed, NotTaken};

@@ -234,6 +234,14 @@ impl RouterCore {
         self.changed.send_replace(());
     }
 
+    /// Another selector is in the slot. It changes no owners of keys; but where there were none for want
+    /// of a table, it is asked.
+    pub(crate) fn note_exchanged(&self) {
+        if let Some(keyed) = self.keyed.get() {
+            keyed.remade();
+        }
+    }
+
     /// Waits until messages are routed by the selector that is in the slot.
     pub(crate) async fn renewed(&self) {
         let mut changed = self.changed.subscribe();

@@ -270,6 +270,9 @@ impl Runtime {
             tracing::warn!(name = %core.name, %error, "the selector of before the reload stays");
         }
         self.directory.outdated([core.name.clone()]);
+        if let Some(keyed) = core.keyed.get() {
+            keyed.remade();
+        }
     }
 
     /// Waits until no message has come for a while and every inbox is read.

@@ -158,12 +158,20 @@ impl Exchange {
 
     /// Sees to it that the end of a service's instances is heard of.
     pub(crate) fn watch(&self, name: &ServiceName) {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.contains(name) || watched.len() >= WATCHED_SERVICES {
+        let lock = || self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_done = |watched: &HashSet<ServiceName>| {
+            watched.contains(name) || watched.len() >= WATCHED_SERVICES
+        };
+        if is_done(&lock()) {
             return;
         }
-        // A service that can't be watched: the end of a connection tells what can be told.
+        // Not under the lock: it may load a plugin. A service that can't be watched: the end of a
+        // connection tells what can be told.
         let Ok(router) = self.instance.router(name) else { return };
+        let mut watched = lock();
+        if is_done(&watched) {
+            return;
+        }
         // Under the lock: who finds the name noted has its events already.
         if self.new_watches.try_send(Box::new(router.watch())).is_ok() {
             watched.insert(name.clone());

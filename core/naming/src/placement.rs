@@ -47,6 +47,19 @@ pub struct Preparation {
     pub leaving: Vec<Handle>,
 }
 
+impl Preparation {
+    /// The members that it would make of `members`, sorted by instance id.
+    pub(crate) fn of(&self, members: &[Arc<InstanceRecord>]) -> Vec<Arc<InstanceRecord>> {
+        let stays = |one: &&Arc<InstanceRecord>| {
+            !self.leaving.contains(&one.handle) && self.joining.iter().all(|new| new.url != one.url)
+        };
+        let stay = members.iter().filter(stays);
+        let mut future: Vec<_> = stay.chain(&self.joining).cloned().collect();
+        future.sort_by_key(|one| one.url.instance);
+        future
+    }
+}
+
 /// How a round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundEnd {

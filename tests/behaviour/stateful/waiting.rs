@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use skymesh_agent::{Agent, Delivery, Resolve, Router, SendError};
+use skymesh_agent::config::AgentConfig;
+use skymesh_agent::{Agent, Delivery, FreshConfig, ReloadOutcome, Resolve, Router, SendError};
 use skymesh_nameserver::NameserverConfig;
+use skymesh_plugin_host::PluginsConfig;
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
 use skymesh_tests::{Mesh, SOON, fast_nameserver, services, within};
@@ -225,4 +227,46 @@ async fn a_selector_that_fails_in_one_process_sends_nothing_astray() {
         }
     }
     assert_eq!(log.len(), 0);
+}
+
+/// Nothing of its process waits for a selector that does not come back, and it is told by name.
+#[tokio::test]
+async fn a_selector_that_is_never_ready_has_its_keys_refused_and_holds_nobody_up() {
+    let mesh = Mesh::start().await;
+    let log = Arc::new(Log::default());
+    let server = mesh.agent().await;
+    let mut servers = vec![log.serve(&server, &shard(1), 1000).await];
+    let hanging = json!({ "mischief": "hang_in_prepare" });
+    let named = "skymesh_fixture_unruly/unruly";
+    let agent = hashing(&mesh, json!({ "use": named, "config": hanging })).await;
+    let (client, _inbox) = agent.register("app.test.client/1").await.unwrap();
+    let router = agent.router(SERVICE).unwrap();
+    let refused = async {
+        loop {
+            match client.send(router.key(7_u64), [0; 24]).await {
+                Err(SendError::Strategy { reason, .. }) => return reason,
+                // Word of the instances or of their owners is on its way.
+                Err(SendError::Unresolved(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let reason = within(SOON, refused).await;
+    assert!(reason.contains(named) && reason.contains("within 5s"), "{reason}");
+    // What it would be asked next, it is not: rounds go on, and its process with them.
+    servers.push(within(SOON, log.serve(&server, &shard(2), 2000)).await);
+    let (_other, _inbox) =
+        within(SOON, async { agent.register("app.test.client/2").await }).await.unwrap();
+    assert_eq!(agent.counters().uplinks_lost.get(), 0);
+    // A reload puts another selector in its place.
+    let table = services(json!({ "app.test.*": { "selector": { "use": "consistent_hash" } } }));
+    let fresh = FreshConfig::new(AgentConfig::default(), table, PluginsConfig::default());
+    let reload = within(SOON, agent.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    let router = sees(&agent, 2).await;
+    for key in 0..KEYS {
+        let sent = Sent { client: 1, key, number: 0 };
+        within(SOON, client.send(router.key(key), sent.to_bytes())).await.unwrap();
+    }
+    log.reaches(KEYS as usize).await;
 }

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::desk::Entry;
-use super::owners::ByTable;
 use super::placed::{Line, Live, Placed, PlacedKey};
+use super::tables::ByTable;
 use super::{Kept, Keyed};
 use crate::inbox::{Event, UnroutedReason};
 use crate::peer::{NotPosted, Refusal};
@@ -50,6 +50,9 @@ pub(super) struct Carrier {
     /// The next placement waits until what was sent by this one has arrived or come back, so that
     /// later messages of a key do not overtake it. Nothing else is done until then.
     switching: JoinSet<()>,
+    /// What comes next needs owners that the selector is asked for. It waits for them, and all that came
+    /// after it.
+    making: JoinSet<()>,
 }
 
 impl Carrier {
@@ -70,6 +73,7 @@ impl Carrier {
             settling: None,
             arriving: JoinSet::new(),
             switching: JoinSet::new(),
+            making: JoinSet::new(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Carrier {
                     }
                 }
                 Some(_) = self.switching.join_next() => self.switch(),
+                Some(_) = self.making.join_next() => {}
                 () = sleep_until(at), if due.is_some() => self.feed(PlacementInput::Tick),
                 () = self.keyed.work.notified() => {}
             }
@@ -114,11 +119,14 @@ impl Carrier {
 
     fn take_entries(&mut self) {
         self.keyed.take(&mut self.entries);
-        while self.switching.is_empty()
+        while !self.stands_still()
             && let Some(entry) = self.entries.pop_front()
         {
             match entry {
                 Entry::Parcel(parcel) => self.offer(parcel),
+                Entry::Input(input) if self.make_owners(&input) => {
+                    self.entries.push_front(Entry::Input(input));
+                }
                 Entry::Input(PlacementInput::Placed(next)) if self.is_newer(&next) => {
                     self.entries.push_front(Entry::Input(PlacementInput::Placed(next)));
                     self.begin_switch();
@@ -126,12 +134,35 @@ impl Carrier {
                 Entry::Input(input) => self.feed(input),
             }
         }
-        if !self.switching.is_empty() {
+        if self.stands_still() {
             self.take_back();
         }
     }
 
-    /// Takes only what comes back, which is what is waited for.
+    /// Whether nothing is taken but what comes back.
+    fn stands_still(&self) -> bool {
+        !self.switching.is_empty() || !self.making.is_empty()
+    }
+
+    /// Has the selector find the owners that are asked for once `input` is taken in, if there are any
+    /// that it was not asked for. Not here: it may take its time.
+    fn make_owners(&mut self, input: &PlacementInput<Kept>) -> bool {
+        let mut sets = self.router.foreseen(input);
+        sets.retain(|members| self.keyed.tables.wants(members));
+        let needed = !sets.is_empty();
+        if needed {
+            self.make(sets);
+        }
+        needed
+    }
+
+    fn make(&mut self, sets: Vec<Vec<Arc<InstanceRecord>>>) {
+        let keyed = Arc::clone(&self.keyed);
+        let remade = move || keyed.remade();
+        self.making.spawn(Arc::clone(&self.keyed.tables).make(sets, remade));
+    }
+
+    /// Takes only what comes back: a switch waits for it, and it has its place before what comes next.
     fn take_back(&mut self) {
         self.keyed.take(&mut self.entries);
         let mut others = VecDeque::with_capacity(self.entries.len());
@@ -325,7 +356,13 @@ impl Carrier {
         if self.keyed.placed().is_live() {
             return;
         }
-        let quiet = self.router.is_quiet() && self.settling.is_none() && self.switching.is_empty();
+        if !self.stands_still() && self.keyed.tables.wants(&placement.members) {
+            // Another selector, or the same with more time: what it was not asked for before.
+            let members = placement.members.to_vec();
+            self.make(vec![members]);
+        }
+        let Some(placement) = &self.placement else { return };
+        let quiet = self.router.is_quiet() && self.settling.is_none() && !self.stands_still();
         self.keyed.set_closing(quiet);
         if !quiet {
             return;

@@ -10,8 +10,8 @@ use skymesh_types::{Handle, ServiceName};
 use tokio::sync::Notify;
 
 use super::Kept;
-use super::owners::Tables;
 use super::placed::Placed;
+use super::tables::Tables;
 use crate::send::SendError;
 
 /// Why a message was not taken over.
@@ -176,8 +176,23 @@ impl Keyed {
 
     /// Why a key has no owner though there are members.
     pub(crate) fn unowned(&self, key: u64) -> SendError {
-        let reason = format!("key {key} has no owner: {}", self.tables.selector());
+        let selector = self.tables.selector(&self.placed.load().owners);
+        let reason = format!("key {key} has no owner: {selector}");
         SendError::Strategy { name: self.name.clone(), reason }
+    }
+
+    /// Owners that were not there in time may be there now, or another selector may know them: the
+    /// carrier looks again.
+    pub(crate) fn remade(&self) {
+        let desk = self.desk();
+        let placed = self.placed.load();
+        if placed.owners.can_name() || placed.is_empty() {
+            return;
+        }
+        // Under the lock, as is `open`.
+        placed.live.end();
+        drop(desk);
+        self.work.notify_one();
     }
 
     /// Notes whether the direct way opens once all that was taken over is out or in line.

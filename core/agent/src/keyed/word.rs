@@ -12,7 +12,7 @@ use skymesh_wire::{KeyTrailer, Kind};
 use tokio::task::JoinSet;
 
 use super::carrier::Carrier;
-use super::owners::Tables;
+use super::tables::Tables;
 use super::{Kept, Keyed};
 use crate::convert::{self, ConvertError};
 use crate::inbox::MESSAGE_COST;

@@ -131,6 +131,7 @@ fn take_effect(
         let from = core.selector.strategy();
         core.selector.renew(selector);
         let to = core.selector.strategy();
+        core.note_exchanged();
         changed.push(Change::of(format!("selector of {}", core.name), from, to));
         routers.push(Arc::clone(core));
     }

@@ -8,8 +8,6 @@ mod release;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_types::Handle;
-
 use super::hold::{Held, Hold, HoldLimits, Wait};
 use super::{
     Epoch, Full, Parcel, Placement, PlacementAction, PlacementInput, Placing, Preparation,
@@ -140,6 +138,21 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         }
     }
 
+    /// The members among which owners may be asked for once `input` is taken in, and were not before: for
+    /// a shell that has to find them beforehand.
+    pub fn foreseen(&self, input: &PlacementInput<M>) -> Vec<Vec<Arc<InstanceRecord>>> {
+        let (members, asked) = match (input, &self.placement) {
+            (PlacementInput::Placed(placement), _) => (&placement.members, None),
+            (PlacementInput::Prepare(preparation), Some(known)) => {
+                (&known.members, Some(preparation))
+            }
+            _ => return Vec::new(),
+        };
+        let open = self.round.iter().map(|round| &round.preparation);
+        let rounds = open.chain(&self.next).chain(asked).map(|round| round.of(members));
+        std::iter::once(members.to_vec()).chain(rounds).collect()
+    }
+
     /// When [`PlacementInput::Tick`] is wanted.
     pub fn next_deadline(&self) -> Option<Duration> {
         let round = self.round.as_ref().map(|round| round.since + self.hold.patience());
@@ -204,14 +217,7 @@ impl<P: Placing, M> KeyedRouter<P, M> {
     fn foresee(&mut self) {
         self.future.clear();
         let (Some(round), Some(placement)) = (&self.round, &self.placement) else { return };
-        let Preparation { joining, leaving, .. } = &*round.preparation;
-        let stays = |one: &&Arc<InstanceRecord>| {
-            let handle: Handle = one.handle;
-            !leaving.contains(&handle) && joining.iter().all(|new| new.url != one.url)
-        };
-        self.future.extend(placement.members.iter().filter(stays).cloned());
-        self.future.extend(joining.iter().cloned());
-        self.future.sort_by_key(|one| one.url.instance);
+        self.future = round.preparation.of(&placement.members);
     }
 
     /// The placement that the round has made, or left, has to be known before the next round counts.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use skymesh_naming::{InstanceState, PeerProtocol};
-use skymesh_types::{AgentId, Attributes, Revision};
+use skymesh_types::{AgentId, Attributes, Handle, Revision};
 
 use super::*;
 
 /// A member by its instance id and what it registered with.
-fn member((instance, share): (u64, Share)) -> Arc<InstanceRecord> {
+pub(in crate::keyed) fn member((instance, share): (u64, Share)) -> Arc<InstanceRecord> {
     Arc::new(InstanceRecord {
         url: format!("app.env.room/{instance}").parse().unwrap(),
         handle: Handle::new(10 + instance).unwrap(),
@@ -23,7 +23,7 @@ fn member((instance, share): (u64, Share)) -> Arc<InstanceRecord> {
     })
 }
 
-fn members(shares: &[(u64, Share)]) -> Vec<Arc<InstanceRecord>> {
+pub(in crate::keyed) fn members(shares: &[(u64, Share)]) -> Vec<Arc<InstanceRecord>> {
     shares.iter().copied().map(member).collect()
 }
 
@@ -78,27 +78,6 @@ fn nobody_owns_a_key_of_nobody() {
     // Neither does who is not stateful.
     let stateless = InstanceRecord { hash_key: 0, ..(*member((1, Share::hashed(1)))).clone() };
     assert_eq!(Owners::new(&[Arc::new(stateless)], &SelectorSlot::builtin()).owner(1), None);
-}
-
-#[test]
-fn the_same_members_make_one_table() {
-    let tables = Arc::new(Tables::new(SelectorSlot::builtin()));
-    let two = members(&[(1, Share::hashed(1)), (2, Share::hashed(2))]);
-    let first = tables.owners(&two);
-    assert!(Arc::ptr_eq(&first, &tables.owners(&two.clone())));
-    assert!(!Arc::ptr_eq(&first, &tables.owners(&two[..1])));
-    assert!(Arc::ptr_eq(&first, &tables.owners(&two)));
-}
-
-#[test]
-fn a_reload_changes_no_owners_while_the_members_stay() {
-    let slot = SelectorSlot::builtin();
-    let tables = Tables::new(slot.clone());
-    let members = members(&[(1, Share::hashed(1)), (2, Share::hashed(2))]);
-    let first = tables.owners(&members);
-    slot.use_builtin();
-    assert!(Arc::ptr_eq(&first, &tables.owners(&members)));
-    assert!(!Arc::ptr_eq(&first, &tables.owners(&members[..1])));
 }
 
 /// What every process must agree on for ever: a change here moves the keys of running services.

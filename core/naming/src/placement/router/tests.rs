@@ -2,7 +2,7 @@
 
 mod waiting;
 
-use skymesh_types::{AgentId, Attributes, Revision};
+use skymesh_types::{AgentId, Attributes, Handle, Revision};
 
 use super::*;
 use crate::placement::Bounced;
@@ -249,4 +249,39 @@ fn holding_is_bounded_and_whoever_does_not_fit_waits() {
     world.feed(4000, PlacementInput::Tick);
     assert_eq!(world.done(), "101 Unresolved");
     assert_eq!(world.router.held(), 0);
+}
+
+#[test]
+fn what_it_may_ask_owners_of_is_known_beforehand() {
+    let mut world = World::new(HoldLimits::default());
+    let preparation = |round, joining: &[u64], leaving: &[u64]| {
+        Arc::new(Preparation {
+            name: "app.env.room".parse().unwrap(),
+            round: RoundId(round),
+            joining: joining.iter().map(|instance| member(*instance)).collect(),
+            leaving: leaving.iter().map(|instance| Handle::new(10 + instance).unwrap()).collect(),
+        })
+    };
+    let placed = |members: &[u64]| {
+        let members = members.iter().map(|instance| member(*instance)).collect();
+        PlacementInput::Placed(Placement { epoch: Epoch(5), members })
+    };
+    let foreseen = |world: &World, input: &PlacementInput<u64>| -> Vec<Vec<u64>> {
+        let ids = |set: &Vec<Arc<InstanceRecord>>| {
+            set.iter().map(|member| member.url.instance.get()).collect()
+        };
+        world.router.foreseen(input).iter().map(ids).collect()
+    };
+    let first = PlacementInput::Prepare(preparation(1, &[3], &[1]));
+    assert!(foreseen(&world, &first).is_empty(), "of no placement yet");
+    world.feed(0, first);
+    assert_eq!(foreseen(&world, &placed(&[1, 2])), [vec![1, 2], vec![2, 3]]);
+    world.feed(0, placed(&[1, 2]));
+    // The end of the round is not known, so the next one waits for the placement.
+    world.ended(0, 1, RoundEnd::Committed(Epoch(6)));
+    let second = PlacementInput::Prepare(preparation(2, &[4], &[]));
+    assert_eq!(foreseen(&world, &second), [vec![1, 2], vec![2, 3], vec![1, 2, 4]]);
+    world.feed(0, second);
+    assert_eq!(foreseen(&world, &placed(&[2, 3])), [vec![2, 3], vec![2, 3], vec![2, 3, 4]]);
+    assert!(foreseen(&world, &PlacementInput::Tick).is_empty());
 }

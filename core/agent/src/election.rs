@@ -18,7 +18,7 @@ mod watch;
 pub(crate) use admission::{Admission, Barred};
 pub(crate) use belief::Belief;
 pub use candidate::RunForLeader;
-pub(crate) use elections::{Elections, result};
+pub(crate) use elections::{Elections, WatchChange, result};
 pub(crate) use known::Lead;
 pub use leadership::{Guard, Leadership, NotLeading};
 pub(crate) use route::{addressed, deliver, resolve, try_deliver};

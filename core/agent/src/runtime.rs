@@ -28,7 +28,7 @@ use crate::reload::Desk;
 use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
-use crate::uplink::{Command, RequestError};
+use crate::uplink::{Command, Errands, RequestError};
 use skymesh_stages::Chooser;
 
 /// The configuration that the agent was started with. What a reload changes is in [`Hot`].
@@ -72,6 +72,8 @@ pub(crate) struct Runtime {
     tracing: Mutex<Option<Tracing>>,
     tracer: OnceLock<Tracer>,
     pub(crate) uplink: mpsc::Sender<Command>,
+    /// What the uplink is to do beside, by who can't wait for it.
+    pub(crate) errands: Errands,
     /// All tasks of the agent; a graceful stop waits for them.
     pub(crate) tasks: TaskTracker,
     /// The agent stops: nothing new is accepted, tasks finish.
@@ -137,6 +139,7 @@ impl Runtime {
             tracing: Mutex::default(),
             tracer: OnceLock::new(),
             uplink,
+            errands: Errands::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -212,7 +215,7 @@ impl Runtime {
             self.reselect(&core);
         }
         if new {
-            self.command(Command::Watch(name.clone()));
+            self.errands.watch(name.clone());
         } else {
             self.note_placement(name);
         }
@@ -223,27 +226,19 @@ impl Runtime {
     pub(crate) fn forget(&self, handle: Handle) {
         self.elections.forget(handle);
         self.directory.remove_local(handle);
-        self.command(Command::Forget(handle));
+        self.errands.leave(handle);
     }
 
     /// Asks the nameserver who is of `name`, unless that is known or many were asked about already.
     pub(crate) fn observe(&self, name: &ServiceName) {
         if self.directory.observe(name) {
-            self.command(Command::Watch(name.clone()));
+            self.errands.watch(name.clone());
         }
     }
 
     /// Whether the nameserver is out of reach now.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.directory.stale_for(self.elapsed()).is_some()
-    }
-
-    /// Commands the uplink from where nothing can wait.
-    pub(crate) fn command(&self, command: Command) {
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.uplink.try_send(command) {
-            let uplink = self.uplink.clone();
-            self.tasks.spawn(async move { uplink.send(command).await });
-        }
     }
 
     /// As [`router`](Self::router), by a name that may be a text.
@@ -270,9 +265,7 @@ impl Runtime {
             tracing::warn!(name = %core.name, %error, "the selector of before the reload stays");
         }
         self.directory.outdated([core.name.clone()]);
-        if let Some(keyed) = core.keyed.get() {
-            keyed.remade();
-        }
+        core.note_exchanged();
     }
 
     /// Waits until no message has come for a while and every inbox is read.

@@ -6,6 +6,7 @@
 mod command;
 mod connection;
 mod elections;
+mod errands;
 mod error;
 mod greeting;
 mod heed;
@@ -23,6 +24,7 @@ use crate::inbox::Queue;
 use crate::sender::Sender;
 pub(crate) use command::Command;
 pub(crate) use connection::Uplink;
+pub(crate) use errands::Errands;
 
 /// How many commands may wait for the uplink; then `register` and its like wait too.
 pub(crate) const COMMANDS: usize = 1024;

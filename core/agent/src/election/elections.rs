@@ -8,7 +8,7 @@
 mod instances;
 mod nameserver;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use super::standing::{Standing, Terms};
 use crate::inbox::{Event, Queue};
 use crate::instance::Instance;
 use crate::runtime::Runtime;
-use crate::uplink::{Command, Reply, RequestError};
+use crate::uplink::{Reply, RequestError};
 pub(crate) use nameserver::result;
 
 /// See the module.
@@ -44,12 +44,30 @@ struct State {
     /// adds to it only with a place in the uplink's queue of commands, and there is at most one
     /// `GiveUp` for each `Run`: so that queue bounds it.
     says: VecDeque<LeadershipSaying>,
+    /// What the nameserver does not know yet of who watches.
+    watch_changes: BTreeMap<ServiceName, WatchChange>,
     candidates: HashMap<Handle, Candidate>,
     /// Which candidacy a request was about.
     asked: HashMap<u64, Handle>,
     watches: HashMap<ServiceName, Arc<ElectionCore>>,
     last_life: u64,
     actions: Vec<LeadershipAction>,
+}
+
+/// What has become of a watch since the nameserver heard of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WatchChange {
+    Begun,
+    Ended,
+    /// It has ended and begun again: how the election stands is to be said anew.
+    Renewed,
+}
+
+/// What the elections want said: first about watches.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Says {
+    pub(crate) watches: BTreeMap<ServiceName, WatchChange>,
+    pub(crate) leaderships: VecDeque<LeadershipSaying>,
 }
 
 /// An instance of this agent that stands.
@@ -104,7 +122,7 @@ impl Elections {
         let speaks = !state.says.is_empty();
         drop(state);
         if speaks {
-            runtime.command(Command::Elections);
+            runtime.errands.speak();
         }
     }
 
@@ -157,31 +175,49 @@ impl Elections {
         queue.push_event_and(event, || queue.belief().elected(term, deadline, handle));
     }
 
-    /// The watch of a name, opened if there is none. Answers whether the nameserver has to be asked.
-    pub(super) fn watch(&self, name: &ServiceName) -> (Arc<ElectionCore>, bool) {
-        self.lock().watch(name)
+    /// The watch of a name, opened if there is none; `also` is done to it under the same lock.
+    pub(super) fn watch(
+        &self,
+        runtime: &Runtime,
+        name: &ServiceName,
+        also: impl FnOnce(&ElectionCore),
+    ) -> Arc<ElectionCore> {
+        let (core, new) = {
+            let mut state = self.lock();
+            let (core, new) = state.watch(name);
+            // Under the lock, so that no change falls between the first event and the rest, and nobody
+            // ends the watch before it is of use.
+            also(&core);
+            (core, new)
+        };
+        if new {
+            runtime.errands.speak();
+        }
+        core
     }
 
-    /// Brings a watch's events into an inbox.
-    pub(super) fn subscribe(&self, core: &ElectionCore, queue: &Arc<Queue>) {
-        // Under the lock, so that no change falls between the first event and the rest.
-        let _state = self.lock();
-        core.subscribe(queue);
-    }
-
-    /// Ends the watch of a name if `ends` says so; answers whether the nameserver is to be told.
+    /// Ends the watch of a name if `ends` says so.
     pub(super) fn unwatch(
         &self,
+        runtime: &Runtime,
         name: &ServiceName,
         ends: impl FnOnce(&ElectionCore) -> bool,
-    ) -> bool {
+    ) {
         let mut state = self.lock();
-        let Some(core) = state.watches.get(name) else { return false };
-        if !ends(core) {
-            return false;
+        if !state.watches.get(name).is_some_and(|core| ends(core)) {
+            return;
         }
-        core.show(Standing::Loading);
-        state.watches.remove(name).is_some()
+        if let Some(core) = state.watches.remove(name) {
+            core.show(Standing::Loading);
+        }
+        // Under the lock, as a watch begins: the nameserver hears of both in their order.
+        match state.watch_changes.remove(name) {
+            Some(WatchChange::Begun) => return,
+            Some(WatchChange::Ended | WatchChange::Renewed) | None => {}
+        }
+        state.watch_changes.insert(name.clone(), WatchChange::Ended);
+        drop(state);
+        runtime.errands.speak();
     }
 
     /// A receiver refused what was for the leader, and says who leads in a term, if it knows.
@@ -209,6 +245,11 @@ impl State {
         }
         let core = Arc::new(ElectionCore::new(name.clone()));
         self.watches.insert(name.clone(), Arc::clone(&core));
+        let change = match self.watch_changes.get(name) {
+            Some(_) => WatchChange::Renewed,
+            None => WatchChange::Begun,
+        };
+        self.watch_changes.insert(name.clone(), change);
         (core, true)
     }
 }
@@ -231,3 +272,6 @@ impl Candidate {
         asked
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,6 @@ use crate::instance::Instance;
 use crate::router::Router;
 use crate::runtime::Runtime;
 use crate::send::SendError;
-use crate::uplink::Command;
 
 /// The live view of one election: who leads a service. Cheap to clone.
 ///
@@ -114,21 +113,17 @@ impl Stream for Changes {
 }
 
 /// Opens the watch of an election, whose router is opened with it.
-fn open(runtime: &Arc<Runtime>, router: Router) -> Election {
-    let (core, new) = runtime.elections.watch(router.name());
-    if new {
-        runtime.command(Command::WatchElection(router.name().clone()));
-    }
-    Election { runtime: Arc::clone(runtime), core, router }
+fn open(router: Router, for_whom: impl FnOnce(&ElectionCore)) -> Election {
+    let runtime = Arc::clone(&router.runtime);
+    let core = runtime.elections.watch(&runtime, router.name(), for_whom);
+    Election { runtime, core, router }
 }
 
 impl Router {
     /// Who leads the service; watched from now on, for the agent's life or until
     /// [`Agent::unwatch_election`]. As a destination it is the leader.
     pub fn leader(&self) -> Election {
-        let election = open(&self.runtime, self.clone());
-        election.core.watch_for_agent();
-        election
+        open(self.clone(), ElectionCore::watch_for_agent)
     }
 }
 
@@ -152,9 +147,7 @@ impl Agent {
     /// instance of this agent watches it, or stood in it.
     pub fn unwatch_election(&self, name: &ServiceName) {
         let runtime = self.runtime();
-        if runtime.elections.unwatch(name, ElectionCore::unwatch_for_agent) {
-            runtime.command(Command::UnwatchElection(name.clone()));
-        }
+        runtime.elections.unwatch(runtime, name, ElectionCore::unwatch_for_agent);
     }
 
     /// Who leads a service: waits for the nameserver's first word on that, up to
@@ -185,18 +178,14 @@ impl Instance {
         N: TryInto<ServiceName>,
         NameError: From<N::Error>,
     {
-        let election = open(&self.runtime, self.router(name)?);
-        self.runtime.elections.subscribe(&election.core, &self.queue);
-        Ok(election)
+        Ok(open(self.router(name)?, |core| core.subscribe(&self.queue)))
     }
 
     /// Ends [`watch_election`](Self::watch_election). Events that are in the inbox already stay
     /// there.
     pub fn unwatch_election(&self, name: &ServiceName) {
-        let elections = &self.runtime.elections;
-        if elections.unwatch(name, |core| core.unsubscribe(&self.queue)) {
-            self.runtime.command(Command::UnwatchElection(name.clone()));
-        }
+        let runtime = &self.runtime;
+        runtime.elections.unwatch(runtime, name, |core| core.unsubscribe(&self.queue));
     }
 
     /// As [`Agent::leader_of`].

@@ -24,7 +24,6 @@ use super::{Kept, Keyed};
 use crate::inbox::{Event, UnroutedReason};
 use crate::peer::{NotPosted, Refusal};
 use crate::runtime::Runtime;
-use crate::uplink::Command;
 use lines::{Lines, Waiting};
 
 /// How long a new placement waits for what was sent by the one before. Beyond it messages of a key
@@ -251,7 +250,7 @@ impl Carrier {
                     }
                     PlacementAction::Prepared(round) => {
                         let name = self.keyed.name.clone();
-                        self.runtime.command(Command::Prepared(name, round));
+                        self.runtime.errands.prepared(name, round);
                     }
                     PlacementAction::Undelivered(parcel, why) => {
                         self.give_back(&parcel, reason(why));

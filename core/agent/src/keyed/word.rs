@@ -19,7 +19,6 @@ use crate::inbox::MESSAGE_COST;
 use crate::peer::{Link, Route, Target};
 use crate::router::RouterCore;
 use crate::runtime::Runtime;
-use crate::uplink::Command;
 
 impl Runtime {
     /// The nameserver spoke of a service, or a router of it was opened: its carrier and gate learn of
@@ -58,7 +57,7 @@ impl Runtime {
         self.directory.note_preparation(&preparation);
         let Some(core) = self.directory.router(name) else {
             // Nothing is sent from here by key.
-            self.command(Command::Prepared(name.clone(), *round));
+            self.errands.prepared(name.clone(), *round);
             return Ok(());
         };
         self.prepare_router(&core, preparation);
@@ -142,7 +141,7 @@ impl Runtime {
     pub(crate) fn gate(self: &Arc<Self>, name: &ServiceName) -> Arc<EpochGate> {
         let (gate, new) = self.directory.open_gate(name);
         if new {
-            self.command(Command::Watch(name.clone()));
+            self.errands.watch(name.clone());
         }
         gate
     }

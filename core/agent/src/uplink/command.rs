@@ -1,13 +1,12 @@
 //! What the agent's API asks of the uplink, and what is said to the nameserver for it.
 
-use skymesh_naming::placement::RoundId;
 use skymesh_proto::PlacementPrepared;
 use skymesh_proto::msg::Body;
-use skymesh_types::{AttributeChange, Attributes, Handle, ServiceName};
+use skymesh_types::{AttributeChange, Attributes, Handle};
 use tokio::sync::oneshot;
 
 use super::connection::Uplink;
-use super::elections::{unwatch_leader, watch_leader};
+use super::errands::Open;
 use super::heed::watch;
 use super::{Own, Reply, RequestError};
 use crate::instance::AttributesError;
@@ -24,8 +23,6 @@ pub(crate) enum Command {
         handle: Handle,
         reply: Reply<(), RequestError>,
     },
-    /// As `Unregister`, by somebody who does not wait for an answer.
-    Forget(Handle),
     ChangeAttributes {
         handle: Handle,
         change: AttributeChange,
@@ -35,13 +32,8 @@ pub(crate) enum Command {
         handle: Handle,
         reply: Reply<Attributes, RequestError>,
     },
-    Watch(ServiceName),
     /// The elections have something to say.
     Elections,
-    WatchElection(ServiceName),
-    UnwatchElection(ServiceName),
-    /// A router holds what a round would move.
-    Prepared(ServiceName, RoundId),
     /// An instance takes nothing new from now on; a stateful one is answered when its keys have moved.
     DrainOne {
         handle: Handle,
@@ -57,12 +49,15 @@ impl Uplink {
     /// Notes a command, and answers what has to be said for it now.
     pub(super) fn command(&mut self, command: Option<Command>) -> Vec<Body> {
         match command {
-            Some(Command::Register { own, reply }) => vec![self.ledger.register(own, reply)],
+            Some(Command::Register { own, reply }) => {
+                // Given up while it waited here, and said to have left before it was said to be there.
+                if self.runtime.directory.local(own.sender.source.handle()).is_none() {
+                    return Vec::new();
+                }
+                vec![self.ledger.register(own, reply)]
+            }
             Some(Command::Unregister { handle, reply }) => {
                 self.ledger.unregister(handle, Some(reply)).into_iter().collect()
-            }
-            Some(Command::Forget(handle)) => {
-                self.ledger.unregister(handle, None).into_iter().collect()
             }
             Some(Command::ChangeAttributes { handle, change, reply }) => {
                 self.ledger.change(handle, change, reply).into_iter().collect()
@@ -71,15 +66,8 @@ impl Uplink {
                 let _ = reply.send(self.ledger.attributes(handle));
                 Vec::new()
             }
-            Some(Command::Watch(name)) => vec![watch(&name, None)],
             // It is said with what follows from any command.
             Some(Command::Elections) => Vec::new(),
-            Some(Command::WatchElection(name)) => vec![watch_leader(&name)],
-            Some(Command::UnwatchElection(name)) => vec![unwatch_leader(&name)],
-            Some(Command::Prepared(name, round)) => {
-                let (service_name, round) = (name.to_string(), round.0);
-                vec![PlacementPrepared { service_name, round }.into()]
-            }
             Some(Command::DrainOne { handle, reply }) => {
                 self.ledger.drain_one(handle, reply).into_iter().collect()
             }
@@ -96,6 +84,18 @@ impl Uplink {
             // The runtime holds a sender, so there is always another command to wait for.
             None => Vec::new(),
         }
+    }
+
+    /// Takes up what was left to do, and answers what has to be said for it now.
+    pub(super) fn errands(&mut self) -> Vec<Body> {
+        let Open { watches, prepared, left } = self.runtime.errands.take();
+        let mut bodies: Vec<Body> = watches.iter().map(|name| watch(name, None)).collect();
+        bodies.extend(prepared.into_iter().map(|(name, round)| {
+            PlacementPrepared { service_name: name.to_string(), round: round.0 }.into()
+        }));
+        let left = left.into_iter();
+        bodies.extend(left.filter_map(|handle| self.ledger.unregister(handle, None)));
+        bodies
     }
 
     pub(super) fn note_drained(&mut self) {

@@ -94,12 +94,15 @@ impl Uplink {
 
     /// Waits before the next attempt; commands that come meanwhile are kept for it.
     async fn wait(&mut self, pause: Duration) {
+        let runtime = Arc::clone(&self.runtime);
         let pause = tokio::time::sleep(pause);
         tokio::pin!(pause);
         while self.leaving.is_none() {
             tokio::select! {
                 () = &mut pause => return,
                 command = self.commands.recv() => drop(self.command(command)),
+                // What is watched and who leaves is said on the next connection anyway.
+                () = runtime.errands.waiting() => drop(self.errands()),
             }
         }
     }
@@ -114,6 +117,7 @@ impl Uplink {
         let mut keepalive = interval_at(Instant::now() + first, beat);
         let mut heard = Instant::now();
         let mut seq = 0;
+        let runtime = Arc::clone(&self.runtime);
         loop {
             tokio::select! {
                 frames = line.connection.next() => {
@@ -121,7 +125,10 @@ impl Uplink {
                     let frames = frames?.ok_or(UplinkError::Closed)?;
                     self.take(line, &frames, 0).await?;
                 }
+                () = runtime.errands.waiting() => self.run_errands(line).await?,
                 command = self.commands.recv() => {
+                    // What was left to do before it was asked.
+                    self.run_errands(line).await?;
                     for body in self.command(command) {
                         line.push(body).await?;
                     }
@@ -149,5 +156,11 @@ impl Uplink {
                 }
             }
         }
+    }
+    async fn run_errands(&mut self, line: &mut Line) -> Result<(), UplinkError> {
+        for body in self.errands() {
+            line.push(body).await?;
+        }
+        self.catch_up(line).await
     }
 }

@@ -13,7 +13,7 @@ use super::connection::Uplink;
 use super::error::UplinkError;
 use super::line::Line;
 use crate::convert;
-use crate::election;
+use crate::election::{self, WatchChange};
 
 impl Uplink {
     /// Says on a new connection who stands and whose election is watched. All registrations were
@@ -27,7 +27,16 @@ impl Uplink {
 
     /// Says what the elections want said by now.
     pub(super) async fn say_elections(&mut self, line: &mut Line) -> Result<(), UplinkError> {
-        for saying in self.runtime.elections.take_says() {
+        let says = self.runtime.elections.take_says();
+        for (name, change) in says.watches {
+            if change != WatchChange::Begun {
+                line.push(unwatch_leader(&name)).await?;
+            }
+            if change != WatchChange::Ended {
+                line.push(watch_leader(&name)).await?;
+            }
+        }
+        for saying in says.leaderships {
             let body = self.saying(saying);
             line.push(body).await?;
         }
@@ -76,10 +85,10 @@ impl Uplink {
     }
 }
 
-pub(super) fn watch_leader(name: &ServiceName) -> Body {
+fn watch_leader(name: &ServiceName) -> Body {
     WatchLeader { service_name: name.to_string() }.into()
 }
 
-pub(super) fn unwatch_leader(name: &ServiceName) -> Body {
+fn unwatch_leader(name: &ServiceName) -> Body {
     UnwatchLeader { service_name: name.to_string() }.into()
 }

@@ -60,6 +60,8 @@ impl Uplink {
             v1,
             answers: VecDeque::new(),
         };
+        // Whoever left meanwhile is not said to be there; the rest of it is said below.
+        drop(self.errands());
         for body in self.ledger.replay(session) {
             line.push(body).await?;
         }

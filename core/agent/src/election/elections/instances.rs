@@ -10,7 +10,7 @@ use super::{Candidate, Elections};
 use crate::election::leadership::{Leadership, NotLeading};
 use crate::instance::Instance;
 use crate::runtime::Runtime;
-use crate::uplink::{Command, Reply, RequestError};
+use crate::uplink::{Reply, RequestError};
 
 impl Elections {
     /// An instance stands from now on; `reply` is told what the nameserver says. The election is
@@ -27,11 +27,8 @@ impl Elections {
             let _ = reply.send(Err(RequestError::Unknown(handle)));
             return;
         }
-        let (core, new) = state.watch(&name);
-        core.watch_for_hints();
-        if new {
-            instance.runtime.command(Command::WatchElection(name.clone()));
-        }
+        // Its place in the queue has the uplink say this as well.
+        state.watch(&name).0.watch_for_hints();
         state.last_life += 1;
         let life = state.last_life;
         let make =
@@ -59,7 +56,7 @@ impl Elections {
         if state.core.leads(handle, now).is_some_and(|(leads, _)| leads == term) {
             self.feed_locked(&mut state, LeadershipInput::GiveUp(handle));
             drop(state);
-            runtime.command(Command::Elections);
+            runtime.errands.speak();
         }
     }
 

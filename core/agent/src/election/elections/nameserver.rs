@@ -1,14 +1,13 @@
 //! What passes between the elections and the nameserver, as the uplink brings it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use skymesh_naming::election::{self as naming, Leader};
-use skymesh_naming::{LeadershipInput, LeadershipSaying, Leading, ResultCode};
+use skymesh_naming::{LeadershipInput, Leading, ResultCode};
 use skymesh_types::{Handle, ServiceName};
 
-use super::Elections;
+use super::{Elections, Says};
 use crate::election::standing::Standing;
 use crate::inbox::Event;
 use crate::runtime::Runtime;
@@ -20,6 +19,7 @@ impl Elections {
     pub(crate) fn connected(&self, lease: Duration) -> Vec<ServiceName> {
         let mut state = self.lock();
         state.says.clear();
+        state.watch_changes.clear();
         state.asked.clear();
         self.feed_locked(&mut state, LeadershipInput::Connected { lease });
         state.watches.keys().cloned().collect()
@@ -35,8 +35,10 @@ impl Elections {
     }
 
     /// What is to be said now.
-    pub(crate) fn take_says(&self) -> VecDeque<LeadershipSaying> {
-        std::mem::take(&mut self.lock().says)
+    pub(crate) fn take_says(&self) -> Says {
+        let mut state = self.lock();
+        let watches = std::mem::take(&mut state.watch_changes);
+        Says { watches, leaderships: std::mem::take(&mut state.says) }
     }
 
     /// The nameserver is asked by that number to let `handle` stand.

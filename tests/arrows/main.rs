@@ -1,147 +1,184 @@
-//! Holds the arrows of ARCHITECTURE.md: which of our crates may depend on which.
+//! Holds what ARCHITECTURE.md says of crates: its table of arrows, and what the crates without I/O do
+//! without.
 
 // As in a test: what can't be read fails it.
 #![allow(clippy::unwrap_used)]
 
+mod sources;
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand, Package};
+use table::{Allowed, Table};
 
-/// Crate -> what it may depend on. What an arrow reaches may be used as well.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("skymesh-types", &[]),
-    ("skymesh-proto", &[]),
-    ("skymesh-plugin-api", &[]),
-    ("skymesh-wire", &["skymesh-types", "skymesh-proto"]),
-    ("skymesh-naming", &["skymesh-types", "skymesh-plugin-api"]),
-    ("skymesh-transport", &["skymesh-wire", "skymesh-types"]),
-    ("skymesh-store", &["skymesh-naming", "skymesh-types"]),
-    ("skymesh-plugin-host", &["skymesh-plugin-api", "skymesh-types"]),
-    ("skymesh-telemetry", &["skymesh-plugin-host"]),
-    ("skymesh-stages", &["skymesh-plugin-host"]),
-    ("skymesh-fleet", &["skymesh-stages"]),
-    ("skymesh-reload", &[]),
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// What the crates that promise no I/O may use of others', and plugin-api, which shows its own to every
+/// author of a plugin. None of these opens, waits, looks at a clock or throws dice.
+const FOREIGN: &[(&str, &[&str])] = &[
+    ("proto", &["bytes", "prost"]),
+    ("core/types", &["serde", "serde_json", "thiserror", "xxhash-rust"]),
+    ("core/wire", &["bytes", "prost", "thiserror"]),
+    ("core/naming", &["serde", "serde_json", "thiserror"]),
+    ("core/stages", &["humantime-serde", "serde"]),
+    ("core/fleet", &[]),
     (
-        "skymesh-nameserver",
+        "plugin-api",
         &[
-            "skymesh-naming",
-            "skymesh-store",
-            "skymesh-transport",
-            "skymesh-telemetry",
-            "skymesh-reload",
-            "skymesh-proto",
+            "abi_stable",
+            "serde",
+            "serde_ignored",
+            "serde_json",
+            "serde_path_to_error",
+            "strsim",
+            "tracing",
+            "tracing-core",
         ],
     ),
-    (
-        "skymesh-agent",
-        &[
-            "skymesh-naming",
-            "skymesh-transport",
-            "skymesh-telemetry",
-            "skymesh-stages",
-            "skymesh-reload",
-            "skymesh-proto",
-        ],
-    ),
-    ("skymesh-rpc", &["skymesh-agent"]),
-    ("skymesh-grpc", &["skymesh-agent"]),
-    ("skymesh", &["skymesh-agent", "skymesh-nameserver", "skymesh-rpc", "skymesh-grpc"]),
-    ("skymesh-cli", &["skymesh", "skymesh-fleet"]),
 ];
 
-/// Every crate below `core/` must have a line above.
-const CORE: &str = "core/";
+/// The workspace as cargo knows it.
+struct Workspace {
+    metadata: Metadata,
+}
 
-fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let mut closure: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for (name, arrows) in ARROWS {
-        let mut reached: BTreeSet<&str> = arrows.iter().copied().collect();
-        for arrow in *arrows {
-            // The list is in order: what an arrow points at has been closed already.
-            reached.extend(&closure[arrow]);
-        }
-        closure.insert(*name, reached);
+impl Workspace {
+    fn read() -> Self {
+        let manifest = format!("{ROOT}/Cargo.toml");
+        Self { metadata: MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap() }
     }
-    closure
+
+    /// Our crates, by folder.
+    fn crates(&self) -> BTreeMap<&str, &Package> {
+        self.metadata.packages.iter().map(|package| (self.folder(package), package)).collect()
+    }
+
+    fn folder<'a>(&self, package: &'a Package) -> &'a str {
+        let below = package.manifest_path.strip_prefix(&self.metadata.workspace_root).unwrap();
+        below.parent().unwrap().as_str()
+    }
+
+    /// What `package` uses in what it ships (not in its tests).
+    fn uses<'a>(&self, package: &'a Package) -> impl Iterator<Item = &'a Dependency> {
+        let shipped = |used: &&Dependency| used.kind != DependencyKind::Development;
+        package.dependencies.iter().filter(shipped)
+    }
 }
 
-/// Our crates that `package` uses in what it ships (not in its tests).
-fn uses<'a>(package: &'a Package, ours: &BTreeSet<&str>) -> BTreeSet<&'a str> {
-    package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.kind != DependencyKind::Development)
-        .map(|dependency| dependency.name.as_str())
-        .filter(|name| ours.contains(name))
-        .collect()
+fn architecture() -> Table {
+    Table::read(&std::fs::read_to_string(format!("{ROOT}/ARCHITECTURE.md")).unwrap())
 }
 
-/// The crates below `plugins/`: plugins, and what is none.
-fn plugins_and_others<'a>(metadata: &'a Metadata) -> (BTreeSet<&'a str>, BTreeSet<&'a str>) {
-    let root = metadata.workspace_root.join("plugins");
-    let below = metadata.packages.iter().filter(|p| p.manifest_path.starts_with(&root));
-    let (plugins, others): (Vec<_>, Vec<_>) =
-        below.partition(|package| package.targets.iter().any(|target| target.is_cdylib()));
-    let names = |packages: Vec<&'a Package>| packages.iter().map(|p| p.name.as_str()).collect();
-    (names(plugins), names(others))
-}
-
-fn broken_arrows() -> Vec<String> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(root).no_deps().exec().unwrap();
-    let ours: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
-    let allowed = allowed();
-    let (plugins, others) = plugins_and_others(&metadata);
+/// Every arrow that the table does not allow.
+fn broken_arrows(workspace: &Workspace, table: &Table) -> Vec<String> {
+    let crates = workspace.crates();
+    let folder_of: BTreeMap<&str, &str> =
+        crates.iter().map(|(folder, package)| (package.name.as_str(), *folder)).collect();
+    let is_plugin = |folder: &str| {
+        let below = folder.starts_with("plugins/");
+        below && crates[folder].targets.iter().any(|target| target.is_cdylib())
+    };
     let mut broken = Vec::new();
-    let mut seen = 0;
-    for package in &metadata.packages {
-        let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
-        let folder = manifest.parent().unwrap();
-        let name = package.name.as_str();
-        let may = match allowed.get(name) {
-            Some(may) => may.clone(),
-            // It collects all plugins, and is for executables alone.
-            None if folder == "plugins/stock" => {
-                let linked = uses(package, &ours);
-                let lacks = plugins.difference(&linked);
-                broken.extend(lacks.map(|plugin| format!("stock lacks {plugin}")));
-                plugins.iter().copied().chain(["skymesh-plugin-api"]).collect()
-            }
-            // What several plugins share is no plugin itself.
-            None if folder.starts_with("plugins") => {
-                others.iter().copied().chain(["skymesh-plugin-api"]).collect()
-            }
-            None if folder.as_str().starts_with(CORE) => {
-                broken.push(format!("{name} has no line in ARROWS"));
-                continue;
-            }
-            // Examples, tests, benchmarks and fixtures may use anything; nothing may use them.
-            None => continue,
+    for (folder, package) in &crates {
+        let Some(allowed) = table.allowed(folder) else {
+            broken.push(format!("{folder} has no row"));
+            continue;
         };
-        seen += 1;
-        for used in uses(package, &ours).difference(&may) {
-            broken.push(format!("{name} -> {used}"));
+        let used: BTreeSet<&str> = workspace
+            .uses(package)
+            .filter_map(|used| folder_of.get(used.name.as_str()).copied())
+            .collect();
+        let may = |used: &str| match &allowed {
+            Allowed::Anything => true,
+            Allowed::Crates(crates) => crates.contains(used),
+            Allowed::AllPlugins => used == "plugin-api" || is_plugin(used),
+            // What several plugins share is no plugin itself.
+            Allowed::NoPlugin => {
+                used == "plugin-api" || (used.starts_with("plugins/") && !is_plugin(used))
+            }
+        };
+        broken.extend(
+            used.iter().filter(|used| !may(used)).map(|used| format!("{folder} -> {used}")),
+        );
+        if allowed == Allowed::AllPlugins {
+            let plugins = crates.keys().filter(|folder| is_plugin(folder));
+            let lacks = plugins.filter(|plugin| !used.contains(*plugin));
+            broken.extend(lacks.map(|plugin| format!("{folder} lacks {plugin}")));
         }
     }
-    assert!(seen > ARROWS.len(), "only {seen} crates were looked at");
     broken
 }
 
 #[test]
 fn crates_depend_only_along_the_arrows() {
-    assert_eq!(broken_arrows(), Vec::<String>::new());
+    let (workspace, table) = (Workspace::read(), architecture());
+    assert_eq!(broken_arrows(&workspace, &table), Vec::<String>::new());
+    // No row is about a crate that is not there any more.
+    let crates = workspace.crates();
+    for folder in table.folders() {
+        let top = folder.trim_end_matches("/*");
+        let about = |known: &&str| *known == folder || known.starts_with(&format!("{top}/"));
+        assert!(crates.keys().any(about), "{folder} is no crate");
+    }
+}
+
+#[test]
+fn crates_without_io_use_nothing_that_could_do_any() {
+    let (workspace, table) = (Workspace::read(), architecture());
+    let crates = workspace.crates();
+    let ours: BTreeSet<&str> = crates.values().map(|package| package.name.as_str()).collect();
+    let foreign: BTreeMap<&str, &[&str]> = FOREIGN.iter().copied().collect();
+    for folder in table.without_io() {
+        assert!(foreign.contains_key(folder), "{folder} promises no I/O, and is not in FOREIGN");
+    }
+    for (folder, may) in foreign {
+        let used = workspace.uses(crates[folder]).map(|used| used.name.as_str());
+        let used: BTreeSet<&str> = used.filter(|name| !ours.contains(name)).collect();
+        let may: BTreeSet<&str> = may.iter().copied().collect();
+        assert_eq!(used, may, "{folder}: what it uses of others', and FOREIGN");
+    }
+}
+
+#[test]
+fn what_has_no_clock_asks_none_and_opens_nothing() {
+    for folder in ["core/wire", "core/naming"] {
+        assert_eq!(sources::forbidden_below(format!("{ROOT}/{folder}/src")), Vec::<String>::new());
+    }
 }
 
 /// `unsafe` lives in two places only; everything else forbids it through the workspace's lints.
 #[test]
 fn every_crate_inherits_the_lints_that_forbid_unsafe() {
-    const OWN_LINTS: &[&str] = &["skymesh-plugin-api", "skymesh-plugin-host"];
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(root).no_deps().exec().unwrap();
-    for package in metadata.packages.iter().filter(|p| !OWN_LINTS.contains(&p.name.as_str())) {
+    const OWN_LINTS: &[&str] = &["plugin-api", "core/plugin-host"];
+    for (folder, package) in Workspace::read().crates() {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
         let inherits = manifest.contains("[lints]\nworkspace = true");
-        let fixture = package.manifest_path.as_str().contains("/tests/fixtures/");
-        assert!(inherits || fixture, "{} does not inherit the workspace's lints", package.name);
+        let excused = OWN_LINTS.contains(&folder) || folder.starts_with("tests/fixtures/");
+        assert!(inherits || excused, "{folder} does not inherit the workspace's lints");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# X\n\n## Crates and their arrows\n| crate | what it is | may depend on |\n|---|---|---|\n\
+        | `proto` | words | - |\n| `core/wire` | bytes. Sans-io | proto |\n\
+        | `core/agent` | runtime | wire (why) |\n| `plugins/*` | each | plugin-api; never another plugin |\n\
+        | `examples`, `tests` | | anything; nothing depends on them |\n\n## Next\n| `core/no` | of this chapter | - |\n";
+
+    #[test]
+    fn the_table_is_read_as_it_is_written() {
+        let table = Table::read(TEXT);
+        let crates = |folders: &[&str]| {
+            Some(Allowed::Crates(folders.iter().map(|folder| (*folder).to_owned()).collect()))
+        };
+        assert_eq!(table.allowed("proto"), crates(&[]));
+        assert_eq!(table.allowed("core/agent"), crates(&["core/wire", "proto"]));
+        assert_eq!(table.allowed("plugins/any"), Some(Allowed::NoPlugin));
+        assert_eq!(table.allowed("tests/bench"), Some(Allowed::Anything));
+        assert_eq!(table.allowed("core/no"), None);
+        assert_eq!(table.without_io().collect::<Vec<_>>(), ["core/wire"]);
     }
 }

@@ -111,10 +111,9 @@ async fn on_the_wire(codec: &Value) -> Vec<u8> {
     let mesh = Mesh::start().await;
     let (front, tapped) = tap().await;
     let config = AgentConfig {
-        nameserver: mesh.address().to_string(),
         listen: SocketAddr::from((BEHIND, front.port())),
         advertise: Some(front.to_string()),
-        ..AgentConfig::default()
+        ..mesh.config()
     };
     let table = json!({ "app.*.*": { "codec": codec } });
     let server = Agent::builder().config(config).app("app").services(services(table));

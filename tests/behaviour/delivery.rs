@@ -119,9 +119,7 @@ async fn what_a_full_inbox_refuses_is_told_to_the_sender() {
     let window = 64 * 1024;
     let config = AgentConfig {
         inbox: InboxConfig { window_bytes: window, limit_bytes: window },
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        ..AgentConfig::default()
+        ..mesh.config()
     };
     let servers = Agent::builder().config(config).connect().await.unwrap();
     let (_server, mut inbox) = servers.register(SERVER).await.unwrap();

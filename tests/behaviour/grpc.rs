@@ -54,7 +54,7 @@ fn ask(payload: impl Into<Vec<u8>>) -> Ask {
 
 #[tokio::test]
 async fn calls_of_all_four_kinds() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let _server = serve(&mesh.agent().await, 1).await;
     let (_grpc, mut client) = client(&mesh, 1).await;
     for bytes in [0, 1, 100_000, 3 << 20] {
@@ -196,7 +196,7 @@ async fn a_gibibyte_goes_through_one_stream_and_little_memory() {
     const MEBIBYTES: u64 = 1024;
     const MOST_KIB: u64 = 96 << 10;
     const UPLOAD: Duration = Duration::from_secs(300);
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let nameserver = mesh.address().to_string();
     let mut server = Node::start(NODE, &["serve", &nameserver, "app.test.trial/1"]);
     server.says().await;
@@ -214,7 +214,7 @@ async fn a_gibibyte_goes_through_one_stream_and_little_memory() {
 
 /// Two instances in agents of their own, the first of which accepts.
 async fn ends(config: GrpcConfig) -> (Mesh, Grpc, Incoming, Grpc) {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let (instance, inbox) = mesh.agent().await.register("app.test.trial/1").await.unwrap();
     let (server, incoming) = Grpc::builder(instance).config(config.clone()).attach(inbox);
     let (instance, inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();

@@ -39,7 +39,7 @@ impl Pair {
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
-        let mesh = Mesh::patient().await;
+        let mesh = Mesh::start().await;
         let (server, server_rest) = serve(&mesh.agent().await, SERVER, service).await;
         let (client, client_rest) = caller(&mesh.agent().await, CLIENT).await;
         Self { mesh, server, server_rest, client, client_rest }

@@ -80,12 +80,7 @@ async fn megabytes_from_a_v1_peer_wait_for_a_full_inbox_and_none_is_lost() {
     const MESSAGES: u64 = 1024;
     let mesh = Mesh::start().await;
     let inbox = InboxConfig { window_bytes: 64 * 1024, limit_bytes: 256 * 1024 };
-    let config = AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: mesh.address().to_string(),
-        inbox,
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { inbox, ..mesh.config() };
     let agent = Agent::builder().config(config).connect().await.unwrap();
     let (server, mut inbox) = agent.register("app.test.server/1").await.unwrap();
     let (listener, mut other) = agent.register("app.test.other/1").await.unwrap();

@@ -5,21 +5,14 @@ use std::path::Path;
 
 use skymesh_agent::{Agent, InstanceState, Resolve};
 use skymesh_nameserver::{AdminClient, Token};
-use skymesh_tests::{Node, SOON, next_message, within};
+use skymesh_tests::{Node, SOON, agent_at, next_message};
 use skymesh_types::AttributeChange;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 const SERVER: &str = "app.test.server/1";
 
 async fn start_nameserver(listen: &str, folder: &Path) -> (Node, String) {
-    let mut node = Node::start(NODE, &["nameserver", listen, folder.to_str().unwrap()]);
-    let address = node.says().await["listens"].as_str().unwrap().to_owned();
-    (node, address)
-}
-
-async fn agent(nameserver: &str) -> Agent {
-    let connecting = Agent::builder().app("app").nameserver(nameserver).connect();
-    within(SOON, connecting).await.unwrap()
+    Node::nameserver(NODE, listen, &[folder.to_str().unwrap()]).await
 }
 
 /// A newcomer looks: the one server's handle, once it is in that state, with its attribute `load`.
@@ -49,7 +42,7 @@ async fn instances_and_overrides_are_there_before_the_agents_are_back() {
     server.signal("STOP").await;
 
     let (second, _) = start_nameserver(&address, folder.path()).await;
-    let newcomer = agent(&address).await;
+    let newcomer = agent_at(&address).await;
     assert_eq!(seen(&newcomer, InstanceState::Suspect, None).await, handle);
     let token = Token::read(&folder.path().join("admin.token")).unwrap();
     let mut operator = AdminClient::connect(&address, &token, SOON).await.unwrap();
@@ -59,7 +52,7 @@ async fn instances_and_overrides_are_there_before_the_agents_are_back() {
     second.kill().await;
 
     let (_third, _) = start_nameserver(&address, folder.path()).await;
-    let newcomer = agent(&address).await;
+    let newcomer = agent_at(&address).await;
     assert_eq!(seen(&newcomer, InstanceState::Suspect, Some(9)).await, handle);
     // Back again, it is the incarnation that it was, and serves.
     server.signal("CONT").await;

@@ -16,7 +16,7 @@ pub mod trial;
 pub mod v1;
 
 pub use cable::Cable;
-pub use mesh::{Mesh, fast_nameserver, services};
+pub use mesh::{LONG, Mesh, agent_at, agent_config, fast_nameserver, hasty_nameserver, services};
 pub use node::Node;
 
 use std::time::Duration;
@@ -25,6 +25,17 @@ use skymesh_agent::{Delivery, Event, Inbox, Message};
 
 /// How long a test waits for something that should happen at once, before it says that it did not.
 pub const SOON: Duration = Duration::from_secs(20);
+
+/// The most memory that this process ever had, in KiB.
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub fn peak_kib() -> std::io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.ok_or_else(|| std::io::Error::other("no VmHWM in /proc/self/status"))
+}
 
 /// Awaits `future`, and fails the test if it takes longer than `deadline`.
 ///

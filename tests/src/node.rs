@@ -33,6 +33,17 @@ impl Node {
         Self { child, lines: BufReader::new(stdout).lines() }
     }
 
+    /// Starts a nameserver; answers where it listens, too. `more` is the folder of its store, or `-` to
+    /// keep nothing, and then its lease in milliseconds, or else it is [`LONG`](crate::LONG).
+    ///
+    /// # Panics
+    /// If it does not start soon.
+    pub async fn nameserver(program: &str, listen: &str, more: &[&str]) -> (Self, String) {
+        let mut node = Self::start(program, &[&["nameserver", listen], more].concat());
+        let address = node.says().await["listens"].as_str().expect("an address").to_owned();
+        (node, address)
+    }
+
     /// The next line it says.
     ///
     /// # Panics

@@ -2,21 +2,15 @@
 
 use std::path::Path;
 
-use skymesh_tests::Node;
+use skymesh_tests::{Node, agent_at, hasty_nameserver};
 
 use super::*;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 
-/// What `fast_nameserver` grants.
-const LEASE: Duration = Duration::from_secs(1);
-
 /// A nameserver process with a store that outlives it, and a lease of a second.
 async fn start_nameserver(listen: &str, folder: &Path) -> (Node, String) {
-    let arguments = ["nameserver", listen, folder.to_str().unwrap(), "1000"];
-    let mut node = Node::start(NODE, &arguments);
-    let address = node.says().await["listens"].as_str().unwrap().to_owned();
-    (node, address)
+    Node::nameserver(NODE, listen, &[folder.to_str().unwrap(), "1000"]).await
 }
 
 /// A candidate in a process of its own, once it was accepted.
@@ -24,11 +18,6 @@ async fn start_candidate(nameserver: &str, instance: u64) -> Node {
     let mut node = Node::start(NODE, &["candidate", nameserver, &format!("{NAME}/{instance}")]);
     assert_eq!(node.says().await["stands"], true);
     node
-}
-
-async fn agent(nameserver: &str) -> Agent {
-    let connecting = Agent::builder().app("app").nameserver(nameserver).connect();
-    within(SOON, connecting).await.unwrap()
 }
 
 /// Its next term.
@@ -41,26 +30,24 @@ async fn says_elected(node: &mut Node) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_leader_is_followed_within_its_lease() {
-    let mesh = Mesh::start().await;
+async fn a_killed_leader_is_followed_when_its_lease_ends() {
+    // Nothing else ends in the time of a test.
+    let config = NameserverConfig { session_grace: LONG, ..hasty_nameserver() };
+    let mesh = Mesh::start_with(config).await;
     let address = mesh.address().to_string();
     let mut leader = start_candidate(&address, 1).await;
     let before = says_elected(&mut leader).await;
     let (next, mut inbox) = candidate(&mesh.agent().await, 2).await;
-    let killed = Instant::now();
     leader.kill().await;
+    // How long after it is the benchmark's to demand (`-- failover`).
     let leadership = elected(&mut inbox).await;
-    let took = killed.elapsed();
     assert!(leadership.term().0 > before && next.is_leader());
-    // A second's lease and 100 ms on a quiet machine, which the benchmark demands. Here a busy
-    // machine gets a second more, which is less than a second lease would take.
-    assert!(took < LEASE + Duration::from_secs(1), "{took:?}");
 }
 
 /// A process that is stopped, not dead, believes in nothing beyond its deadline when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_sleeps_through_its_lease_does_not_lead_when_it_wakes() {
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::hasty().await;
     let mut sleeper = start_candidate(&mesh.address().to_string(), 1).await;
     let first = says_elected(&mut sleeper).await;
     let (_other, mut inbox) = candidate(&mesh.agent().await, 2).await;
@@ -76,20 +63,18 @@ async fn a_leader_that_sleeps_through_its_lease_does_not_lead_when_it_wakes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn candidates_and_watchers_are_back_after_the_nameserver_is() {
-    let mut node = Node::start(NODE, &["nameserver", "127.0.0.1:0"]);
-    let address = node.says().await["listens"].as_str().unwrap().to_owned();
-    let (first, mut first_inbox) = candidate(&agent(&address).await, 1).await;
+    let (node, address) = Node::nameserver(NODE, "127.0.0.1:0", &["-", "1000"]).await;
+    let (first, mut first_inbox) = candidate(&agent_at(&address).await, 1).await;
     let before = elected(&mut first_inbox).await;
-    let (_second, mut second_inbox) = candidate(&agent(&address).await, 2).await;
-    let watcher = agent(&address).await;
+    let (_second, mut second_inbox) = candidate(&agent_at(&address).await, 2).await;
+    let watcher = agent_at(&address).await;
     let election = watcher.watch_election(NAME).unwrap();
     within(SOON, election.wait_until(|standing| standing.leader().is_some())).await;
     node.kill().await;
     within(SOON, election.wait_until(|now| matches!(now, Standing::Stale(_)))).await;
 
     // Its store was its memory: it knows nothing but what the agents say.
-    let mut node = Node::start(NODE, &["nameserver", &address]);
-    node.says().await;
+    let _node = Node::nameserver(NODE, &address, &["-", "1000"]).await;
     let leads = within(SOON, first.elected()).await.unwrap();
     assert!(leads.term() >= before.term(), "{leads:?} after {before:?}");
     let seen = |standing: &Standing| matches!(standing, Standing::Leads(_));
@@ -105,7 +90,7 @@ async fn candidates_and_watchers_are_back_after_the_nameserver_is() {
 async fn defect_10_terms_increase_over_every_death_of_the_nameserver() {
     let folder = tempfile::tempdir().unwrap();
     let (mut nameserver, address) = start_nameserver("127.0.0.1:0", folder.path()).await;
-    let watcher = agent(&address).await;
+    let watcher = agent_at(&address).await;
     let election = watcher.watch_election(NAME).unwrap();
     let mut last = 0;
     for round in 1..=4 {

@@ -23,12 +23,7 @@ use super::{NODE, SERVICE, ask, attach, serve};
 /// A channel to the trial service, and the agent's view of it, once one instance is there.
 async fn channel(mesh: &Mesh) -> (Grpc, MeshChannel, Router) {
     // Pings would measure beside the calls.
-    let config = AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: mesh.address().to_string(),
-        ping_interval: std::time::Duration::ZERO,
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { ping_interval: std::time::Duration::ZERO, ..mesh.config() };
     let agent = Agent::builder().config(config).connect().await.unwrap();
     let (grpc, _) = attach(&agent, "app.test.client/1").await;
     let channel = grpc.channel(SERVICE).unwrap();

@@ -72,7 +72,7 @@ where
 
 #[tokio::test]
 async fn a_client_of_the_origin_calls_our_tonic_server() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let agent = mesh.agent().await;
     let server = serve(&agent, 1).await;
     let origin = origin(&mesh, "app.origin.client").await;
@@ -86,7 +86,7 @@ async fn a_client_of_the_origin_calls_our_tonic_server() {
 
 #[tokio::test]
 async fn our_tonic_client_calls_a_server_of_the_origin() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let origin = origin(&mesh, SERVICE).await;
     let agent = mesh.agent().await;
     let (grpc, _incoming) = attach(&agent, "app.test.client/1").await;

@@ -195,12 +195,7 @@ async fn a_full_inbox_ends_the_calls_that_it_refused_and_no_other() {
     const REFUSED: usize = 100;
     let mesh = Mesh::start().await;
     let inbox = InboxConfig { window_bytes: 128 << 10, limit_bytes: 128 << 10 };
-    let config = AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: mesh.address().to_string(),
-        inbox,
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { inbox, ..mesh.config() };
     let agent = Agent::builder().config(config).connect().await.unwrap();
     let (methods, mut begun, gate) = gated();
     let (server, mut rest) = serve(&agent, SERVER, methods).await;

@@ -102,7 +102,7 @@ async fn wait_for(router: &Router, expected: &[Option<Stage>]) {
 #[tokio::test]
 async fn every_selector_sends_only_to_whom_the_stages_leave() {
     use Stage::{Draining, Outlier, Zone};
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let (east, west) = (agent(&mesh, "east").await, agent(&mesh, "west").await);
     let client = agent(&mesh, "east").await;
     let (me, _inbox) = client.register("app.client.client/1").await.unwrap();

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use skymesh_agent::{Agent, RegisterError, Resolve};
+use skymesh_agent::{RegisterError, Resolve};
 use skymesh_nameserver::{NameserverConfig, StoreConfig};
 use skymesh_proto::ListServices;
 use skymesh_proto::msg::Body;
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_peer, raw_watcher};
 use skymesh_tests::v1::info;
-use skymesh_tests::{Mesh, SOON, fast_nameserver, next_message, within};
+use skymesh_tests::{
+    Mesh, SOON, agent_at, fast_nameserver, hasty_nameserver, next_message, within,
+};
 use skymesh_types::{Key, Share};
 use skymesh_wire::{KeyTrailer, Kind};
 
@@ -91,10 +93,8 @@ async fn a_router_that_is_killed_in_mid_round_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_is_only_slow_is_left_out_and_misroutes_nothing_when_it_is_back() {
     let round = Duration::from_millis(300);
-    // Its session must outlive its sleep.
-    let lease = Duration::from_secs(30);
-    let config = NameserverConfig { round, lease, ..fast_nameserver() };
-    let mesh = Mesh::start_with(config).await;
+    // Its session outlives its sleep.
+    let mesh = Mesh::start_with(NameserverConfig { round, ..fast_nameserver() }).await;
     let log = Arc::new(Log::default());
     let server = mesh.agent().await;
     let mut servers = vec![log.serve(&server, &shard(1), 1).await];
@@ -234,15 +234,12 @@ async fn epochs_grow_on_across_a_restart_of_the_nameserver_and_nothing_is_lost()
         listen,
         store: StoreConfig::file(folder.path()),
         recovery: Some(Duration::from_secs(1)),
-        ..fast_nameserver()
+        ..hasty_nameserver()
     };
     let mesh = Mesh::start_with(config("127.0.0.1:0".to_owned())).await;
     let address = mesh.address().to_string();
-    let agent = async || {
-        Agent::builder().app("app").nameserver(&address).connect().await.expect("an agent")
-    };
     let log = Arc::new(Log::default());
-    let server = agent().await;
+    let server = agent_at(&address).await;
     let mut servers = vec![log.serve(&server, &shard(1), 1).await];
     let crowd = Crowd::gather(&mesh, 2, 0, KEYS).await;
     log.reaches(1_000).await;

@@ -13,7 +13,7 @@ const NODE: &str = env!("CARGO_BIN_EXE_trace-node");
 
 #[tokio::test]
 async fn calls_across_three_processes_are_one_tree_each() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let collector = Collector::start().await;
     let folder = tempfile::tempdir().unwrap();
     let start = |role: &str| {

@@ -53,7 +53,7 @@ async fn what_it_can_not_encode_is_told_to_the_sender_and_the_rest_flows() {
 
 #[tokio::test]
 async fn one_that_blocks_is_shown_and_all_arrives() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let mut servers = Servers::start(&mesh, 1, table(&unruly("none", 1))).await;
     let client = Client::start(&mesh, table(&unruly("stall", 1))).await;
     let router = client.router(1).await;

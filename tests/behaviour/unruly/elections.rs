@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use skymesh_agent::{Agent, Inbox, Instance};
 use skymesh_nameserver::{ElectionsConfig, Nameserver, NameserverHandle};
 use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig, QuarantineConfig};
-use skymesh_tests::{SOON, fast_nameserver, next_message, within};
+use skymesh_tests::{SOON, hasty_nameserver, next_message, within};
 
 use super::{optional, told, unruly};
 
@@ -13,7 +13,7 @@ async fn nameserver(election: Value) -> Result<NameserverHandle, String> {
     let elections: ElectionsConfig = serde_json::from_value(json!({ "*.*.*": election })).unwrap();
     let quarantine = QuarantineConfig { failures: 2, ..QuarantineConfig::default() };
     let plugins = PluginsConfig { quarantine, ..PluginsConfig::default() };
-    let builder = Nameserver::builder(fast_nameserver()).elections(elections).plugins(plugins);
+    let builder = Nameserver::builder(hasty_nameserver()).elections(elections).plugins(plugins);
     let nameserver = builder.bind().await.map_err(|error| error.to_string())?;
     let handle = nameserver.handle();
     tokio::spawn(nameserver.run());

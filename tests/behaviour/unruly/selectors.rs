@@ -23,7 +23,7 @@ async fn one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost() {
         ("stall", 1, "it took longer than 1ms; quarantined after 5 failures"),
     ];
     for (mischief, every, reason) in cases {
-        let mesh = Mesh::patient().await;
+        let mesh = Mesh::start().await;
         let mut servers = Servers::start(&mesh, 3, json!({})).await;
         let client = Client::start(&mesh, table(&unruly(mischief, every))).await;
         let router = client.router(3).await;

@@ -1,11 +1,9 @@
 //! Elections at our nameserver, in the words of the origin: who is told what, in which numbers.
 
-use std::time::Duration;
-
 use skymesh_proto::msg::Body;
 use skymesh_proto::{
-    ElectionResult, GiveUpLeader, KeepAlive, LeaderStanding, LeaderState, RunForLeader,
-    ServicePresence, WatchLeader,
+    ElectionResult, GiveUpLeader, LeaderStanding, LeaderState, RunForLeader, ServicePresence,
+    WatchLeader,
 };
 use skymesh_tests::Mesh;
 use skymesh_tests::v1::{V1Agent, V1Socket, info};
@@ -129,26 +127,20 @@ async fn the_last_candidates_end_leaves_no_leader() {
     assert_eq!(told, [(0, 0), (GIVE_UP, OK)]);
 }
 
-/// Waits until an agent of protocol 2 is told that so and so leads; answers the term. It keeps its
-/// session alive meanwhile, as nobody else does.
+/// Waits until an agent of protocol 2 is told that so and so leads; answers the term.
 async fn told(socket: &mut V1Socket, expected: Option<u64>) -> u64 {
-    loop {
-        let standing = socket.hears(|body| match body {
-            Body::LeaderStanding(LeaderStanding { state, leader, term, .. }) => {
-                let leader = match LeaderState::try_from(state) {
-                    Ok(LeaderState::Leads) => leader.map(|leader| leader.handle),
-                    Ok(LeaderState::Nobody) => None,
-                    _ => return None,
-                };
-                (leader == expected).then_some(term)
-            }
-            _ => None,
-        });
-        match tokio::time::timeout(Duration::from_millis(100), standing).await {
-            Ok(term) => return term,
-            Err(_) => socket.send(KeepAlive { seq: 1 }).await,
+    let standing = socket.hears(|body| match body {
+        Body::LeaderStanding(LeaderStanding { state, leader, term, .. }) => {
+            let leader = match LeaderState::try_from(state) {
+                Ok(LeaderState::Leads) => leader.map(|leader| leader.handle),
+                Ok(LeaderState::Nobody) => None,
+                _ => return None,
+            };
+            (leader == expected).then_some(term)
         }
-    }
+        _ => None,
+    });
+    standing.await
 }
 
 #[tokio::test]

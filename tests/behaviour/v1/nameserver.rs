@@ -10,17 +10,12 @@ use skymesh_proto::{
 use skymesh_rpc::{Code, Methods, Request, Response, Rpc};
 use skymesh_tests::trial::{Ask, Server, TrialClient, TrialServer};
 use skymesh_tests::v1::{V1Agent, V1Nameserver, V1Socket, info};
-use skymesh_tests::{Mesh, SOON, next_event, next_message, within};
+use skymesh_tests::{Mesh, SOON, agent_config, next_event, next_message, within};
 
 use super::{ORIGIN, THEIRS, dialled_by};
 
 pub(super) fn config(nameserver: &str) -> AgentConfig {
-    AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: nameserver.to_owned(),
-        nameserver_protocol: 1,
-        ..AgentConfig::default()
-    }
+    AgentConfig { nameserver_protocol: 1, ..agent_config(nameserver) }
 }
 
 /// An agent, and the connection that it dialled.

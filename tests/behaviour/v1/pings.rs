@@ -34,12 +34,8 @@ async fn a_v1_ping_is_answered_at_the_address_that_it_names() {
 async fn a_v1_pong_on_the_peers_own_connection_measures_it() {
     let mesh = Mesh::start().await;
     let origin = origin(&mesh).await;
-    let config = AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: mesh.address().to_string(),
-        ping_interval: std::time::Duration::from_millis(10),
-        ..AgentConfig::default()
-    };
+    let config =
+        AgentConfig { ping_interval: std::time::Duration::from_millis(10), ..mesh.config() };
     let agent = Agent::builder().config(config).connect().await.unwrap();
     let router = agent.router(ORIGIN).unwrap();
     router.ready(SOON).await.unwrap();

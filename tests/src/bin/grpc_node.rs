@@ -5,6 +5,7 @@ use futures_util::stream;
 use serde_json::json;
 use skymesh_agent::Agent;
 use skymesh_grpc::Grpc;
+use skymesh_tests::peak_kib;
 use skymesh_tests::trial::{Ask, Server, TrialClient, TrialServer};
 
 type Failure = Box<dyn std::error::Error>;
@@ -66,12 +67,4 @@ async fn upload(nameserver: &str, url: &str, to: &str, mebibytes: u64) -> Result
         })
     );
     Ok(())
-}
-
-/// The most memory that this process ever had in the machine's, in KiB.
-fn peak_kib() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?;
-    Ok(number.parse()?)
 }

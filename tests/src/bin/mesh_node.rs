@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use skymesh_agent::config::{AgentConfig, InboxConfig};
 use skymesh_agent::{Agent, Delivery, Event};
-use skymesh_nameserver::{Nameserver, StoreConfig, StoreKind};
+use skymesh_nameserver::{Nameserver, NameserverConfig, StoreConfig};
 use skymesh_rpc::{Methods, Request, Response, Rpc};
 use skymesh_tests::keyed::send_until;
-use skymesh_tests::{fast_nameserver, services, shown};
+use skymesh_tests::{LONG, agent_config, fast_nameserver, peak_kib, services, shown};
 use skymesh_types::Key;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,14 +22,14 @@ async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter("error").init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["nameserver", listen] => nameserver(listen, StoreConfig::memory(), None).await,
-        ["nameserver", listen, folder] => nameserver(listen, StoreConfig::file(folder), None).await,
-        ["nameserver", listen, folder, lease_ms] => {
-            let lease = Duration::from_millis(lease_ms.parse()?);
-            nameserver(listen, StoreConfig::file(folder), Some(lease)).await
+        ["nameserver", listen] => nameserver(listen, "-", LONG).await,
+        ["nameserver", listen, store] => nameserver(listen, store, LONG).await,
+        ["nameserver", listen, store, lease_ms] => {
+            nameserver(listen, store, Duration::from_millis(lease_ms.parse()?)).await
         }
         ["candidate", nameserver, url] => candidate(nameserver, url).await,
         ["echo", nameserver, url] => echo(nameserver, url).await,
+        ["full", nameserver, url] => full(nameserver, url).await,
         ["deaf", nameserver, url] => deaf(nameserver, url).await,
         ["serve_until_signal", nameserver, url] => serve_until_signal(nameserver, url).await,
         ["rpc", nameserver, url] => rpc(nameserver, url).await,
@@ -54,23 +55,18 @@ async fn connect(nameserver: &str) -> Result<Agent, Failure> {
 }
 
 /// A nameserver until SIGTERM.
-async fn nameserver(
-    listen: &str,
-    store: StoreConfig,
-    lease: Option<Duration>,
-) -> Result<(), Failure> {
-    let mut config = fast_nameserver();
-    config.listen = listen.to_owned();
-    if let Some(lease) = lease {
-        config.lease = lease;
-    } else if store.kind == StoreKind::File {
-        // What it restores stays that long without its agents: longer than a slow machine needs to
-        // look at it.
-        config.lease = Duration::from_secs(15);
-    }
-    config.store = store;
-    // It may be a restarted one: agents are to come back first.
-    config.recovery = None;
+async fn nameserver(listen: &str, store: &str, lease: Duration) -> Result<(), Failure> {
+    let config = NameserverConfig {
+        listen: listen.to_owned(),
+        lease,
+        store: match store {
+            "-" => StoreConfig::memory(),
+            folder => StoreConfig::file(folder),
+        },
+        // It may be a restarted one: agents are to come back first.
+        recovery: None,
+        ..fast_nameserver()
+    };
     let nameserver = Nameserver::bind(config).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     say(&json!({ "listens": nameserver.local_addr().to_string() }));
@@ -92,6 +88,24 @@ async fn echo(nameserver: &str, url: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// An instance that takes nothing out of an inbox of little room; says what memory it has had when
+/// 20 000 messages were refused, and when 200 000 were.
+async fn full(nameserver: &str, url: &str) -> Result<(), Failure> {
+    let window = 64 * 1024;
+    let inbox = InboxConfig { window_bytes: window, limit_bytes: window };
+    let config = AgentConfig { inbox, ..agent_config(nameserver) };
+    let agent = Agent::builder().config(config).connect().await?;
+    let (_me, _inbox) = agent.register(url).await?;
+    say(&json!({ "ready": url }));
+    for refused in [20_000, 200_000] {
+        while agent.counters().refused_inbox_full.get() < refused {
+            tokio::task::yield_now().await;
+        }
+        say(&json!({ "peak_kib": peak_kib()? }));
+    }
+    std::future::pending().await
 }
 
 /// An instance that takes nothing out of its inbox, until it is killed.

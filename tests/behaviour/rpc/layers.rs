@@ -82,6 +82,8 @@ async fn towers_timeout_ends_calls_on_either_side() {
 
     let hang = Methods::new().method("hang", |_| std::future::pending());
     let pair = Pair::start(hang).await;
+    // Once they know each other, a call is on its way before any time has passed.
+    pair.client.call(SERVER, Request::new("none", "")).await.unwrap_err();
     let client = ServiceBuilder::new()
         .timeout(Duration::from_millis(20))
         .service(pair.client.client(SERVER));

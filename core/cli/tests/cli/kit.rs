@@ -145,12 +145,34 @@ async fn bench_measures_picks_and_changes_beside_the_builtin() {
     assert!((500..600).contains(&bytes), "{row}");
 
     let none = run(&["plugin", "bench", &library, "--id", "no_such"]).await;
-    assert!(none.errors()[0].ends_with("it has no selector or codec `no_such`"), "{none:?}");
-    let sink = run(&["plugin", "bench", "skymesh_fixture_orderly/tally"]).await;
-    assert!(
-        sink.errors()[0].ends_with("is of the kind metrics; this is for selector or codec"),
-        "{sink:?}"
-    );
+    let nothing = "it has no selector or codec or election or metrics or trace `no_such`";
+    assert!(none.errors()[0].ends_with(nothing), "{none:?}");
+}
+
+/// Elections by ballot, sinks by batch: a line for each size.
+#[tokio::test]
+async fn bench_measures_elections_and_sinks_too() {
+    let library = fixture();
+    for (id, headings) in [
+        ("foremost", &["election foremost of "][..]),
+        ("tally", &["metrics tally of ", "trace tally of "]),
+    ] {
+        let few = ["--calls", "20000", "--rounds", "3", "--instances", "3,40"];
+        let arguments = [&["plugin", "bench", &library, "--id", id][..], &few].concat();
+        let answer = run(&arguments).await;
+        let lines: Vec<&str> = answer.good().lines().collect();
+        for heading in headings {
+            let at = lines.iter().position(|line| line.starts_with(heading)).unwrap();
+            let titles = lines[at..].iter().position(|line| line.contains("  PER ")).unwrap();
+            for (size, line) in ["3", "40"].iter().zip(&lines[at + titles + 1..]) {
+                let cells: Vec<&str> = line.split_whitespace().collect();
+                let [whole, each] =
+                    [1, cells.len() - 1].map(|at| cells[at].parse::<f64>().unwrap());
+                assert_eq!(cells[0], *size, "{answer:?}");
+                assert!(whole > 0.0 && each > 0.0 && each < whole, "{answer:?}");
+            }
+        }
+    }
 }
 
 /// Without names, all that lies beside the binary, whether it can be measured or not.

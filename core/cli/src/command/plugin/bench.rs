@@ -2,7 +2,9 @@
 //! costs. Ratios of one run are what counts; figures of two runs on a busy machine do not compare.
 
 mod codec;
+mod election;
 mod selector;
+mod sinks;
 
 use std::time::Instant;
 
@@ -19,13 +21,14 @@ use crate::output::print;
 #[derive(Debug, Args)]
 pub(in crate::command) struct Bench {
     /// A library file, or the id of a plugin in the searched folders; a configuration may follow:
-    /// 'quality{ sharpness = 4 }'. By default every selector and codec that the folders hold
+    /// 'quality{ sharpness = 4 }'. By default every selector, codec and election algorithm that the
+    /// folders hold; metrics and trace sinks, which open ports and files, only by name
     #[arg(value_name = "FILE|ID")]
     plugins: Vec<Named>,
     /// Only the plugin of this id, of files that have several
     #[arg(long)]
     id: Option<String>,
-    /// Sizes of the membership to pick from
+    /// Sizes of the membership to pick from, of ballots, and of sinks' batches
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000", value_name = "N,..")]
     instances: Vec<u32>,
     /// Payload bytes of the messages to encode and decode
@@ -34,12 +37,15 @@ pub(in crate::command) struct Bench {
     /// Rounds, in each of which everything is measured once; medians are shown
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Calls per round
+    /// Picks, or messages to encode and to decode, per round; of ballots and batches, a 5000th
     #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
     calls: u32,
     #[command(flatten)]
     file: ConfigFile,
 }
+
+/// A ballot or a batch costs as much as thousands of picks.
+const LARGE: u32 = 5000;
 
 /// How often things are measured.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +72,17 @@ impl Bench {
 
 impl Bench {
     fn measure(&self, named: &Named, config: &PluginsConfig) -> Result<(), Failure> {
-        let kinds = [PluginKind::Selector, PluginKind::Codec];
+        use PluginKind::{Codec, Election, Metrics, Selector, Trace};
+        let kinds = [Selector, Codec, Election, Metrics, Trace];
         let effort = Effort { rounds: self.rounds, calls: self.calls };
+        let seldom = Effort { calls: (self.calls / LARGE).max(1), ..effort };
         for chosen in named.choose(&kinds, self.id.as_deref(), config)? {
             let table = match chosen.kind {
-                PluginKind::Codec => codec::measured(&chosen, &self.payload, effort)?,
-                _ => selector::measured(&chosen, &self.instances, effort)?,
+                Selector => selector::measured(&chosen, &self.instances, effort)?,
+                Codec => codec::measured(&chosen, &self.payload, effort)?,
+                Election => election::measured(&chosen, &self.instances, seldom)?,
+                Metrics => sinks::metrics(&chosen, &self.instances, seldom)?,
+                Trace => sinks::trace(&chosen, &self.instances, seldom)?,
             };
             print(&format!("{}{table}\n", heading(&chosen)))?;
         }
@@ -82,7 +93,7 @@ impl Bench {
     /// over, with a word.
     fn measure_all(&self, config: &PluginsConfig) -> Result<(), Failure> {
         let host = PluginHost::new(config.clone()).map_err(failed)?;
-        let measured = ["skymesh_selector_", "skymesh_codec_"];
+        let measured = ["skymesh_selector_", "skymesh_codec_", "skymesh_election_"];
         let names = host.conventional().into_iter();
         for name in names.filter(|name| measured.iter().any(|start| name.starts_with(start))) {
             let named: Named = name.parse().map_err(failed)?;

@@ -28,7 +28,7 @@ struct Client {
 /// Does as it is told until the director is gone.
 pub(crate) async fn obey(config: &Path) -> Result<(), RoleError> {
     let mut cues = Cues::listen();
-    Config::load(config)?.log.install()?;
+    let _log = Config::load(config)?.log.install()?;
     let mut client: Option<Client> = None;
     while let Some(cue) = cues.next().await {
         match (serde_json::from_str(&cue)?, &mut client) {

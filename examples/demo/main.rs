@@ -62,6 +62,6 @@ async fn main() -> ExitCode {
 async fn nameserver(config: &Path) -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(config)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| tell(&Fact::Listens { address })).await
 }

@@ -31,7 +31,7 @@ impl Service for Counter {
 pub(crate) async fn serve(config: &Path, number: &str) -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(config)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let messages = Arc::new(AtomicU64::new(0));
     let counter = Counter { messages: Arc::clone(&messages) };

@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 async fn nameserver() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
 }
 
@@ -66,7 +66,7 @@ async fn nameserver() -> Result<(), RoleError> {
 async fn store() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let gate = Arc::new(FenceGate::default());
     let url = format!("{STORE}/1");
@@ -95,7 +95,7 @@ async fn take_writes(mut inbox: Inbox) {
 async fn server(instance: &str) -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let url = format!("{SERVICE}/{instance}");
     let (me, inbox) = agent.register(url.as_str()).await?;
@@ -148,7 +148,7 @@ async fn give_up(leadership: Leadership) -> Result<(), RoleError> {
 async fn client() -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let both = |known: &Resolve| known.members().len() >= 2;
     agent.router(SERVICE)?.wait_until(DEADLINE, both).await?;

@@ -63,7 +63,7 @@ async fn main() -> ExitCode {
 async fn nameserver() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
 }
 
@@ -87,7 +87,7 @@ impl Greeter for Host {
 async fn servers() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     for number in INSTANCES {
         let (instance, inbox) = agent.register(format!("{SERVICE}/{number}").as_str()).await?;
@@ -107,7 +107,7 @@ async fn servers() -> Result<(), RoleError> {
 async fn client() -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let both = |known: &Resolve| match known {
         Resolve::Ready(known) => known.members.len() == INSTANCES.len(),

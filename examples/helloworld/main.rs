@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
 async fn nameserver() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
 }
 
@@ -68,7 +68,7 @@ impl Service for Greeter {
 async fn server() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let greeter = agent.register(SERVER_URL).serve(Greeter).await?;
     println!("registered {}", greeter.url());
@@ -80,7 +80,7 @@ async fn server() -> Result<(), RoleError> {
 async fn client() -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let (instance, mut inbox) = agent.register(CLIENT_URL).await?;
     println!("registered {}", instance.url());

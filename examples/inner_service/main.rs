@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
 async fn nameserver() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
 }
 
@@ -82,7 +82,7 @@ async fn say_hello(said: HelloRequest, _request: Request) -> Result<HelloReply, 
 async fn server() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     // The first layer is the outermost: it sees the request first, and the answer last.
     let methods = ServiceBuilder::new()
@@ -102,7 +102,7 @@ async fn server() -> Result<(), RoleError> {
 async fn client() -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let there = |known: &Resolve| matches!(known, Resolve::Ready(_));
     agent.router(SERVER)?.wait_until(DEADLINE, there).await?;

@@ -18,7 +18,7 @@ struct Counts(BTreeMap<(u64, String), u64>);
 pub(crate) async fn send_and_watch() -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let (client, mut inbox) = agent.register("testApp.weixin1.Client/101").await?;
     println!("registered {}", client.url());

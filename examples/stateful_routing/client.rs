@@ -17,7 +17,7 @@ const ROUNDS_AFTER: u64 = 20;
 pub(crate) async fn client(number: &str) -> Result<(), RoleError> {
     let _curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let url = format!("testApp.weixin1.ShardClient/{number}");
     let (me, mut inbox) = agent.register(url.as_str()).await?;

@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 async fn nameserver() -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
 }
 
@@ -79,7 +79,7 @@ impl Service for Shard {
 async fn shard(number: &str) -> Result<(), RoleError> {
     let curtain = Curtain::new();
     let config = Config::load(CONFIG)?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let url = format!("{SERVICE}/{number}");
     // Answered once every router of the service has agreed; nobody sees the shard before.

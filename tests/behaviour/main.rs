@@ -12,6 +12,7 @@ mod faults;
 mod forgetting;
 mod grpc;
 mod hostile;
+mod logs;
 mod metrics;
 mod nameserver_restart;
 mod naming;

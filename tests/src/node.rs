@@ -24,6 +24,8 @@ impl Node {
     pub fn start(program: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
+            // The log is as the test says.
+            .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

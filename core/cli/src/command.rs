@@ -101,5 +101,6 @@ fn load(path: Option<&Path>) -> Result<Config, Failure> {
 /// The log of a command that answers and ends: what it has to say it says itself.
 fn quiet_log() -> Result<(), Failure> {
     let log = LogConfig { level: "error".to_owned(), ..LogConfig::default() };
-    log.install().map_err(failed)
+    // On standard error: nothing of it waits to be written.
+    log.install().map(drop).map_err(failed)
 }

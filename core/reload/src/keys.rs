@@ -43,8 +43,8 @@ pub const TABLE: &[Line] = &[
     line("agent.drain_timeout", Some(Hot), None),
     line("agent.max_connections", Some(Hot), None),
     line("agent.resolve_timeout", Some(Hot), None),
-    line("log", Some(Restart), Some(Restart)),
-    line("log.level", Some(Hot), Some(Hot)),
+    // Where the log is this library's; other programs' own logs know nothing of it.
+    line("log", Some(Hot), Some(Hot)),
     line("metrics", Some(Restart), Some(Restart)),
     // A listener, leases that agents were told, a store: they can't be exchanged under those who rely
     // on them.
@@ -100,7 +100,7 @@ mod tests {
             ("agent.dial_timeouts", Some(Restart), None),
             ("agent.inbox.window_bytes", Some(Restart), None),
             ("log.level", Some(Hot), Some(Hot)),
-            ("log.format", Some(Restart), Some(Restart)),
+            ("log.file.keep", Some(Hot), Some(Hot)),
             ("nameserver.lease", None, Some(Restart)),
             ("nameserver.limits.queue", None, Some(Restart)),
             ("plugins.load", Some(Hot), Some(Hot)),

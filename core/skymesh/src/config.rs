@@ -23,7 +23,8 @@ pub use file::ConfigFile;
 pub use key::KeyPath;
 use read::Layers;
 
-pub use crate::log::{LogConfig, LogFormat};
+use crate::log::LogError;
+pub use crate::log::{LogConfig, LogFileConfig, LogFormat};
 pub use skymesh_agent::config::{
     AdminSocket, AgentConfig, HoldConfig, InboxConfig, OutliersConfig, RangeError, ServiceConfig,
     ServicesConfig, StagesConfig, Unreachable,
@@ -131,8 +132,10 @@ impl Config {
     }
 
     fn out_of_range(&self) -> Vec<(KeyPath, String)> {
-        let log =
-            self.log.validate().map_err(|error| (KeyPath::of("log.level"), error.to_string()));
+        let log = self.log.validate().map_err(|error| match error {
+            LogError::Range { key, fault } => (KeyPath::of("log").join(KeyPath::of(&key)), fault),
+            error => (KeyPath::of("log.level"), error.to_string()),
+        });
         let nameserver = self.nameserver.faults().into_iter().map(|error| {
             let reason = format!("{} is out of range: it must be {}", error.value, error.range);
             (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)

@@ -157,7 +157,7 @@
 //! ```no_run
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = skymesh::Config::load("mesh.toml")?;
-//! config.log.install()?;
+//! let _log = config.log.install()?;
 //! let agent = config.agent_builder().connect().await?;
 //! # Ok(())
 //! # }

@@ -1,24 +1,32 @@
 //! The process's own log: what of it is written, and how. What is logged is the business of the
 //! other crates, through `tracing`.
 
-use std::io::{self, IsTerminal};
-use std::sync::{Mutex, OnceLock, PoisonError};
+mod file;
+mod rotating;
+mod sink;
+mod subscriber;
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use skymesh_agent::Change;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
 
-/// `[log]`: what this process logs, and how.
+pub use file::LogFileConfig;
+pub use subscriber::LogGuard;
+pub(crate) use subscriber::prepare;
+
+/// `[log]`: what this process logs, and how. All keys are hot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or levels by
     /// module, such as `info,skymesh_agent=debug`. Default `info`. The environment variable
-    /// `RUST_LOG` replaces it. Hot.
+    /// `RUST_LOG` replaces it.
     pub level: String,
-    /// How a line looks. Default `human`. Restart.
+    /// How a line looks. Default `human`.
     pub format: LogFormat,
+    /// `[log.file]`: a file that is rotated, in place of standard error.
+    pub file: LogFileConfig,
 }
 
 /// How a line of the log looks.
@@ -33,7 +41,8 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Human }
+        let (level, format) = ("info".to_owned(), LogFormat::Human);
+        Self { level, format, file: LogFileConfig::default() }
     }
 }
 
@@ -53,77 +62,67 @@ pub enum LogError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value is out of range.
+    #[error("log.{key} {fault}")]
+    Range {
+        /// The key within `[log]`.
+        key: String,
+        /// The value, and what was expected.
+        fault: String,
+    },
+    /// The file can't be had.
+    #[error("log.file.path {}: {reason}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The system gives no thread to write the file.
+    #[error("no thread to write the log: {0}")]
+    Thread(String),
     /// The process has a log already.
     #[error("this process has a tracing subscriber already; install one log only")]
     Installed,
 }
 
 impl LogConfig {
-    /// Checks the filter.
+    /// Checks the filter and the ranges; not whether the file can be had.
     ///
     /// # Errors
-    /// [`LogError::Filter`] says what is wrong with it.
+    /// [`LogError`] says what is wrong, the first fault of several.
     pub fn validate(&self) -> Result<(), LogError> {
-        filter("level", &self.level).map(|_| ())
+        filter("level", &self.level)?;
+        let fault = self.file.faults().into_iter().next();
+        fault.map_or(Ok(()), |(key, fault)| {
+            Err(LogError::Range { key: format!("file.{key}"), fault })
+        })
     }
 
-    /// Makes this the process's log, on standard error. Programs with a `tracing` subscriber of
-    /// their own do without. Call it before plugins are loaded, so that they know the level.
+    /// Makes this the process's log, on standard error or in `[log.file]`. Programs with a `tracing`
+    /// subscriber of their own do without. Call it before plugins are loaded, so that they know the
+    /// level.
+    ///
+    /// Keep the guard until the program ends: where the log goes to a file, it waits for the last lines to
+    /// be written. A program that ends otherwise (`std::process::exit`, a signal) may lose these.
     ///
     /// # Errors
     /// [`LogError`] says what is wrong.
-    pub fn install(&self) -> Result<(), LogError> {
-        let filter = match std::env::var("RUST_LOG") {
-            Ok(text) if !text.is_empty() => filter("RUST_LOG", &text)?,
-            _ => filter("level", &self.level)?,
-        };
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr)
-            .with_ansi(io::stderr().is_terminal());
-        let (installed, exchange): (_, Exchange) = match self.format {
-            LogFormat::Human => {
-                let log = log.with_filter_reloading();
-                let handle = log.reload_handle();
-                (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
-            }
-            LogFormat::Json => {
-                let log = log.json().with_filter_reloading();
-                let handle = log.reload_handle();
-                (log.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
-            }
-        };
-        installed.map_err(|_| LogError::Installed)?;
-        let level = Mutex::new(self.level.clone());
-        let _ = INSTALLED.set(Installed { exchange, level });
-        Ok(())
+    pub fn install(&self) -> Result<LogGuard, LogError> {
+        self.validate()?;
+        subscriber::install(self)
     }
 }
 
-type Exchange = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
-
-/// The process's log, if it is one of [`LogConfig::install`].
-struct Installed {
-    exchange: Exchange,
-    /// What the configuration said last.
-    level: Mutex<String>,
+/// How many lines of this process's log were lost since its start, because they had no room to wait for
+/// the disk, or the file could not be written.
+pub fn lost_lines() -> u64 {
+    sink::lost()
 }
 
-static INSTALLED: OnceLock<Installed> = OnceLock::new();
-
-/// Has the process's log go by another level, which was validated before. `None` if it does already,
-/// if `RUST_LOG` decides, or if the process has a log of its own.
-pub(crate) fn change_level(level: &str) -> Option<Change> {
-    let installed = INSTALLED.get()?;
-    if std::env::var("RUST_LOG").is_ok_and(|text| !text.is_empty()) {
-        return None;
-    }
-    let mut current = installed.level.lock().unwrap_or_else(PoisonError::into_inner);
-    if *current == level || !(installed.exchange)(filter("level", level).ok()?) {
-        return None;
-    }
-    let from = std::mem::replace(&mut *current, level.to_owned());
-    Some(Change { what: "log.level".to_owned(), from: Some(from), to: Some(level.to_owned()) })
+/// `RUST_LOG`, if it says something; it goes over the configuration.
+fn rust_log() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty())
 }
 
 fn filter(source_name: &'static str, text: &str) -> Result<EnvFilter, LogError> {

@@ -1,6 +1,6 @@
 //! `otlp`: finished spans to an OpenTelemetry collector, by OTLP over HTTP with protobuf bodies. Not
-//! over gRPC, and not encrypted: put a collector beside the process, which is how OpenTelemetry
-//! recommends it.
+//! over gRPC, and not encrypted: run a collector on the host, which is how OpenTelemetry recommends it,
+//! and let that send on with TLS. An `https://` endpoint is refused with these words.
 //!
 //! # What is sent
 //! One `ExportTraceServiceRequest` per batch of the host's, to `endpoint`. What labels the process is
@@ -102,10 +102,14 @@ impl Trace for Otlp {
     type Config = OtlpConfig;
 
     fn new(config: OtlpConfig) -> Result<Self, PluginError> {
+        if config.endpoint.starts_with("https:") {
+            let expected = "an http:// URL: https is not supported. Run a collector on this host \
+                            (http://127.0.0.1:4318/v1/traces), and let it send on with TLS";
+            return Err(PluginError::config("endpoint", expected));
+        }
         let is_url = config.endpoint.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
         if !is_url || config.endpoint.contains(char::is_whitespace) {
-            let expected = "an http:// URL, such as http://127.0.0.1:4318/v1/traces (no https: put \
-                            a collector beside the process)";
+            let expected = "an http:// URL, such as http://127.0.0.1:4318/v1/traces";
             return Err(PluginError::config("endpoint", expected));
         }
         let target = Target {
@@ -159,7 +163,10 @@ mod tests {
     #[test]
     fn a_wrong_config_is_refused_by_name() {
         let cases = [
-            (r#"{"endpoint": "https://collector/"}"#, "key `endpoint`: expected an http:// URL"),
+            (
+                r#"{"endpoint": "https://collector/"}"#,
+                "key `endpoint`: expected an http:// URL: https is not supported. Run a collector on this host",
+            ),
             (r#"{"endpoint": "127.0.0.1:4318"}"#, "key `endpoint`: expected an http:// URL"),
             (r#"{"queue_bytes": 1}"#, "key `queue_bytes` = 1: expected a whole number from 65536"),
             (r#"{"end_point": ""}"#, "did you mean `endpoint`?"),

@@ -24,7 +24,7 @@ async fn main() -> Result<(), Failure> {
     let [role, file] = &arguments[..] else { return Err("a role and a file are needed".into()) };
     let file = ConfigFile::new(file);
     let config = file.load()?;
-    config.log.install()?;
+    let _log = config.log.install()?;
     let agent = file.agent_builder(&config).connect().await?;
     match role.as_str() {
         "back" => back(&agent).await?,

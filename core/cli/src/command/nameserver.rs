@@ -29,7 +29,7 @@ impl Nameserver {
             file = file.adjusted(move |config| config.nameserver.listen = listen.clone());
         }
         let config = file.load()?;
-        config.log.install().map_err(failed)?;
+        let _log = config.log.install().map_err(failed)?;
         let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
         runtime.block_on(async {
             let nameserver = file.nameserver_builder(&config).bind().await.map_err(failed)?;

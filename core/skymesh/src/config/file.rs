@@ -19,7 +19,7 @@ use crate::log;
 ///
 /// let file = ConfigFile::new("mesh.toml").adjusted(|config| config.agent.app = "game".parse().ok());
 /// let config = file.load()?;
-/// config.log.install()?;
+/// let _log = config.log.install()?;
 /// let agent = file.agent_builder(&config).connect().await?;
 /// agent.reload_on_hangup()?; // If the program has no other use for SIGHUP.
 /// # Ok(())
@@ -90,23 +90,30 @@ impl ConfigFile {
     }
 }
 
-/// Has the log go by its new level.
-fn relog(level: String) -> impl FnOnce() -> Vec<Change> + Send {
-    move || log::change_level(&level).into_iter().collect()
+/// Makes the process's log ready to change. `None` if it is none of this library's.
+fn relog(
+    config: &Config,
+) -> Result<Option<impl FnOnce() -> Vec<Change> + Send + use<>>, Vec<String>> {
+    let prepared = log::prepare(&config.log).map_err(|error| vec![error.to_string()])?;
+    Ok(prepared.map(|prepared| || prepared.commit()))
 }
 
 impl ConfigSource<FreshConfig> for ConfigFile {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
-        let level = config.log.level.clone();
+        let relog = relog(&config)?;
         let mut fresh = FreshConfig::new(config.agent, config.services, config.plugins);
         if let Some(started) = &self.started {
-            fresh = fresh
-                .cold("metrics", &started.metrics, &config.metrics)
-                .cold("trace", &started.trace, &config.trace)
-                .cold("log", &started.log, &config.log);
+            fresh = fresh.cold("metrics", &started.metrics, &config.metrics).cold(
+                "trace",
+                &started.trace,
+                &config.trace,
+            );
         }
-        Ok(fresh.and_then(relog(level)))
+        Ok(match relog {
+            Some(relog) => fresh.and_then(relog),
+            None => fresh,
+        })
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -117,16 +124,15 @@ impl ConfigSource<FreshConfig> for ConfigFile {
 impl ConfigSource<FreshNameserver> for ConfigFile {
     fn read(&self) -> Result<FreshNameserver, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
-        let (elections, level) = (config.elections(), config.log.level.clone());
+        let (elections, relog) = (config.elections(), relog(&config)?);
         let mut fresh = FreshNameserver::new(config.nameserver, elections, config.plugins);
         if let Some(started) = &self.started {
-            fresh = fresh.cold("metrics", &started.metrics, &config.metrics).cold(
-                "log",
-                &started.log,
-                &config.log,
-            );
+            fresh = fresh.cold("metrics", &started.metrics, &config.metrics);
         }
-        Ok(fresh.and_then(relog(level)))
+        Ok(match relog {
+            Some(relog) => fresh.and_then(relog),
+            None => fresh,
+        })
     }
 
     fn files(&self) -> Vec<PathBuf> {

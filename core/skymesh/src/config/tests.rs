@@ -64,7 +64,11 @@ const CASES: &[Case] = &[
         &[],
         "mesh.toml:2: unknown key `agent.lease`; did you mean `nameserver.lease`?",
     ),
-    ("[log]\nxyz = 1", &[], "mesh.toml:2: unknown key `log.xyz`; known here: `level`, `format`"),
+    (
+        "[log]\nxyz = 1",
+        &[],
+        "mesh.toml:2: unknown key `log.xyz`; known here: `level`, `format`, `file`",
+    ),
     (
         "[services.'a.b.*']\nselector = { usee = 'x' }",
         &[],
@@ -202,6 +206,11 @@ const CASES: &[Case] = &[
         "[services.'a.b.c']\ninbox_limit_bytes = 5",
         &[],
         "mesh.toml:2: `services.\"a.b.c\".inbox_limit_bytes`: 5 is out of range: at least agent.inbox.window_bytes",
+    ),
+    (
+        "[log.file]\nrotate_bytes = 1",
+        &[],
+        "mesh.toml:2: `log.file.rotate_bytes`: 1 is out of range: 65536 (64 KiB) to 1099511627776 (1 TiB)",
     ),
     ("[log]\nlevel = 'a=loud'", &[], "mesh.toml:2: `log.level`: level \"a=loud\" is no log filter"),
     (

@@ -1,0 +1,229 @@
+//! The queue before a log file, and the thread that writes it: who logs never waits for the disk.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::LogError;
+use super::file::LogFileConfig;
+use super::rotating::{RotatingFile, Unwritten};
+
+/// Lines that no file of this process took, since its start.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// See [`lost_lines`](super::lost_lines).
+pub(super) fn lost() -> u64 {
+    LOST.load(Relaxed)
+}
+
+/// See the module. Dropping it writes what waits.
+#[derive(Debug)]
+pub(super) struct Sink {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whole lines.
+    waiting: Vec<u8>,
+    /// Some are being written.
+    writing: bool,
+    limits: LogFileConfig,
+    stop: bool,
+    /// Lost and not told of.
+    untold: u64,
+    /// The last lines could not be written; the next ones are tried again.
+    fails: bool,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && (self.untold == 0 || self.fails)
+    }
+}
+
+impl Sink {
+    /// Opens the file, and starts to write what comes.
+    pub(super) fn open(path: &Path, limits: LogFileConfig) -> Result<Self, LogError> {
+        let file = RotatingFile::open(path)?;
+        let state = State {
+            waiting: Vec::new(),
+            writing: false,
+            limits,
+            stop: false,
+            untold: 0,
+            fails: false,
+        };
+        let state = Mutex::new(state);
+        let shared = Arc::new(Shared { state, changed: Condvar::new() });
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("skymesh-log".to_owned())
+            .spawn(move || of_thread.run(file))
+            .map_err(|error| LogError::Thread(error.to_string()))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// From now on it goes by these; the file stays.
+    pub(super) fn limit(&self, limits: LogFileConfig) {
+        self.shared.lock().limits = limits;
+    }
+
+    /// Where its lines come from.
+    pub(super) fn entry(&self) -> Entry {
+        Entry(Arc::clone(&self.shared))
+    }
+
+    /// Waits until all that waits is written, for so long at most.
+    pub(super) fn flush(&self, most: Duration) {
+        let until = Instant::now() + most;
+        let mut state = self.shared.lock();
+        while state.writing || !state.is_idle() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.shared.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been said by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every step under the lock is whole, so a panic leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if (state.waiting.len() + line.len()) as u64 > state.limits.queue_bytes {
+            state.untold += 1;
+            LOST.fetch_add(1, Relaxed);
+        } else {
+            state.waiting.extend_from_slice(line);
+        }
+        self.changed.notify_all();
+    }
+
+    fn run(&self, mut file: RotatingFile) {
+        let mut lines = Vec::new();
+        let mut state = self.lock();
+        loop {
+            if state.is_idle() {
+                if state.stop {
+                    return;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            std::mem::swap(&mut state.waiting, &mut lines);
+            let (limits, failed) = (state.limits.clone(), state.fails);
+            let untold = std::mem::take(&mut state.untold);
+            state.writing = true;
+            drop(state);
+            let written = file.append(&lines, &limits, SystemTime::now());
+            lines.clear();
+            let lost = match written {
+                Ok(()) => 0,
+                Err(Unwritten { lines, why }) => {
+                    if !failed {
+                        // There is no other place to say it.
+                        eprintln!("skymesh: the log can't be written, its lines are lost: {why}");
+                    }
+                    LOST.fetch_add(lines, Relaxed);
+                    lines + untold
+                }
+            };
+            if lost == 0 && untold > 0 {
+                tell(untold);
+            }
+            state = self.lock();
+            state.writing = false;
+            state.fails = lost > 0;
+            state.untold += lost;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Comes back as a line of its own, in the log's format.
+fn tell(lost: u64) {
+    tracing::error!(
+        target: "skymesh::log", lost,
+        "lines of the log were lost: they had no room to wait (log.file.queue_bytes), or the file could not be \
+         written"
+    );
+}
+
+/// What the subscriber writes to; each write is a line.
+#[derive(Debug, Clone)]
+pub(super) struct Entry(Arc<Shared>);
+
+impl io::Write for &Entry {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Entry {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_written_at_the_end_and_what_has_no_room_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let sink = Sink::open(&path, LogFileConfig::default()).unwrap();
+        let entry = sink.entry();
+        let before = lost();
+        for number in 0..10_000 {
+            (&entry).write_all(format!("line {number}\n").as_bytes()).unwrap();
+        }
+        sink.flush(Duration::from_secs(60));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 10_000);
+        (&entry).write_all(&vec![b'\n'; 2 << 20]).unwrap();
+        assert_eq!(lost() - before, 1);
+        (&entry).write_all(b"last\n").unwrap();
+        drop(sink);
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("line 9999\nlast\n"));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod grpc;
+mod mishaps;
 mod prometheus;
 mod services;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skymesh_agent::{Agent, AgentBuilder, Inbox, Resolve};
+use skymesh_nameserver::NameserverHandle;
 use skymesh_plugin_host::{PluginHost, PluginsConfig};
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_telemetry::{Metrics, MetricsConfig};
@@ -147,11 +149,15 @@ async fn what_waits_in_an_inbox_shows() {
 
 /// Has the mesh's nameserver show what it counts, as long as what is answered lives.
 fn show_nameserver(mesh: &Mesh, endpoint: SocketAddr) -> Metrics {
+    show(mesh.nameserver(), endpoint)
+}
+
+fn show(nameserver: &NameserverHandle, endpoint: SocketAddr) -> Metrics {
     let host = PluginHost::new(PluginsConfig::default()).unwrap();
     let config = config("prometheus", &json!({ "listen": endpoint.to_string() }));
     let metrics = Metrics::start(&host, &config, vec![("role".into(), "nameserver".into())]);
     let metrics = metrics.unwrap().unwrap();
-    mesh.nameserver().show_on(&metrics);
+    nameserver.show_on(&metrics);
     metrics
 }
 

@@ -23,7 +23,7 @@ impl Source for Runtime {
         self.collect_counters(samples);
         self.collect_meters(samples);
         self.collect_queues(samples);
-        self.collect_plugins(samples);
+        self.host.collect(samples);
         self.collect_routers(samples);
     }
 }
@@ -95,20 +95,6 @@ impl Runtime {
         }
         for (peer, bytes) in by_peer {
             samples.gauge(&catalogue::OUTBOX_BYTES, &[("peer", &peer)], bytes as f64);
-        }
-    }
-
-    fn collect_plugins(&self, samples: &mut Samples) {
-        for plugin in self.host.report() {
-            let kind = plugin.kind.map(|kind| kind.to_string()).unwrap_or_default();
-            let labels = [
-                ("library", plugin.library.as_str()),
-                ("id", plugin.id.as_deref().unwrap_or_default()),
-                ("kind", &kind),
-                ("version", plugin.version.as_deref().unwrap_or_default()),
-                ("state", plugin.state.as_str()),
-            ];
-            samples.gauge(&catalogue::PLUGIN_STATE, &labels, 1.0);
         }
     }
 

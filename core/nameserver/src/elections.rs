@@ -102,7 +102,7 @@ impl Elections {
     }
 
     /// What all of it is made of.
-    pub(crate) fn host(&self) -> &PluginHost {
+    pub(crate) fn host(&self) -> &Arc<PluginHost> {
         &self.host
     }
 

@@ -46,8 +46,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl NameserverHandle {
-    /// From now on `metrics` shows what this nameserver counts.
+    /// From now on `metrics` shows what this nameserver counts, and its plugins.
     pub fn show_on(&self, metrics: &Metrics) {
         metrics.add(self.shared_counters());
+        metrics.add(self.shared_host());
     }
 }

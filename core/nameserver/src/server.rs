@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use skymesh_naming::{ConnectionId, Input, Registry};
-use skymesh_plugin_host::{PluginReport, SlotHealth};
+use skymesh_plugin_host::{PluginHost, PluginReport, SlotHealth};
 use skymesh_reload::Reloader;
 use skymesh_store::Store;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
@@ -88,6 +88,10 @@ impl NameserverHandle {
     /// Turns true when it stops.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
+    }
+
+    pub(crate) fn shared_host(&self) -> &Arc<PluginHost> {
+        self.elections.host()
     }
 
     /// Makes [`Nameserver::run`] end gracefully. Does nothing the second time.

@@ -16,6 +16,7 @@ mod config;
 mod context;
 mod histogram;
 mod metrics;
+mod plugins;
 mod samples;
 mod scope;
 mod span;

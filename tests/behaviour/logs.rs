@@ -18,7 +18,7 @@ struct Logger {
 
 impl Logger {
     async fn start(table: &str, burst: usize) -> Self {
-        let (mesh, folder) = (Mesh::patient().await, tempfile::tempdir().unwrap());
+        let (mesh, folder) = (Mesh::start().await, tempfile::tempdir().unwrap());
         let file = folder.path().join("mesh.toml");
         let table = table.replace("FOLDER", folder.path().to_str().unwrap());
         write(&file, configuration(&mesh, &table)).unwrap();

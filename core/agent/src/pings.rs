@@ -28,18 +28,21 @@ pub(crate) struct Pings {
     open: Mutex<Open>,
 }
 
+/// What a pong repeats of its ping: the number and the destination.
+type Question = (u64, u64);
+
 #[derive(Debug, Default)]
 struct Open {
     last_seq: u64,
-    by_peer: HashMap<PeerKey, OpenPing>,
-    /// Who waits until a peer has taken all that was sent before, by number and destination.
-    barriers: HashMap<(u64, u64), oneshot::Sender<()>>,
+    by_peer: HashMap<PeerKey, Question>,
+    pings: HashMap<Question, OpenPing>,
+    /// Who waits until a peer has taken all that was sent before.
+    barriers: HashMap<Question, oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
 struct OpenPing {
-    seq: u64,
-    destination: u64,
+    peer: PeerKey,
     link: u64,
     sent: Instant,
     /// Weak: a ping is no reason to keep a peer.
@@ -71,14 +74,24 @@ impl Pings {
                 by_peer.entry(remote.peer.key().clone()).or_default().push(route);
             }
         }
-        let mut lost = Vec::new();
-        {
-            let mut open = self.lock();
-            open.by_peer.retain(|key, _| by_peer.contains_key(key));
-            for (key, routes) in by_peer {
-                if let Some(waiting) = open.send(runtime, key, &routes) {
-                    lost.extend(waiting);
-                }
+        self.lock().forget_all_but(|key| by_peer.contains_key(key));
+        for (key, routes) in by_peer {
+            self.ping(runtime, key, &routes);
+        }
+    }
+
+    /// Pings one peer, or goes on waiting for its answer.
+    fn ping(&self, runtime: &Arc<Runtime>, key: PeerKey, routes: &[Arc<Route>]) {
+        let Some(route) = routes.first() else { return };
+        let Target::Remote(remote) = &route.target else { return };
+        let Some(link) = remote.peer.link() else { return };
+        let destination = route.handle.get();
+        let (due, lost) = self.lock().next(key, link.id(), destination, routes);
+        if let Some(question) = due {
+            link.mark();
+            // It may write to the socket, so not under the lock.
+            if !put(runtime, &link, question) {
+                self.lock().take(question);
             }
         }
         for route in lost.iter().filter_map(Weak::upgrade) {
@@ -90,14 +103,15 @@ impl Pings {
     /// over it so far, or the link is gone.
     pub(crate) async fn barrier(&self, runtime: &Runtime, link: &Link) {
         let (passed, pong) = oneshot::channel();
-        let seq = self.lock().next_seq();
         let destination = link.barrier_destination();
-        self.lock().barriers.insert((seq, destination), passed);
-        let _forget = Forget { pings: self, barrier: (seq, destination) };
-        let ping =
-            Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
-        let sent = link.outbox().push_control(|out| encode_msg(&ping, out));
-        if sent.is_ok() {
+        let barrier = {
+            let mut open = self.lock();
+            let barrier = (open.next_seq(), destination);
+            open.barriers.insert(barrier, passed);
+            barrier
+        };
+        let _forget = Forget { pings: self, barrier };
+        if put(runtime, link, barrier) {
             tokio::select! {
                 _ = pong => {}
                 _ = link.outbox().closed() => {}
@@ -108,14 +122,12 @@ impl Pings {
     /// A peer answered, on the connection that was pinged or (a v1 peer) on one that it dialled.
     pub(crate) fn answered(&self, runtime: &Arc<Runtime>, pong: &Pong) {
         let answered = {
-            let mut open = self.lock();
-            if let Some(passed) = open.barriers.remove(&(pong.seq, pong.handle)) {
+            let (mut open, question) = (self.lock(), (pong.seq, pong.handle));
+            if let Some(passed) = open.barriers.remove(&question) {
                 let _ = passed.send(());
                 return;
             }
-            let is_it = |ping: &OpenPing| (ping.seq, ping.destination) == (pong.seq, pong.handle);
-            let key = open.by_peer.iter().find(|(_, ping)| is_it(ping)).map(|(key, _)| key.clone());
-            key.and_then(|key| open.by_peer.remove(&key))
+            open.take(question)
         };
         let Some(ping) = answered else { return };
         for route in ping.routes.iter().filter_map(Weak::upgrade) {
@@ -136,7 +148,7 @@ impl Pings {
 /// Takes a barrier back, also when who waits for it gives up.
 struct Forget<'a> {
     pings: &'a Pings,
-    barrier: (u64, u64),
+    barrier: Question,
 }
 
 impl Drop for Forget<'_> {
@@ -151,30 +163,48 @@ impl Open {
         self.last_seq
     }
 
-    /// Pings one peer; answers the routes whose last ping is still unanswered instead.
-    fn send(
+    /// The ping that `key` is due for over `link`, noted as sent: none while the last one over it
+    /// waits for its answer. And the routes whose last ping got none so far.
+    fn next(
         &mut self,
-        runtime: &Runtime,
         key: PeerKey,
+        link: u64,
+        destination: u64,
         routes: &[Arc<Route>],
-    ) -> Option<Vec<Weak<Route>>> {
-        let route = routes.first()?;
-        let Target::Remote(remote) = &route.target else { return None };
-        let link = remote.peer.link()?;
-        if let Some(waiting) = self.by_peer.get_mut(&key).filter(|ping| ping.link == link.id()) {
-            waiting.routes = routes.iter().map(Arc::downgrade).collect();
-            return Some(waiting.routes.clone());
+    ) -> (Option<Question>, Vec<Weak<Route>>) {
+        let routes: Vec<_> = routes.iter().map(Arc::downgrade).collect();
+        let last = self.by_peer.get(&key).and_then(|question| self.pings.get_mut(question));
+        if let Some(waiting) = last.filter(|ping| ping.link == link) {
+            waiting.routes.clone_from(&routes);
+            return (None, routes);
         }
-        let (seq, destination) = (self.next_seq(), route.handle.get());
-        let ping =
-            Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
-        link.mark();
-        link.outbox().push_control(|out| encode_msg(&ping, out)).ok()?;
-        let routes = routes.iter().map(Arc::downgrade).collect();
-        let ping = OpenPing { seq, destination, link: link.id(), sent: Instant::now(), routes };
+        let question = (self.next_seq(), destination);
+        let last = self.by_peer.insert(key.clone(), question);
+        let ping = OpenPing { peer: key, link, sent: Instant::now(), routes };
+        self.pings.insert(question, ping);
         // An unanswered one of a lost link is no measure of the new one, but it was lost.
-        self.by_peer.insert(key, ping).map(|lost| lost.routes)
+        let lost = last.and_then(|last| self.pings.remove(&last));
+        (Some(question), lost.map_or_else(Vec::new, |lost| lost.routes))
     }
+
+    /// Takes out the ping that was answered, or never went out.
+    fn take(&mut self, question: Question) -> Option<OpenPing> {
+        let ping = self.pings.remove(&question)?;
+        self.by_peer.remove(&ping.peer);
+        Some(ping)
+    }
+
+    /// Forgets the pings of peers that nothing is sent to any more.
+    fn forget_all_but(&mut self, pinged: impl Fn(&PeerKey) -> bool) {
+        self.by_peer.retain(|key, _| pinged(key));
+        self.pings.retain(|_, ping| pinged(&ping.peer));
+    }
+}
+
+/// Sends a ping. Answers whether it is on its way.
+fn put(runtime: &Runtime, link: &Link, (seq, destination): Question) -> bool {
+    let ping = Msg::from(Ping { seq, destination, server_address: runtime.address.to_string() });
+    link.outbox().push_control(|out| encode_msg(&ping, out)).is_ok()
 }
 
 fn note_answer(runtime: &Arc<Runtime>, route: &Route, rtt: Duration) {
@@ -199,5 +229,41 @@ fn note_lost(runtime: &Arc<Runtime>, route: &Route) {
     runtime.counters.pings_lost.add(1);
     if streak == LOST_STREAK {
         runtime.directory.note_reach(route, Reach::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64) -> PeerKey {
+        PeerKey { address: format!("host:{number}").into(), agent: None }
+    }
+
+    #[test]
+    fn a_peer_has_one_ping_and_its_answer_makes_room_for_the_next() {
+        let mut open = Open::default();
+        let (first, _) = open.next(key(1), 10, 7, &[]);
+        let (other, _) = open.next(key(2), 20, 7, &[]);
+        assert_ne!(first, other, "told apart though the handle is the same");
+        assert_eq!(open.next(key(1), 10, 7, &[]).0, None);
+        assert!(open.take((first.unwrap().0, 8)).is_none(), "not what was asked");
+        assert_eq!(open.take(first.unwrap()).unwrap().peer, key(1));
+        assert!(open.take(first.unwrap()).is_none(), "answered twice");
+        assert!(open.next(key(1), 10, 7, &[]).0.is_some());
+        assert_eq!(open.take(other.unwrap()).unwrap().peer, key(2));
+    }
+
+    #[test]
+    fn a_ping_of_a_lost_link_or_a_forgotten_peer_is_never_answered() {
+        let mut open = Open::default();
+        let old = open.next(key(1), 10, 7, &[]).0.unwrap();
+        let new = open.next(key(1), 11, 7, &[]).0.unwrap();
+        assert!(open.take(old).is_none());
+        let other = open.next(key(2), 20, 7, &[]).0.unwrap();
+        open.forget_all_but(|peer| *peer == key(1));
+        assert!(open.take(other).is_none());
+        assert!(open.take(new).is_some());
+        assert!(open.pings.is_empty() && open.by_peer.is_empty());
     }
 }

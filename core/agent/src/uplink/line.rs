@@ -34,6 +34,14 @@ pub(super) struct Line {
     pub(super) answers: VecDeque<Body>,
 }
 
+impl Drop for Line {
+    /// What was not written concerns nobody any more, and a nameserver that does not read would keep
+    /// the writer for ever.
+    fn drop(&mut self) {
+        self.outbox.abort();
+    }
+}
+
 impl Line {
     pub(super) async fn push(&mut self, body: Body) -> Result<(), UplinkError> {
         match &mut self.v1 {
@@ -94,5 +102,37 @@ impl Line {
             return None;
         }
         Some(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skymesh_transport::{Listener, OutboxConfig, ReadConfig, dial};
+
+    const GUARD: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_line_that_is_given_up_leaves_no_writer_to_a_nameserver_that_does_not_read() {
+        let read = ReadConfig::default();
+        let listener = Listener::bind("127.0.0.1:0", read.clone()).await.unwrap();
+        let address = listener.local_address().to_string();
+        let (dialled, _silent) = tokio::join!(dial(&address, GUARD, &read), listener.accept());
+        let dialled = dialled.unwrap();
+        let (outbox, writer) = Outbox::new(OutboxConfig::default());
+        // More than the system's own buffers take.
+        let writing = tokio::spawn(writer.run(dialled.write_half, vec![0; 64 << 20]));
+        let line = Line {
+            connection: dialled.reader,
+            outbox,
+            registry: RegistryId::new(1).unwrap(),
+            lease: GUARD,
+            early: None,
+            parts: None,
+            v1: None,
+            answers: VecDeque::new(),
+        };
+        drop(line);
+        let _ = timeout(GUARD, writing).await.expect("the writer ends").unwrap();
     }
 }

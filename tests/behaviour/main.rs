@@ -12,7 +12,11 @@ mod faults;
 mod forgetting;
 mod grpc;
 mod hostile;
+<<<<<<< HEAD
 mod logs;
+=======
+mod leaving;
+>>>>>>> ac30e86 (Leave the mesh also if nobody waits for it any more)
 mod metrics;
 mod nameserver_restart;
 mod naming;

@@ -160,7 +160,14 @@ impl Agent {
     /// `agent.drain_timeout`; what is still open then is cut off.
     ///
     /// Services driven by [`serve`](Registration::serve) finish what is in their inboxes.
+    ///
+    /// If the future is dropped, it stops nevertheless.
     pub async fn shutdown(&self) {
+        // Of its own: an agent that has stopped half way would neither serve nor ever end.
+        let _ = tokio::spawn(self.clone().stop()).await;
+    }
+
+    async fn stop(self) {
         let runtime = &self.runtime;
         runtime.stopping.cancel();
         let deadline = Instant::now() + runtime.hot.load().agent.drain_timeout;

@@ -274,6 +274,9 @@ impl Instance {
     }
 
     /// The attributes as this instance set them: what it reads is what it wrote last.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the instance is off the mesh, or the agent has stopped.
     pub async fn attributes(&self) -> Result<Attributes, RequestError> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Attributes { handle: self.handle(), reply };
@@ -303,9 +306,17 @@ impl Instance {
     /// the inbox ends. A stateful instance [drains](Self::drain) first, so its inbox must be read
     /// meanwhile as ever.
     ///
+    /// If the future is dropped, it leaves nevertheless.
+    ///
     /// # Errors
     /// [`RequestError`] if the agent has stopped.
     pub async fn unregister(&self) -> Result<(), RequestError> {
+        // Of its own: an instance that has stopped sending, and stays on the mesh, serves nobody.
+        let leaving = self.runtime.tasks.spawn(self.clone().leave());
+        leaving.await.unwrap_or(Err(RequestError::Stopped))
+    }
+
+    async fn leave(self) -> Result<(), RequestError> {
         if self.sender.record().hash_key != 0 {
             // Refused by a router of the origin, it goes as a stateless one does.
             if let Err(RequestError::Stopped) = self.drain().await {

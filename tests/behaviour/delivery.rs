@@ -266,3 +266,14 @@ async fn sends_within_one_process_follow_the_same_rules() {
     }
     client.try_send(SERVER, b"room again").unwrap();
 }
+
+/// What a read brought is memory of its messages, not of the inbox: an idle one would keep megabytes.
+#[tokio::test]
+async fn an_inbox_that_was_read_keeps_nothing_of_what_it_read() {
+    let mesh = Mesh::start().await;
+    let (server, mut inbox) = mesh.agent().await.register(SERVER).await.unwrap();
+    server.send(SERVER, vec![7; 1 << 20]).await.unwrap();
+    let message = next_message(&mut inbox).await;
+    assert!(inbox.try_recv().is_none());
+    assert!(message.payload().is_unique(), "somebody else keeps it");
+}

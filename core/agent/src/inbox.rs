@@ -138,7 +138,11 @@ impl Inbox {
 
     fn next_ready(&mut self) -> Option<Delivery> {
         loop {
-            let entry = self.ready.pop_front()?;
+            let Some(entry) = self.ready.pop_front() else {
+                // Its letters are messages now. An idle inbox keeps no large read alive.
+                self.chunk = Bytes::new();
+                return None;
+            };
             if self.ready.is_empty() {
                 self.queue.note_read();
             }

@@ -22,7 +22,7 @@ use crate::runtime::Runtime;
 use crate::sender::Sender;
 pub(crate) use lane::Lane;
 use link::Dialect;
-pub(crate) use link::{ENVELOPE_BYTES, Link};
+pub(crate) use link::{ENVELOPE_BYTES, Link, warm};
 pub(crate) use local::LocalTarget;
 pub(crate) use route::{Remote, Route, Target};
 

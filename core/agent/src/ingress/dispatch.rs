@@ -29,6 +29,7 @@ use super::greeting::Guest;
 use super::sorter::Bay;
 use crate::convert::ConvertError;
 use crate::inbox::UndeliverableReason;
+use crate::peer::warm;
 use crate::runtime::Runtime;
 use introductions::Introduced;
 use parts::{Parts, Way};
@@ -197,7 +198,7 @@ impl Dispatch {
         // The codec unpacked it into the scratch buffer, so this message brings its own chunk.
         let scratch = std::mem::take(&mut self.scratch);
         self.apart(run, &decoded.envelope(bytes, &scratch));
-        self.scratch = scratch;
+        self.scratch = warm(scratch);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use skymesh_wire::{Envelope, KeyTrailer};
 use tokio::sync::Notify;
 
 use super::owners::Owners;
-use crate::peer::{Post, Route};
+use crate::peer::{Post, Route, warm};
 
 thread_local! {
     /// Where metadata and trailer are put together. One per thread, kept warm.
@@ -167,7 +167,7 @@ impl PlacedKey<'_> {
         trailed.extend_from_slice(envelope.metadata);
         trailed.extend_from_slice(&trailer);
         let done = sealed(&trailed);
-        TRAILED.set(trailed);
+        TRAILED.set(warm(trailed));
         done
     }
 }

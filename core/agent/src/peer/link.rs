@@ -41,8 +41,14 @@ pub(super) struct DataCodec {
     slot: CodecSlot,
 }
 
-/// Memory that a thread keeps for encoding; what a larger message took is freed at once.
+/// Memory that a thread or a connection keeps for the next message; what a larger one took is freed
+/// at once.
 const KEPT_BYTES: usize = 256 * 1024;
+
+/// A buffer for the next message: this one, unless a large message has grown it.
+pub(crate) fn warm(buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > KEPT_BYTES { Vec::new() } else { buffer }
+}
 
 thread_local! {
     /// What a codec plugin has written, on its way into an outbox. One per thread, kept warm.

@@ -12,11 +12,8 @@ mod faults;
 mod forgetting;
 mod grpc;
 mod hostile;
-<<<<<<< HEAD
-mod logs;
-=======
 mod leaving;
->>>>>>> ac30e86 (Leave the mesh also if nobody waits for it any more)
+mod logs;
 mod metrics;
 mod nameserver_restart;
 mod naming;

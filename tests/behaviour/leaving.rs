@@ -24,7 +24,7 @@ async fn sees_it_leave(inbox: &mut Inbox) {
 
 #[tokio::test]
 async fn an_instance_whose_unregistering_is_dropped_leaves() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let (other, mut inbox) = mesh.agent().await.register("app.test.other/1").await.unwrap();
     let _router = other.watch("app.test.leaver").unwrap();
     let agent = mesh.agent().await;
@@ -37,7 +37,7 @@ async fn an_instance_whose_unregistering_is_dropped_leaves() {
 
 #[tokio::test]
 async fn an_agent_whose_shutdown_is_dropped_stops() {
-    let mesh = Mesh::patient().await;
+    let mesh = Mesh::start().await;
     let (other, mut inbox) = mesh.agent().await.register("app.test.other/1").await.unwrap();
     let _router = other.watch("app.test.leaver").unwrap();
     let agent = mesh.agent().await;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use skymesh_agent::{Agent, AgentBuilder, Delivery};
-use skymesh_nameserver::Nameserver;
 use skymesh_plugin_host::{PluginHost, PluginsConfig};
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_telemetry::{Metrics, MetricsConfig};
 use tokio::time::sleep;
 
-use crate::{fast_nameserver, services};
+use crate::{Mesh, services};
 
 /// What goes wrong in a role.
 pub type Failure = Box<dyn std::error::Error>;
@@ -47,13 +46,12 @@ fn agent(nameserver: &str, listen: &str) -> AgentBuilder {
 /// # Errors
 /// If it can't start.
 pub async fn nameserver(listen: &str) -> Result<(), Failure> {
-    let nameserver = Nameserver::bind(fast_nameserver()).await?;
+    let mesh = Mesh::start().await;
     let host = PluginHost::new(PluginsConfig::default())?;
     let metrics = Metrics::start(&host, &config(listen), Vec::new())?.ok_or("no metrics")?;
-    nameserver.handle().show_on(&metrics);
-    println!("{}", json!({ "listens": nameserver.local_addr().to_string() }));
-    nameserver.run().await;
-    Ok(())
+    mesh.nameserver().show_on(&metrics);
+    println!("{}", json!({ "listens": mesh.address().to_string() }));
+    std::future::pending().await
 }
 
 /// Two instances that take messages, a fast and a slow one that answer calls, a leader and a stateful

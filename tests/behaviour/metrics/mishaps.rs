@@ -145,7 +145,7 @@ async fn a_round_shows_while_it_is_open_with_what_is_held_for_it() {
     let labels = [("service", "app.test.shard")];
     let held = |read: &Exposition| {
         let [messages, bytes] = ["skymesh_held_messages", "skymesh_held_bytes"]
-            .map(|name| read.value(name, &labels).unwrap());
+            .map(|name| read.value(name, &labels).unwrap_or_default());
         assert_eq!(messages > 0.0, bytes > 0.0, "{messages} {bytes}");
         messages > 0.0
     };

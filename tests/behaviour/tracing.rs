@@ -121,12 +121,15 @@ async fn failures_and_a_trace_from_outside_show() {
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().unwrap();
     let mut request = Request::new("ask", "");
     request.metadata_mut().set_trace_parent(Some(parent));
+    request.metadata_mut().set_trace_state("vendor=a1").unwrap();
     let error = within(SOON, client.call("app.test.front", request)).await.unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
 
     let spans = collector.spans(2).await;
     for one in &spans {
         assert_eq!(hex(&one.span.trace_id), "0af7651916cd43dd8448eb211c80319c");
+        // The handler's own call says nothing of it.
+        assert_eq!(one.span.trace_state, "vendor=a1");
         assert!(one.failure().unwrap().contains("nothing was asked"), "{one:?}");
         assert_eq!(one.text("rpc.response.status_code"), "NOT_FOUND");
     }

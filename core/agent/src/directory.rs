@@ -22,7 +22,6 @@ use skymesh_plugin_host::SelectorSlot;
 use skymesh_types::{Handle, RegistryId, ServiceName, ServiceUrl};
 use tokio::sync::Notify;
 
-use crate::counters::Counters;
 use crate::inbox::{Event, Queue, Source};
 use crate::keyed::Keyed;
 use crate::peer::{Peer, PeerKey, Route, Target};
@@ -171,7 +170,7 @@ impl Directory {
 
     /// Takes the nameserver's word. Answers the names whose routers have to be rebuilt, and whether
     /// a gap showed (then the name's watch has to be asked for anew).
-    pub(crate) fn apply(&self, word: Word<'_>, counters: &Counters) -> (ServiceName, Followed) {
+    pub(crate) fn apply(&self, word: Word<'_>) -> (ServiceName, Followed) {
         let mut state = self.lock();
         let (name, applied) = match word {
             Word::Snapshot(snapshot) => {
@@ -181,7 +180,7 @@ impl Directory {
         };
         let followed = match applied {
             Applied::Events(events) => {
-                self.publish(&mut state, events, counters);
+                self.publish(&mut state, events);
                 Followed::Yes
             }
             Applied::Gap => Followed::Gap,
@@ -203,12 +202,11 @@ impl Directory {
         &self,
         record: &Arc<InstanceRecord>,
         registry: RegistryId,
-        counters: &Counters,
     ) -> Result<(Arc<Source>, bool), GoneOffline> {
         let mut state = self.lock();
         let events = state.cache.adopt(record, registry)?;
         let changed = !events.is_empty();
-        self.publish(&mut state, events, counters);
+        self.publish(&mut state, events);
         let source = state.source(record);
         source.arrived();
         if !state.cache.watches(&record.url.name) {
@@ -276,7 +274,7 @@ impl Directory {
     }
 
     /// Hands events to who listens. Under the lock, so that all inboxes see one order.
-    fn publish(&self, state: &mut State, events: Vec<Named>, counters: &Counters) {
+    fn publish(&self, state: &mut State, events: Vec<Named>) {
         for event in events {
             let record = event.record();
             let source = state.sources.get(&record.handle).and_then(Weak::upgrade);
@@ -292,9 +290,7 @@ impl Directory {
             let event = Event::from(event);
             listeners.retain(|listener| {
                 let Some(queue) = listener.upgrade() else { return false };
-                if !queue.push_event(event.clone()) {
-                    counters.events_lagged.add(1);
-                }
+                queue.push_event(event.clone());
                 true
             });
         }

@@ -15,7 +15,8 @@ pub struct InboxConfig {
     /// bytes; each message counts its payload and 64 more. Default 1 MiB, from 64 KiB. Restart.
     pub window_bytes: u64,
     /// What may wait in one inbox from all senders together, in bytes. Messages beyond it are
-    /// refused to their sender and counted. Default 64 MiB; at least the window. Restart.
+    /// refused to their sender and counted. Who sends for the first time counts 512 and its attributes
+    /// until the inbox is read. Default 64 MiB; at least the window. Restart.
     pub limit_bytes: u64,
 }
 

@@ -88,12 +88,16 @@ impl Directory {
         self.routes.pin().get(&handle).and_then(Weak::upgrade)
     }
 
-    fn local_route(&self, runtime: &Runtime, state: &mut State, queue: Arc<Queue>) -> Arc<Route> {
-        let max_frame_bytes = runtime.settings.agent.max_frame_bytes;
+    fn local_route(
+        &self,
+        runtime: &Arc<Runtime>,
+        state: &mut State,
+        queue: Arc<Queue>,
+    ) -> Arc<Route> {
         let (handle, name) = (queue.handle(), queue.name().clone());
         let make = || {
             let meter = Arc::clone(queue.meter());
-            let target = LocalTarget::new(queue, max_frame_bytes);
+            let target = LocalTarget::new(queue, runtime);
             Route::new(handle, name, meter, Target::Local(target))
         };
         self.keep_route(state, handle, make)

@@ -8,10 +8,10 @@ use crate::config::InboxConfig;
 
 #[test]
 fn a_source_that_comes_back_before_its_last_connection_is_gone_stays() {
-    let (directory, counters) = (Directory::default(), Counters::default());
+    let directory = Directory::default();
     let record = bare::record("app.env.guest/1", 12);
     let registry = RegistryId::new(1).unwrap();
-    let introduce = || directory.introduce(&record, registry, &counters).unwrap().0;
+    let introduce = || directory.introduce(&record, registry).unwrap().0;
     let before = introduce();
     let now = introduce();
     directory.source_left(&before);

@@ -134,6 +134,10 @@ pub enum Event {
         /// The service whose events are missing.
         name: ServiceName,
     },
+    /// The inbox was full and it was left out what became of messages of this instance: which were refused
+    /// or could not be delivered, go elsewhere, or may be lost with a connection. The agent's counters
+    /// `undeliverable`, `keyed_undelivered` and `unconfirmed` have all of them.
+    OutcomesLagged,
 }
 
 /// Why a message by key could not be delivered after it was accepted.

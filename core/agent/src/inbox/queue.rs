@@ -1,6 +1,7 @@
 //! The sending end of an inbox: what connections, naming and local senders push into.
 
 mod batch;
+mod seats;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,7 +14,7 @@ use skymesh_naming::placement::EpochGate;
 use skymesh_types::{Handle, InstanceId, ServiceName, ServiceUrl};
 use tokio::sync::Notify;
 
-use super::{Entry, Event, Slot, Source};
+use super::{Entry, Event};
 use crate::config::InboxConfig;
 use crate::counters::Counters;
 use crate::election::{Admission, Belief};
@@ -23,7 +24,8 @@ use batch::Batch;
 pub(crate) use batch::Pushed;
 
 /// Most events that wait in an inbox. A service that does not read gets one
-/// [`Event::Lagged`] per service name instead of what comes after.
+/// [`Event::Lagged`] per service name instead of what comes after, and one
+/// [`Event::OutcomesLagged`] for what became of its messages.
 const WAITING_EVENTS: usize = 65_536;
 
 /// How a sender's window learns what became of its messages.
@@ -65,8 +67,11 @@ struct State {
     pushed_bytes: u64,
     /// Of those, what the receiver has swapped out so far.
     swapped_bytes: u64,
+    /// What the seats count for that the receiver has not heard of.
+    seat_bytes: u64,
     events: usize,
     lagged: Vec<ServiceName>,
+    outcomes_lagged: bool,
     next_slot: u32,
     free_slots: Vec<u32>,
 }
@@ -137,7 +142,7 @@ impl Queue {
 
     /// The cost of what was pushed and not read.
     pub(crate) fn unread_bytes(&self) -> u64 {
-        self.waiting_bytes(&self.lock())
+        self.lock().pushed_bytes - self.taken_bytes.load(Relaxed)
     }
 
     /// Whether its instance leads, as far as it may believe so.
@@ -163,32 +168,6 @@ impl Queue {
         self.config.window_bytes / 4
     }
 
-    /// Opens a lane for one sender's window.
-    pub(crate) fn open_lane(&self, settle: Arc<dyn Settle>) -> Slot {
-        let mut state = self.lock();
-        let slot = state.take_slot();
-        state.entries.push_back(Entry::OpenLane(slot, settle));
-        slot
-    }
-
-    /// Opens a slot for a source, before its first letter.
-    pub(crate) fn open_source(&self, source: Arc<Source>) -> Slot {
-        let mut state = self.lock();
-        let slot = state.take_slot();
-        state.entries.push_back(Entry::OpenSource(slot, source));
-        slot
-    }
-
-    /// No letter of this slot follows.
-    pub(crate) fn close_slot(&self, slot: Slot) {
-        let mut state = self.lock();
-        if !state.closed {
-            state.entries.push_back(Entry::Close(slot));
-            // The reader may want to hear of it.
-            wake(state);
-        }
-    }
-
     /// Whether every message that was ever pushed has been read.
     pub(crate) fn is_read(&self) -> bool {
         self.lock().pushed_bytes == self.taken_bytes.load(Relaxed)
@@ -198,10 +177,6 @@ impl Queue {
         &self.counters
     }
 
-    pub(super) fn release(&self, slot: Slot) {
-        self.lock().free_slots.push(slot.0);
-    }
-
     /// Starts a batch: the lock is held until the batch is dropped, which wakes the receiver.
     ///
     /// Its letters are ranges of `chunk`, which is kept only if one of them is taken.
@@ -209,30 +184,30 @@ impl Queue {
         Batch::new(self, self.lock(), chunk)
     }
 
-    /// Queues an event; beyond the limit, one lagged event stands for those of its service.
-    /// Answers whether the event itself was taken.
-    pub(crate) fn push_event(&self, event: Event) -> bool {
-        self.push_event_and(event, || ())
+    /// Queues an event; beyond the limit, one lagged event stands for those of its service, and one for
+    /// those of none.
+    pub(crate) fn push_event(&self, event: Event) {
+        self.push_event_and(event, || ());
     }
 
     /// As [`push_event`](Self::push_event), and runs `change` before anything else is queued, even if
     /// the event is not: what the event says is true for every message after it, and for none before.
-    pub(crate) fn push_event_and(&self, event: Event, change: impl FnOnce()) -> bool {
+    pub(crate) fn push_event_and(&self, event: Event, change: impl FnOnce()) {
         let mut state = self.lock();
         change();
         if state.closed {
-            return false;
+            return;
         }
-        let taken = state.events < WAITING_EVENTS;
-        if taken {
+        // The last event of all has its place.
+        let queued = if state.events < WAITING_EVENTS || matches!(event, Event::KickedOff { .. }) {
             state.events += 1;
-            state.entries.push_back(Entry::Event(event));
-        } else if let Some(name) = service_of(&event).filter(|n| !state.lagged.contains(n)) {
-            state.lagged.push(name.clone());
-            state.entries.push_back(Entry::Event(Event::Lagged { name }));
-        }
+            Some(event)
+        } else {
+            self.counters.events_lagged.add(1);
+            state.stand_in(&event)
+        };
+        state.entries.extend(queued.map(Entry::Event));
         wake(state);
-        taken
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -267,8 +242,9 @@ impl Queue {
         }
     }
 
+    /// What counts for the limit: messages, and seats.
     fn waiting_bytes(&self, state: &State) -> u64 {
-        state.pushed_bytes - self.taken_bytes.load(Relaxed)
+        state.pushed_bytes - self.taken_bytes.load(Relaxed) + state.seat_bytes
     }
 
     /// Moves all that is queued into `ready`, which must be empty. Answers whether there was any.
@@ -310,11 +286,17 @@ impl Queue {
 }
 
 impl State {
-    fn take_slot(&mut self) -> Slot {
-        Slot(self.free_slots.pop().unwrap_or_else(|| {
-            self.next_slot += 1;
-            self.next_slot - 1
-        }))
+    /// What stands for an event that has no place; `None` if it does already.
+    fn stand_in(&mut self, event: &Event) -> Option<Event> {
+        let Some(name) = service_of(event) else {
+            let told = std::mem::replace(&mut self.outcomes_lagged, true);
+            return (!told).then_some(Event::OutcomesLagged);
+        };
+        if self.lagged.contains(&name) {
+            return None;
+        }
+        self.lagged.push(name.clone());
+        Some(Event::Lagged { name })
     }
 
     fn swap(&mut self, ready: &mut VecDeque<Entry>) -> bool {
@@ -323,8 +305,10 @@ impl State {
         }
         std::mem::swap(&mut self.entries, ready);
         self.swapped_bytes = self.pushed_bytes;
+        self.seat_bytes = 0;
         self.events = 0;
         self.lagged.clear();
+        self.outcomes_lagged = false;
         true
     }
 }
@@ -351,3 +335,6 @@ fn service_of(event: &Event) -> Option<ServiceName> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,10 +59,17 @@ impl Bay {
         self.lane
     }
 
-    /// The slot of a source, opened before its first letter.
-    pub(super) fn source(&mut self, source: &Arc<Source>) -> Slot {
-        let open = || (self.queue.open_source(Arc::clone(source)), Arc::clone(source));
-        self.sources.entry(source.handle()).or_insert_with(open).0
+    /// The slot of a source, opened before its first letter; `None` while the inbox refuses what comes.
+    pub(super) fn source(&mut self, source: &Arc<Source>) -> Option<Slot> {
+        if let Some((slot, _)) = self.sources.get(&source.handle()) {
+            return Some(*slot);
+        }
+        let slot = match self.at_limit {
+            AtLimit::Refuse => self.queue.open_source(source)?,
+            AtLimit::Pause => self.queue.open_source_over(source),
+        };
+        self.sources.insert(source.handle(), (slot, Arc::clone(source)));
+        Some(slot)
     }
 
     /// That source sends nothing more.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use skymesh_types::Handle;
 use tokio::sync::Notify;
 
-use crate::inbox::{MESSAGE_COST, Settle};
+use crate::inbox::MESSAGE_COST;
 
 /// The sending side of a window.
 #[derive(Debug)]
@@ -114,17 +114,6 @@ impl Lane {
             }
             room.await;
         }
-    }
-}
-
-/// Within a process the inbox settles the lane itself.
-impl Settle for Lane {
-    fn credit(&self, bytes: u64, messages: u64) {
-        self.grant(bytes, messages);
-    }
-
-    fn refuse_unread(&self, _source: Handle, bytes: u64, messages: u64) {
-        self.grant(bytes, messages);
     }
 }
 

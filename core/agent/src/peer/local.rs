@@ -2,7 +2,7 @@
 //! a connection would have.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use skymesh_naming::placement::Epoch;
@@ -11,7 +11,8 @@ use skymesh_types::Handle;
 use skymesh_wire::KeyTrailer;
 
 use super::{Lane, NotPosted, Post, Refusal};
-use crate::inbox::{Letter, Pushed, Queue, Slot};
+use crate::inbox::{Event, Letter, Pushed, Queue, Settle, Slot, UndeliverableReason};
+use crate::runtime::Runtime;
 
 /// An inbox of this process, as a target.
 #[derive(Debug)]
@@ -25,9 +26,11 @@ pub(crate) struct LocalTarget {
 }
 
 impl LocalTarget {
-    pub(crate) fn new(queue: Arc<Queue>, max_frame_bytes: usize) -> Self {
+    pub(crate) fn new(queue: Arc<Queue>, runtime: &Arc<Runtime>) -> Self {
         let lane = Arc::new(Lane::new(queue.handle(), queue.window_bytes()));
-        let slot = queue.open_lane(Arc::clone(&lane) as _);
+        let settlement = Within { lane: Arc::clone(&lane), runtime: Arc::downgrade(runtime) };
+        let slot = queue.open_lane(Arc::new(settlement));
+        let max_frame_bytes = runtime.settings.agent.max_frame_bytes;
         Self { queue, max_frame_bytes, lane, slot, sources: Mutex::default() }
     }
 
@@ -95,7 +98,8 @@ impl LocalTarget {
         if source.is_offline() {
             return Err(NotPosted::Refused(Refusal::SourceOffline));
         }
-        let slot = self.queue.open_source(Arc::clone(source));
+        let slot = self.queue.open_source(source);
+        let slot = slot.ok_or(NotPosted::Refused(Refusal::InboxFull))?;
         sources.insert(source.handle(), slot);
         Ok(slot)
     }
@@ -109,6 +113,32 @@ impl LocalTarget {
     }
 }
 
+/// Settles the lane that all of a process share: what was left unread its senders hear of, as they would
+/// over a connection.
+#[derive(Debug)]
+struct Within {
+    lane: Arc<Lane>,
+    /// Weak: it keeps the instance whose inbox this is in.
+    runtime: Weak<Runtime>,
+}
+
+impl Settle for Within {
+    fn credit(&self, bytes: u64, messages: u64) {
+        self.lane.grant(bytes, messages);
+    }
+
+    fn refuse_unread(&self, source: Handle, bytes: u64, messages: u64) {
+        self.lane.grant(bytes, messages);
+        let Some(runtime) = self.runtime.upgrade() else { return };
+        runtime.counters.undeliverable.add(messages);
+        if let Some(queue) = runtime.directory.local(source) {
+            let (to, requests) = (self.lane.destination(), Arc::from([]));
+            let reason = UndeliverableReason::Closing;
+            queue.push_event(Event::Undeliverable { to, reason, messages, requests });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use skymesh_wire::Envelope;
@@ -116,12 +146,13 @@ mod tests {
     use super::*;
     use crate::bare;
     use crate::config::InboxConfig;
+    use crate::inbox::{Delivery, Inbox};
 
     #[test]
     fn who_is_off_the_mesh_gets_no_seat() {
         let (runtime, _commands) = bare::runtime();
         let queue = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
-        let target = LocalTarget::new(queue, 1024);
+        let target = LocalTarget::new(queue, &runtime);
         let sender = bare::sender("app.env.guest/1", 12);
         let post = Post { sender: &sender, envelope: Envelope::default(), live: None };
         target.post(&post).unwrap();
@@ -131,5 +162,32 @@ mod tests {
         let refused = target.post(&post);
         assert!(matches!(refused, Err(NotPosted::Refused(Refusal::SourceOffline))), "{refused:?}");
         assert!(target.sources.lock().unwrap().is_empty(), "nobody would ever free it");
+    }
+    #[test]
+    fn who_sent_what_was_left_unread_hears_of_it() {
+        let (runtime, _commands) = bare::runtime();
+        let room = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
+        let target = LocalTarget::new(Arc::clone(&room), &runtime);
+        let guest = bare::queue(&runtime, "app.env.guest/1", 12, InboxConfig::default());
+        let sender = bare::sender("app.env.guest/1", 12);
+        runtime.directory.add_local(Arc::clone(&guest), Arc::clone(&sender));
+        let post = Post { sender: &sender, envelope: Envelope::default(), live: None };
+        for _ in 0..3 {
+            target.post(&post).unwrap();
+        }
+        let mut read = Inbox::new(room, None);
+        assert!(matches!(read.try_recv(), Some(Delivery::Message(_))));
+        drop(read);
+        let expected = Event::Undeliverable {
+            to: bare::handle(11),
+            reason: UndeliverableReason::Closing,
+            messages: 2,
+            requests: Arc::from([]),
+        };
+        match Inbox::new(guest, None).try_recv() {
+            Some(Delivery::Event(event)) => assert_eq!(event, expected),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(runtime.counters.undeliverable.get(), 2);
     }
 }

@@ -121,7 +121,7 @@ impl Uplink {
     }
 
     fn apply(&self, word: Word<'_>, changed: &mut Vec<ServiceName>) -> ControlFlow<ServiceName> {
-        let (name, followed) = self.runtime.directory.apply(word, &self.runtime.counters);
+        let (name, followed) = self.runtime.directory.apply(word);
         match followed {
             Followed::Yes => {
                 self.runtime.note_placement(&name);

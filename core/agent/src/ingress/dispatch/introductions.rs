@@ -53,8 +53,7 @@ impl Dispatch {
         registry: RegistryId,
     ) -> Option<Arc<Source>> {
         let handle = record.handle.get();
-        let counters = &self.runtime.counters;
-        match self.runtime.directory.introduce(&record, registry, counters) {
+        match self.runtime.directory.introduce(&record, registry) {
             Ok((source, changed)) => {
                 if changed {
                     self.changed.push(record.url.name.clone());

@@ -41,22 +41,27 @@ impl Dispatch {
         let bay = match self.bay_of.get(&parts.destination) {
             Some(bay) => *bay,
             None => {
-                let open = self.open_bay(parts.destination);
-                let open = open.ok_or(UndeliverableReason::UnknownHandle)?;
+                let open = self.open_bay(parts.destination)?;
                 let bay = self.bays.insert(open);
                 self.bay_of.insert(parts.destination, bay);
                 bay
             }
         };
-        let (lane, slot) = (self.bays[bay].lane(), self.bays[bay].source(&source));
+        // Refused before it is seated, or a peer could fill the memory with seats.
+        let slot = self.bays[bay].source(&source).ok_or(UndeliverableReason::InboxFull)?;
+        let lane = self.bays[bay].lane();
         let (destination, source) = (parts.destination, source.handle());
         Ok(Way { destination, source, bay, lane, slot })
     }
 
     #[cold]
-    fn open_bay(&mut self, destination: u64) -> Option<Bay> {
-        let handle = Handle::new(destination).ok()?;
-        let queue = self.runtime.directory.local(handle)?;
+    fn open_bay(&mut self, destination: u64) -> Result<Bay, UndeliverableReason> {
+        let handle = Handle::new(destination).ok();
+        let queue = handle.and_then(|handle| self.runtime.directory.local(handle));
+        let queue = queue.ok_or(UndeliverableReason::UnknownHandle)?;
+        if self.guest.reads() && queue.is_full() {
+            return Err(UndeliverableReason::InboxFull);
+        }
         if self.bays.len() >= self.sweep_bays_at {
             self.sweep_bays();
         }
@@ -64,7 +69,7 @@ impl Dispatch {
             true => (Some(self.outbox.clone()), AtLimit::Refuse),
             false => (None, AtLimit::Pause),
         };
-        Some(Bay::open(queue, Arc::new(Settlement { destination, outbox }), at_limit))
+        Ok(Bay::open(queue, Arc::new(Settlement { destination, outbox }), at_limit))
     }
 
     /// Lets go of the bays of instances that are gone and that nobody has written to since.

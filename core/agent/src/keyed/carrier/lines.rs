@@ -126,7 +126,7 @@ mod tests {
         let route = || {
             let queue = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
             let (name, meter) = (queue.name().clone(), Arc::clone(queue.meter()));
-            let target = Target::Local(LocalTarget::new(queue, 1024));
+            let target = Target::Local(LocalTarget::new(queue, &runtime));
             Arc::new(Route::new(bare::handle(11), name, meter, target))
         };
         let mut lines = Lines::default();

@@ -15,7 +15,7 @@ fn the_end_lets_go_of_the_routes() {
     let keyed = Keyed::new(name.clone(), 0, limits, Arc::clone(&tables));
     let queue = bare::queue(&runtime, "app.env.room/1", 11, InboxConfig::default());
     let meter = Arc::clone(queue.meter());
-    let target = Target::Local(LocalTarget::new(queue, 1024));
+    let target = Target::Local(LocalTarget::new(queue, &runtime));
     let route = Arc::new(Route::new(bare::handle(11), name, meter, target));
     let members = Arc::from([bare::record("app.env.room/1", 11)]);
     let placed = Placed {

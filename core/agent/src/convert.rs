@@ -217,3 +217,20 @@ pub(crate) fn refusal_reason(reason: UndeliverableReason) -> proto::RefusalReaso
         UndeliverableReason::Other => Wire::Unspecified,
     }
 }
+
+/// The envelope as codecs know it.
+#[inline]
+pub(crate) const fn plugin_envelope<'a>(
+    envelope: &skymesh_wire::Envelope<'a>,
+) -> skymesh_plugin_api::Envelope<'a> {
+    skymesh_plugin_api::Envelope {
+        destination: envelope.destination,
+        source: envelope.source,
+        kind: envelope.kind.0,
+        flags: envelope.flags,
+        epoch: envelope.epoch,
+        correlation: envelope.correlation,
+        metadata: envelope.metadata,
+        payload: envelope.payload,
+    }
+}

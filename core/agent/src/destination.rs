@@ -169,6 +169,17 @@ pub(crate) enum NoRoute {
     Never(SendError),
 }
 
+/// To somebody who does not wait.
+impl From<NoRoute> for SendError {
+    fn from(none: NoRoute) -> Self {
+        match none {
+            NoRoute::Loading(router) => Self::Loading(router.name().clone()),
+            NoRoute::Closed(closed) => Self::Loading(closed.keyed.name.clone()),
+            NoRoute::Never(error) => error,
+        }
+    }
+}
+
 /// The keyed side of a router that is not to be gone around.
 #[derive(Debug)]
 pub(crate) struct Closed {

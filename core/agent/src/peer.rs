@@ -88,6 +88,31 @@ pub(crate) enum NotPosted {
     Refused(Refusal),
 }
 
+/// Why a post is not on its way, where waiting changes nothing.
+#[derive(Debug)]
+pub(crate) enum NeverPosted {
+    /// The peer is gone for good.
+    Gone,
+    /// It can't be sent at all.
+    Refused(Refusal),
+}
+
+impl NotPosted {
+    /// Waits until it is worth to try again. Cancel safe.
+    pub(crate) async fn passed(self) -> Result<(), NeverPosted> {
+        match self {
+            Self::NoRoom(lane) => lane.room().await,
+            Self::InLine(line) => line.passed().await,
+            // An error means that the link is gone; the next attempt finds another.
+            Self::Busy(link) => drop(link.outbox().writable().await),
+            Self::Broken | Self::Moved | Self::WrongEpoch(_) => tokio::task::yield_now().await,
+            Self::Gone => return Err(NeverPosted::Gone),
+            Self::Refused(refusal) => return Err(NeverPosted::Refused(refusal)),
+        }
+        Ok(())
+    }
+}
+
 /// Why a message can't be sent at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {

@@ -13,8 +13,8 @@ use crate::destination::{Closed, Destination, NoRoute, Resolved, Target};
 use crate::election::{self, Barred};
 use crate::inbox::MESSAGE_COST;
 use crate::keyed::{Kept, NotTaken, PlacedKey, Way};
-use crate::peer::{ENVELOPE_BYTES, NotPosted, Post, Refusal};
-use crate::router::ReadyTimeout;
+use crate::peer::{ENVELOPE_BYTES, NeverPosted, NotPosted, Post, Refusal};
+use crate::router::{ReadyTimeout, Router};
 use crate::runtime::Runtime;
 use crate::sender::Sender;
 
@@ -122,26 +122,33 @@ pub(crate) fn try_deliver(
     loop {
         return match to.target().with_route(runtime, |way| post_on(way, &post)) {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(
-                NotPosted::NoRoom(_)
-                | NotPosted::InLine(_)
-                | NotPosted::Busy(_)
-                | NotPosted::Broken,
-            )) => Err(SendError::Full),
-            Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
-            Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, &post, refusal)),
             // The direct way has closed just now.
             Ok(Err(NotPosted::Moved | NotPosted::WrongEpoch(_))) => continue,
-            Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
+            Ok(Err(not_posted)) => Err(not_at_once(runtime, &post, not_posted)),
             Err(NoRoute::Closed(closed)) => match hand_over(runtime, sender, &post, &closed)? {
                 Ok(()) => Ok(()),
                 Err(NotTaken::Live) => continue,
                 Err(NotTaken::Full) => Err(SendError::Full),
-                Err(NotTaken::Unknown) => Err(SendError::Loading(closed.keyed.name.clone())),
+                Err(NotTaken::Unknown) => Err(NoRoute::Closed(closed).into()),
                 Err(NotTaken::Ended) => Err(SendError::Stopped),
             },
-            Err(NoRoute::Never(error)) => Err(error),
+            Err(no_route) => Err(no_route.into()),
         };
+    }
+}
+
+/// Why a message did not go, to somebody who does not wait.
+#[cold]
+pub(crate) fn not_at_once(runtime: &Runtime, post: &Post<'_>, not_posted: NotPosted) -> SendError {
+    match not_posted {
+        NotPosted::Gone => SendError::Gone,
+        NotPosted::Refused(refusal) => refused(runtime, post, refusal),
+        NotPosted::NoRoom(_)
+        | NotPosted::InLine(_)
+        | NotPosted::Busy(_)
+        | NotPosted::Broken
+        | NotPosted::Moved
+        | NotPosted::WrongEpoch(_) => SendError::Full,
     }
 }
 
@@ -165,27 +172,29 @@ pub(crate) async fn deliver(
                 turn.pay().await;
                 return Ok(());
             }
-            Ok(Err(NotPosted::NoRoom(lane))) => lane.room().await,
-            Ok(Err(NotPosted::InLine(line))) => line.passed().await,
-            Ok(Err(NotPosted::Busy(link))) => {
-                // An error means that the link is gone; the next round finds another.
-                let _ = link.outbox().writable().await;
-            }
-            Ok(Err(NotPosted::Broken | NotPosted::Moved | NotPosted::WrongEpoch(_))) => {
-                tokio::task::yield_now().await;
-            }
-            Ok(Err(NotPosted::Gone)) => return Err(SendError::Gone),
-            Ok(Err(NotPosted::Refused(refusal))) => return Err(refused(runtime, &post, refusal)),
-            Err(NoRoute::Loading(_)) if runtime.stopped.is_cancelled() => {
-                return Err(SendError::Stopped);
-            }
-            Err(NoRoute::Loading(router)) => router.loaded().await?,
+            Ok(Err(not_posted)) => match not_posted.passed().await {
+                Ok(()) => {}
+                Err(NeverPosted::Gone) => return Err(SendError::Gone),
+                Err(NeverPosted::Refused(refusal)) => {
+                    return Err(refused(runtime, &post, refusal));
+                }
+            },
+            Err(NoRoute::Loading(router)) => loaded(runtime, &router).await?,
             Err(NoRoute::Closed(closed)) => match hand_over(runtime, sender, &post, &closed)? {
                 Ok(()) => return Ok(()),
                 Err(refused) => await_change(runtime, &closed, refused).await?,
             },
             Err(NoRoute::Never(error)) => return Err(error),
         }
+    }
+}
+
+/// Waits for the first word on a name, which does not come once the agent has stopped.
+#[cold]
+async fn loaded(runtime: &Runtime, router: &Router) -> Result<(), SendError> {
+    match runtime.stopped.is_cancelled() {
+        true => Err(SendError::Stopped),
+        false => router.loaded().await,
     }
 }
 
@@ -230,14 +239,22 @@ async fn await_change(
     match refused {
         NotTaken::Live | NotTaken::Full => changed.await,
         NotTaken::Ended => return Err(SendError::Stopped),
-        NotTaken::Unknown => {
-            let waited = runtime.resolve_timeout();
-            let name = || closed.keyed.name.clone();
-            let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
-            timeout(waited, changed).await.map_err(late)?;
-        }
+        NotTaken::Unknown => in_time(runtime, closed, changed).await?,
     }
     Ok(())
+}
+
+/// Waits for word on who owns a key, as long as for any first word.
+async fn in_time(
+    runtime: &Runtime,
+    closed: &Closed,
+    word: impl Future<Output = ()>,
+) -> Result<(), SendError> {
+    let waited = runtime.resolve_timeout();
+    let name = || closed.keyed.name.clone();
+    timeout(waited, word)
+        .await
+        .map_err(|_| SendError::Unresolved(ReadyTimeout { name: name(), waited }))
 }
 
 /// Finds out where a message would go, without waiting.
@@ -245,12 +262,7 @@ pub(crate) fn try_resolve(
     runtime: &Arc<Runtime>,
     to: &(impl Destination + ?Sized),
 ) -> Result<Resolved, SendError> {
-    match to.target().resolve(runtime) {
-        Ok(resolved) => Ok(resolved),
-        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
-        Err(NoRoute::Closed(closed)) => Err(SendError::Loading(closed.keyed.name.clone())),
-        Err(NoRoute::Never(error)) => Err(error),
-    }
+    Ok(to.target().resolve(runtime)?)
 }
 
 /// Finds out where a message would go, and waits for the first word on the name.
@@ -264,15 +276,12 @@ pub(crate) async fn resolve(
     loop {
         match to.target().resolve(runtime) {
             Ok(resolved) => return Ok(resolved),
-            Err(NoRoute::Loading(_) | NoRoute::Closed(_)) if runtime.stopped.is_cancelled() => {
+            Err(NoRoute::Loading(router)) => loaded(runtime, &router).await?,
+            Err(NoRoute::Closed(_)) if runtime.stopped.is_cancelled() => {
                 return Err(SendError::Stopped);
             }
-            Err(NoRoute::Loading(router)) => router.loaded().await?,
             Err(NoRoute::Closed(closed)) => {
-                let waited = runtime.resolve_timeout();
-                let name = || closed.keyed.name.clone();
-                let late = |_| SendError::Unresolved(ReadyTimeout { name: name(), waited });
-                timeout(waited, closed.keyed.live()).await.map_err(late)?;
+                in_time(runtime, &closed, closed.keyed.live()).await?;
             }
             Err(NoRoute::Never(error)) => return Err(error),
         }

@@ -26,22 +26,13 @@ pub trait Service: Send + 'static {
     }
 }
 
-/// Runs `service` until the inbox ends.
+/// Runs `service` until the inbox ends. However this ends, the inbox goes with it, and that takes the
+/// instance off the mesh: who does not read is not on it.
 pub(crate) async fn drive(mut service: impl Service, instance: Instance, mut inbox: Inbox) {
-    // Also when the service panics: who does not read is not on the mesh.
-    let _leave = Leave(&instance);
     while let Some(delivery) = inbox.recv().await {
         match delivery {
             Delivery::Message(message) => service.on_message(&instance, message).await,
             Delivery::Event(event) => service.on_event(&instance, event).await,
         }
-    }
-}
-
-struct Leave<'a>(&'a Instance);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.runtime.forget(self.0.handle());
     }
 }

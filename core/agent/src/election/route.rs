@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Election;
 use super::known::Lead;
 use crate::destination::{NoRoute, Resolved};
-use crate::peer::{NotPosted, Post, Route};
+use crate::peer::{NeverPosted, Post, Route};
 use crate::runtime::Runtime;
-use crate::send::{SendError, refused};
+use crate::send::{SendError, not_at_once, refused};
 
 impl Election {
     /// Hands the route to the leader, and its term, to `post`.
@@ -73,15 +73,9 @@ pub(crate) fn try_deliver(
     election: &Election,
     post: &Post<'_>,
 ) -> Result<(), SendError> {
-    match election.with_route(|route, lead| route.post(&addressed(post, lead.term))) {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(NotPosted::Refused(refusal))) => Err(refused(runtime, post, refusal)),
-        Ok(Err(NotPosted::Gone)) => Err(SendError::Gone),
-        // No key decides here, so no placement is in the way.
-        Ok(Err(_)) => Err(SendError::Full),
-        Err(NoRoute::Loading(router)) => Err(SendError::Loading(router.name().clone())),
-        Err(NoRoute::Closed(closed)) => Err(SendError::Loading(closed.keyed.name.clone())),
-        Err(NoRoute::Never(error)) => Err(error),
+    match election.with_route(|route, lead| route.post(&addressed(post, lead.term)))? {
+        Ok(_) => Ok(()),
+        Err(not_posted) => Err(not_at_once(runtime, post, not_posted)),
     }
 }
 
@@ -104,40 +98,31 @@ pub(crate) async fn deliver(
                 turn.pay().await;
                 return Ok(());
             }
-            Ok(Err(NotPosted::NoRoom(lane))) => {
-                lane.room().await;
-                continue;
-            }
-            Ok(Err(NotPosted::Busy(link))) => {
-                // An error means that the link is gone; the next round finds another.
-                let _ = link.outbox().writable().await;
-                continue;
-            }
-            Ok(Err(
-                NotPosted::Broken
-                | NotPosted::Moved
-                | NotPosted::InLine(_)
-                | NotPosted::WrongEpoch(_),
-            )) => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Ok(Err(NotPosted::Gone)) => SendError::Gone,
-            Ok(Err(NotPosted::Refused(refusal))) => match refused(runtime, post, refusal) {
-                SendError::NotLeader { term, leader } => {
-                    if let Some(tried) = &tried {
-                        election.core.hint(tried.handle, term, leader);
-                    }
-                    SendError::NotLeader { term, leader }
+            Ok(Err(not_posted)) => match not_posted.passed().await {
+                Ok(()) => continue,
+                Err(NeverPosted::Gone) => SendError::Gone,
+                Err(NeverPosted::Refused(refusal)) => {
+                    let error = refused(runtime, post, refusal);
+                    turned_down(election, tried.as_ref(), error)?
                 }
-                other => return Err(other),
             },
-            Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
-            Err(NoRoute::Closed(closed)) => SendError::Loading(closed.keyed.name.clone()),
-            Err(NoRoute::Never(error)) => error,
+            Err(no_route) => no_route.into(),
         };
         next_leader(election, tried.as_ref(), &mut patience, problem).await?;
     }
+}
+
+/// Heeds what a receiver of this process says that does not lead; whatever else it says is an error.
+fn turned_down(
+    election: &Election,
+    tried: Option<&Lead>,
+    error: SendError,
+) -> Result<SendError, SendError> {
+    let SendError::NotLeader { term, leader } = error else { return Err(error) };
+    if let Some(tried) = tried {
+        election.core.hint(tried.handle, term, leader);
+    }
+    Ok(error)
 }
 
 /// Waits for a leader other than the one that was tried, up to `agent.resolve_timeout` in all.
@@ -170,9 +155,7 @@ pub(crate) async fn resolve(
         let problem = match election.with_route(Resolved::led) {
             Ok(resolved) => return Ok(resolved),
             Err(_) if runtime.stopped.is_cancelled() => return Err(SendError::Stopped),
-            Err(NoRoute::Loading(router)) => SendError::Loading(router.name().clone()),
-            Err(NoRoute::Closed(closed)) => SendError::Loading(closed.keyed.name.clone()),
-            Err(NoRoute::Never(error)) => error,
+            Err(no_route) => no_route.into(),
         };
         next_leader(election, None, &mut patience, problem).await?;
     }

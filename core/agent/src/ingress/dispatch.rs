@@ -27,7 +27,7 @@ use slab::Slab;
 
 use super::greeting::Guest;
 use super::sorter::Bay;
-use crate::convert::ConvertError;
+use crate::convert::{self, ConvertError};
 use crate::inbox::UndeliverableReason;
 use crate::peer::warm;
 use crate::runtime::Runtime;
@@ -218,7 +218,7 @@ impl Dispatch {
             [] => (0, 0),
             _ => (offset(run, part), part.len() as u32),
         };
-        let envelope = plugin_envelope(&read.envelope);
+        let envelope = convert::plugin_envelope(&read.envelope);
         let (payload, metadata) = (place(envelope.payload), place(envelope.metadata));
         self.letter(Parts::of(&envelope, payload, metadata), run);
     }
@@ -255,7 +255,7 @@ impl Dispatch {
             // The usual form was read already; this is the same written unusually.
             Some(Body::Message(said)) => {
                 let read = message::MessageRef::from(&said);
-                self.apart(run, &plugin_envelope(&read.envelope));
+                self.apart(run, &convert::plugin_envelope(&read.envelope));
             }
             // A v1 peer answers our pings on a connection of its own.
             Some(Body::Pong(pong)) if !self.guest.reads() => {
@@ -300,18 +300,4 @@ impl Drop for Dispatch {
 /// Where `part` of `run` begins in it.
 fn offset(run: &Bytes, part: &[u8]) -> u32 {
     (part.as_ptr().addr() - run.as_ptr().addr()) as u32
-}
-
-/// The same envelope in the words of the plugin API.
-fn plugin_envelope<'a>(envelope: &skymesh_wire::Envelope<'a>) -> Envelope<'a> {
-    Envelope {
-        destination: envelope.destination,
-        source: envelope.source,
-        kind: envelope.kind.0,
-        flags: envelope.flags,
-        epoch: envelope.epoch,
-        correlation: envelope.correlation,
-        metadata: envelope.metadata,
-        payload: envelope.payload,
-    }
 }

@@ -3,12 +3,12 @@
 //! queue up, and those to others go on.
 
 mod lines;
+mod opening;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_naming::InstanceRecord;
 use skymesh_naming::placement::{
     Bounced, Epoch, HoldLimits, KeyedRouter, Parcel, Placement, PlacementAction, PlacementInput,
     RoundId, Undelivered,
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::desk::Entry;
-use super::placed::{Line, Live, Placed, PlacedKey};
+use super::placed::{Line, PlacedKey};
 use super::tables::ByTable;
 use super::{Kept, Keyed};
 use crate::inbox::{Event, UnroutedReason};
@@ -143,24 +143,6 @@ impl Carrier {
         !self.switching.is_empty() || !self.making.is_empty()
     }
 
-    /// Has the selector find the owners that are asked for once `input` is taken in, if there are any
-    /// that it was not asked for. Not here: it may take its time.
-    fn make_owners(&mut self, input: &PlacementInput<Kept>) -> bool {
-        let mut sets = self.router.foreseen(input);
-        sets.retain(|members| self.keyed.tables.wants(members));
-        let needed = !sets.is_empty();
-        if needed {
-            self.make(sets);
-        }
-        needed
-    }
-
-    fn make(&mut self, sets: Vec<Vec<Arc<InstanceRecord>>>) {
-        let keyed = Arc::clone(&self.keyed);
-        let remade = move || keyed.remade();
-        self.making.spawn(Arc::clone(&self.keyed.tables).make(sets, remade));
-    }
-
     /// Takes only what comes back: a switch waits for it, and it has its place before what comes next.
     fn take_back(&mut self) {
         self.keyed.take(&mut self.entries);
@@ -233,30 +215,31 @@ impl Carrier {
     fn perform(&mut self) {
         while !self.actions.is_empty() {
             for action in std::mem::take(&mut self.actions) {
-                match action {
-                    PlacementAction::Send { to, epoch, parcel } => {
-                        let waiting = Waiting::new(to, epoch, parcel);
-                        if self.lines.is_busy(waiting.to.handle) {
-                            self.lines.push(waiting);
-                        } else {
-                            self.send(waiting);
-                        }
-                    }
-                    PlacementAction::Settle(round) => {
-                        // Also if it was named before: messages may have left since.
-                        self.arriving = JoinSet::new();
-                        self.lines.mark();
-                        self.settling = Some(round);
-                    }
-                    PlacementAction::Prepared(round) => {
-                        let name = self.keyed.name.clone();
-                        self.runtime.errands.prepared(name, round);
-                    }
-                    PlacementAction::Undelivered(parcel, why) => {
-                        self.give_back(&parcel, reason(why));
-                    }
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: PlacementAction<Kept>) {
+        match action {
+            PlacementAction::Send { to, epoch, parcel } => {
+                let waiting = Waiting::new(to, epoch, parcel);
+                if self.lines.is_busy(waiting.to.handle) {
+                    self.lines.push(waiting);
+                } else {
+                    self.send(waiting);
                 }
             }
+            PlacementAction::Settle(round) => {
+                // Also if it was named before: messages may have left since.
+                self.arriving = JoinSet::new();
+                self.lines.mark();
+                self.settling = Some(round);
+            }
+            PlacementAction::Prepared(round) => {
+                self.runtime.errands.prepared(self.keyed.name.clone(), round);
+            }
+            PlacementAction::Undelivered(parcel, why) => self.give_back(&parcel, reason(why)),
         }
     }
 
@@ -331,72 +314,6 @@ impl Carrier {
             runtime.arrived(routes).await;
             round
         });
-    }
-
-    /// Lets others go where nothing waits for room any more; all, if the snapshot has ended.
-    fn show_passed(&mut self) {
-        if self.shown.is_empty() {
-            return;
-        }
-        let live = self.keyed.placed().is_live();
-        self.shown.retain(|(to, line)| {
-            let waits = live && self.lines.is_busy(*to);
-            if !waits {
-                line.pass();
-            }
-            waits
-        });
-    }
-
-    /// Opens the direct way if nothing is held and nothing moves. Where messages wait for room, others
-    /// wait behind them, which is nothing to the other members.
-    fn open(&mut self) {
-        let Some(placement) = &self.placement else { return };
-        if self.keyed.placed().is_live() {
-            return;
-        }
-        if !self.stands_still() && self.keyed.tables.wants(&placement.members) {
-            // Another selector, or the same with more time: what it was not asked for before.
-            let members = placement.members.to_vec();
-            self.make(vec![members]);
-        }
-        let Some(placement) = &self.placement else { return };
-        let quiet = self.router.is_quiet() && self.settling.is_none() && !self.stands_still();
-        self.keyed.set_closing(quiet);
-        if !quiet {
-            return;
-        }
-        let runtime = &self.runtime;
-        let route = |member| runtime.directory.placed_route(runtime, member);
-        let routes: Option<Vec<_>> = placement.members.iter().map(route).collect();
-        let Some(routes) = routes else {
-            // One is gone, and word of it is on its way: until then all goes over the desk.
-            return self.keyed.set_closing(false);
-        };
-        let shown: Vec<_> = placement
-            .members
-            .iter()
-            .map(|member| self.lines.is_busy(member.handle).then(Arc::default))
-            .collect();
-        let waits = |(member, line): (&Arc<InstanceRecord>, &Option<Arc<Line>>)| {
-            Some((member.handle, Arc::clone(line.as_ref()?)))
-        };
-        let waiting: Vec<_> = placement.members.iter().zip(&shown).filter_map(waits).collect();
-        let owners = self.keyed.tables.owners(&placement.members);
-        let placed = Placed {
-            epoch: placement.epoch,
-            tag: self.keyed.tag,
-            members: Arc::clone(&placement.members),
-            owners,
-            routes: routes.clone(),
-            lines: if waiting.is_empty() { Vec::new() } else { shown },
-            live: Live::new(true),
-        };
-        if self.keyed.open(placed) {
-            routes.iter().for_each(|route| self.lines.note_used(route));
-            self.shown.drain(..).for_each(|(_, line)| line.pass());
-            self.shown = waiting;
-        }
     }
 
     fn tell_rerouted(&self, kept: &Kept, to: Handle) {

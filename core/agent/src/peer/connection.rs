@@ -69,21 +69,14 @@ impl PeerTask {
             self.runtime.tasks.spawn(writer.run(write_half, self.greeting(&link)));
             let served = Instant::now();
             let gone = self.serve(&link, &mut reader).await.is_break();
-            // The new link first: who waits on the old one finds it at once.
-            writer = match gone {
-                true => {
-                    self.shared.link.store(None);
-                    let farewell = timeout(FAREWELL, self.farewell(&link, &mut reader));
-                    let _ = farewell.await;
-                    Outbox::new(self.runtime.outbox_config()).1
-                }
-                false => renew(&self.runtime, &self.shared),
-            };
-            link.outbox().abort();
-            self.account(&link);
             if gone {
-                return;
+                self.shared.link.store(None);
+                let _ = timeout(FAREWELL, self.farewell(&link, &mut reader)).await;
+                return self.part(&link);
             }
+            // The new link first: who waits on the old one finds it at once.
+            writer = renew(&self.runtime, &self.shared);
+            self.part(&link);
             // One that accepts and then refuses is no reason to dial it as fast as it can refuse.
             if served.elapsed() > SERVED {
                 backoff.reset();
@@ -244,6 +237,12 @@ impl PeerTask {
             let (messages, requests) = (refused.messages, refused.requests.as_slice().into());
             queue.push_event(Event::Undeliverable { to, reason, messages, requests });
         }
+    }
+
+    /// Gives a link up that was connected.
+    fn part(&self, link: &Link) {
+        link.outbox().abort();
+        self.account(link);
     }
 
     /// Counts what the lost link leaves open, and tells who sent over it.

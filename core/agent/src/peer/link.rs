@@ -16,6 +16,7 @@ use skymesh_wire::{CodecIndex, Envelope, append_data, encode_msg, message};
 
 use super::{Lane, NotPosted, Post, Refusal};
 use crate::config::MIN_WINDOW_BYTES;
+use crate::convert;
 use crate::sender::Sender;
 
 /// What an envelope may add to metadata and payload, in any stock codec.
@@ -191,7 +192,8 @@ impl Link {
             Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
                 encoded.clear();
                 let appended = append_data(*index, encoded, |out| {
-                    slot.encode(&plugin_envelope(post, destination), out).map(drop)
+                    let envelope = Envelope { destination, ..post.envelope };
+                    slot.encode(&convert::plugin_envelope(&envelope), out).map(drop)
                 });
                 appended.map_err(|error| {
                     // It may have asked for ever more space.
@@ -356,20 +358,6 @@ fn give_back(encoded: &mut Vec<u8>) {
     }
 }
 
-fn plugin_envelope<'a>(post: &Post<'a>, destination: u64) -> skymesh_plugin_api::Envelope<'a> {
-    let envelope = &post.envelope;
-    skymesh_plugin_api::Envelope {
-        destination,
-        source: envelope.source,
-        kind: envelope.kind.0,
-        flags: envelope.flags,
-        epoch: envelope.epoch,
-        correlation: envelope.correlation,
-        metadata: envelope.metadata,
-        payload: envelope.payload,
-    }
-}
-
 fn append_v1(dialect: Dialect, post: &Post<'_>, destination: u64, out: &mut Vec<u8>) {
     let url = post.sender.source.url();
     let source = message::Source { service_name: url.name.as_str(), instance: url.instance.get() };
@@ -388,8 +376,8 @@ fn introduction(sender: &Sender) -> Introduction {
     let record = sender.record();
     let (registry, revision) = sender.registered_at();
     Introduction {
-        info: Some(crate::convert::info(record)),
-        options: crate::convert::options(record),
+        info: Some(convert::info(record)),
+        options: convert::options(record),
         server_address: record.address.to_string(),
         attributes: record.attributes.to_json().into(),
         weight: record.weight,

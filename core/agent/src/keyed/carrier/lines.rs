@@ -55,12 +55,8 @@ impl Lines {
         let handle = waiting.to.handle;
         self.busy.entry(handle).or_default().push_front(waiting);
         self.rooms.spawn(async move {
-            match full {
-                NotPosted::NoRoom(lane) => lane.room().await,
-                // An error means that the link is gone; the next attempt finds another.
-                NotPosted::Busy(link) => drop(link.outbox().writable().await),
-                _ => tokio::task::yield_now().await,
-            }
+            // Where that is in vain, the next attempt finds it out.
+            let _ = full.passed().await;
             handle
         });
     }

@@ -144,6 +144,7 @@ async fn a_round_shows_while_it_is_open_with_what_is_held_for_it() {
     let before = scraped(at_nameserver, open(1.0)).await;
     let labels = [("service", "app.test.shard")];
     let held = |read: &Exposition| {
+        // Not shown before the first flush after the service had an owner.
         let [messages, bytes] = ["skymesh_held_messages", "skymesh_held_bytes"]
             .map(|name| read.value(name, &labels).unwrap_or_default());
         assert_eq!(messages > 0.0, bytes > 0.0, "{messages} {bytes}");

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use skymesh_agent::Agent;
 use skymesh_agent::config::AgentConfig;
-use skymesh_plugin_host::PluginState;
+use skymesh_agent::{Agent, FreshConfig, ReloadOutcome};
+use skymesh_plugin_host::{PluginState, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, next_message, services, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -105,10 +105,8 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// What one 100 000-byte message of a repeated sentence looks like between two agents.
-async fn on_the_wire(codec: &Value) -> Vec<u8> {
-    let payload = b"The same sentence again and again. ".repeat(100_000 / 35);
-    let mesh = Mesh::start().await;
+/// An agent with that codec, the first connection to which is tapped.
+async fn tapped_agent(mesh: &Mesh, codec: &Value) -> (Agent, JoinHandle<Vec<u8>>) {
     let (front, tapped) = tap().await;
     let config = AgentConfig {
         listen: SocketAddr::from((BEHIND, front.port())),
@@ -116,8 +114,15 @@ async fn on_the_wire(codec: &Value) -> Vec<u8> {
         ..mesh.config()
     };
     let table = json!({ "app.*.*": { "codec": codec } });
-    let server = Agent::builder().config(config).app("app").services(services(table));
-    let server = server.connect().await.unwrap();
+    let agent = mesh.builder().config(config).services(services(table)).connect().await.unwrap();
+    (agent, tapped)
+}
+
+/// What one 100 000-byte message of a repeated sentence looks like between two agents.
+async fn on_the_wire(codec: &Value) -> Vec<u8> {
+    let payload = b"The same sentence again and again. ".repeat(100_000 / 35);
+    let mesh = Mesh::start().await;
+    let (server, tapped) = tapped_agent(&mesh, codec).await;
     let (_server, mut inbox) = server.register(SERVER).await.unwrap();
     let client_agent = agent(&mesh, codec).await;
     let (client, _inbox) = client_agent.register("app.test.client/1").await.unwrap();
@@ -141,6 +146,45 @@ async fn the_configured_form_is_what_travels() {
     assert!(zstd.len() < 2000, "{} bytes", zstd.len());
     let threshold = json!({ "use": "lz4", "config": { "threshold_bytes": 100_001 } });
     assert!(on_the_wire(&threshold).await.len() > 100_000 - 35);
+}
+
+#[tokio::test]
+async fn a_reload_brings_new_connections_another_codec_and_leaves_the_old_ones_theirs() {
+    let mesh = Mesh::start().await;
+    let (json, compact) = (json!({ "use": "json" }), json!({ "use": "compact" }));
+    let (first, first_tap) = tapped_agent(&mesh, &json).await;
+    let (_first, mut first_inbox) = first.register(SERVER).await.unwrap();
+    let clients = agent(&mesh, &json).await;
+    let (client, _inbox) = clients.register("app.test.client/1").await.unwrap();
+    client.send(SERVER, "before").await.unwrap();
+    assert_eq!(next_message(&mut first_inbox).await.payload(), "before");
+
+    let table = services(json!({ "app.*.*": { "codec": compact } }));
+    let fresh = FreshConfig::new(mesh.config(), table, PluginsConfig::default());
+    let reload = within(SOON, clients.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    let (second, second_tap) = tapped_agent(&mesh, &compact).await;
+    let (second_server, mut second_inbox) = second.register("app.test.server/2").await.unwrap();
+    clients
+        .router("app.test.server")
+        .unwrap()
+        .wait_until(SOON, |r| r.members().len() == 2)
+        .await
+        .unwrap();
+    client.send(second_server.url(), "a new one").await.unwrap();
+    assert_eq!(next_message(&mut second_inbox).await.payload(), "a new one");
+    client.send(SERVER, "after").await.unwrap();
+    assert_eq!(next_message(&mut first_inbox).await.payload(), "after");
+
+    for agent in [&clients, &first, &second] {
+        within(SOON, agent.shutdown()).await;
+    }
+    let (first, second) = (first_tap.await.unwrap(), second_tap.await.unwrap());
+    for text in ["before", "after"] {
+        let form = format!(r#","kind":"message","text":"{text}""#);
+        assert!(contains(&first, form.as_bytes()), "{}", String::from_utf8_lossy(&first));
+    }
+    assert!(contains(&second, b"a new one") && !contains(&second, br#""kind""#));
 }
 
 /// A peer that claims a packed message of a gigabyte is told off; the others do not notice.

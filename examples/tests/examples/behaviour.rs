@@ -17,7 +17,8 @@ struct Case {
     says: &'static [&'static str],
 }
 
-fn check(case: &Case) {
+/// Answers what it printed.
+fn check(case: &Case) -> String {
     let output = Command::new(program(case.program))
         .args(case.arguments)
         .envs(case.environment.iter().copied())
@@ -31,12 +32,13 @@ fn check(case: &Case) {
         assert!(shown.contains(line), "{} does not say {line:?}: {shown}", case.program);
     }
     assert!(!out.contains('\u{1b}'), "no terminal, yet control characters: {shown}");
+    out.into_owned()
 }
 
 #[test]
 fn demo() {
     let started = Instant::now();
-    check(&Case {
+    let printed = check(&Case {
         program: "demo",
         arguments: &[],
         environment: &[],
@@ -58,6 +60,7 @@ fn demo() {
     });
     let took = started.elapsed();
     assert!(took < PATIENCE, "the demo is to be watched to its end, and took {took:?}");
+    crate::paper::the_excerpt_is_of(&printed);
 }
 
 #[test]
@@ -241,5 +244,5 @@ fn what_can_not_be_done_is_said_and_fails() {
             says: &["error: ", "127.0.0.1:1"],
         },
     ];
-    cases.iter().for_each(check);
+    cases.iter().for_each(|case| drop(check(case)));
 }

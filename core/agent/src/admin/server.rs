@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::door::may_ask;
 use super::{About, Answer, Door, LivePlugins, LiveRouter, QUESTION_BYTES, Question};
 use crate::reload::Reload;
-use crate::router::Router;
+use crate::router::{Explanation, Router};
 use crate::runtime::Runtime;
 
 /// Who may ask at once; one more is told so. More than a person or a script needs, and few enough that
@@ -141,9 +141,11 @@ async fn answer(runtime: &Arc<Runtime>, question: Question) -> Answer {
 fn explain(runtime: &Arc<Runtime>, name: &str, key: Option<&str>) -> Answer {
     let routers = runtime.directory.routers();
     if let Some(core) = routers.iter().find(|core| core.name.to_string() == name) {
-        let key = key.map(|text| text.parse::<u64>().map_or_else(|_| Key::from(text), Key::from));
+        let number = key.and_then(|text| text.parse::<u64>().ok());
         let router = Router { runtime: Arc::clone(runtime), core: Arc::clone(core) };
-        return ok(&router.explain(key));
+        let explained = router.explain(number.map(Key::from).or(key.map(Key::from)));
+        let key_text = key.filter(|_| number.is_none()).map(str::to_owned);
+        return ok(&Explanation { key_text, ..explained });
     }
     let mut names: Vec<String> = routers.iter().map(|core| core.name.to_string()).collect();
     names.sort();

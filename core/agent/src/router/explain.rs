@@ -18,6 +18,13 @@ pub struct Explanation {
     pub name: String,
     /// The key, as selectors see it.
     pub key: Option<u64>,
+    /// The key as it was asked for, where that was a text.
+    #[serde(default)]
+    pub key_text: Option<String>,
+    /// Keys of this service have owners, who are placed by all routers together: with a key, neither the
+    /// stages nor this router's table count.
+    #[serde(default)]
+    pub by_placement: bool,
     /// What is known of the service: `loading`, `ready`, `empty`, or `stale`.
     pub known: String,
     /// How long ago the selector prepared its table, in milliseconds.
@@ -44,6 +51,9 @@ pub struct ExplainedInstance {
     pub url: String,
     /// The stage that keeps it from the selector; `None` for a candidate.
     pub dropped: Option<Stage>,
+    /// Why that stage keeps it from the selector, as a part of a sentence.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// Its zone, if it tells one.
     pub zone: Option<String>,
     /// Its weight.
@@ -74,6 +84,7 @@ impl Router {
         let explained = |(at, member): (usize, &ViewMember)| ExplainedInstance {
             url: member.record.url.to_string(),
             dropped: member.dropped,
+            reason: member.dropped.map(|stage| reason(stage, member)),
             zone: zone(member).map(str::to_owned),
             weight: member.record.weight,
             slow_start_percent: view.slow_start_percent(at),
@@ -84,6 +95,9 @@ impl Router {
         Explanation {
             name: self.name().to_string(),
             key: key.map(Key::get),
+            key_text: None,
+            by_placement: key.is_some()
+                && self.core.keyed.get().is_some_and(|keyed| !keyed.placed().is_empty()),
             known,
             table_age_ms: u64::try_from(view.age().as_millis()).unwrap_or(u64::MAX),
             selector: view.strategy().to_owned(),
@@ -104,26 +118,69 @@ fn zone(member: &ViewMember) -> Option<&str> {
     member.record.attributes.get(ZONE)?.as_str()
 }
 
+/// What the stage says in general, and what it is of this instance.
+fn reason(stage: Stage, member: &ViewMember) -> String {
+    let general = stage.reason();
+    match stage {
+        Stage::Outlier => {
+            format!("{general} ({} % of late)", member.route.stats.error_ppm() / 10_000)
+        }
+        Stage::Zone => {
+            format!("{general} (its zone: {})", zone(member).unwrap_or("it tells none"))
+        }
+        _ => general.to_owned(),
+    }
+}
+
 impl Explanation {
+    /// Why nobody was picked, as a part of a sentence; `None` if somebody was.
+    fn why_nobody(&self) -> Option<&'static str> {
+        if self.picked.is_some() {
+            return None;
+        }
+        let candidates = self.instances.iter().filter(|one| one.dropped.is_none());
+        Some(match self.known.as_str() {
+            "loading" => "nothing was heard of the service yet",
+            _ if self.instances.is_empty() => "the service has no instance",
+            _ if self.by_placement => "nobody owns the key",
+            _ if candidates.count() == 0 => "every instance drains",
+            _ => "the selector wants none of them",
+        })
+    }
+
     /// In lines for people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let key = self.key.map_or_else(String::new, |key| format!(" by key {key}"));
+        let key = match (&self.key_text, self.key) {
+            (Some(asked), Some(key)) => format!(" by key {asked:?} ({key})"),
+            (None, Some(key)) => format!(" by key {key}"),
+            (_, None) => String::new(),
+        };
         let age = Duration::from_millis(self.table_age_ms);
         let candidates = self.instances.iter().filter(|one| one.dropped.is_none()).count();
+        let picked = match self.why_nobody() {
+            Some(why) => format!("nobody: {why}"),
+            None => self.picked.clone().unwrap_or_default(),
+        };
         // Writing to a text can't fail.
-        let _ =
-            writeln!(text, "{}{key}: {}", self.name, self.picked.as_deref().unwrap_or("nobody"));
+        let _ = writeln!(text, "{}{key}: {picked}", self.name);
         let _ = writeln!(text, "  known     {}, {} instances", self.known, self.instances.len());
+        if self.by_placement {
+            let _ = writeln!(text, "  placed    the key's owner gets it, whatever the stages say");
+        }
         for one in &self.instances {
             let Some(stage) = one.dropped else { continue };
-            let _ = writeln!(text, "  left out  {}: {}", one.url, stage.reason());
+            let why = one.reason.as_deref().unwrap_or(stage.reason());
+            let _ = writeln!(text, "  left out  {}: {why}", one.url);
         }
         let _ =
             writeln!(text, "  selector  {} ({}), table {age:?} old", self.selector, self.health);
         if self.pick_ns > 0 {
             let [mean, slowest] = [self.pick_ns, self.slowest_pick_ns].map(Duration::from_nanos);
             let _ = writeln!(text, "  a pick    takes {mean:?}, {slowest:?} at most");
+        }
+        if candidates == 0 {
+            return text;
         }
         let _ = writeln!(text, "  chose     from {candidates}:");
         for one in self.instances.iter().filter(|one| one.dropped.is_none()) {

@@ -4,6 +4,7 @@
 
 mod binary;
 mod config;
+mod explain;
 mod kit;
 mod nameserver;
 mod operate;

@@ -23,6 +23,8 @@
 //! A claimed length is believed up to 1 MiB, beyond that up to 1024 times the packed bytes, and always
 //! up to the host's limit for a message only. What packs better than that is sent as it is.
 
+mod trials;
+
 use skymesh_plugin_api::{CodecError, Envelope, Output, Scratch};
 
 /// The version of the form that is written, and the only one there is so far.

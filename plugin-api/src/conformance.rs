@@ -2,11 +2,23 @@
 //! of its trait, through the same shims that a host calls. A broken promise panics with a message
 //! that names the plugin and the promise.
 //!
-//! ```ignore
-//! #[test]
-//! fn keeps_the_contract() {
-//!     skymesh_plugin_api::conformance::selector::<RoundRobin>();
-//! }
+//! ```
+//! # use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View};
+//! # struct RoundRobin;
+//! # impl Selector for RoundRobin {
+//! #     const ID: &'static str = "round_robin";
+//! #     type Config = NoConfig;
+//! #     type Table = ();
+//! #     fn new(_: NoConfig) -> Result<Self, PluginError> {
+//! #         Ok(Self)
+//! #     }
+//! #     fn prepare(&self, _: &View<'_>) {}
+//! #     fn pick(&self, view: &View<'_>, _: &(), request: &Request) -> Option<usize> {
+//! #         (!view.is_empty()).then(|| (request.entropy() % view.len() as u64) as usize)
+//! #     }
+//! # }
+//! // In a `#[test]`:
+//! skymesh_plugin_api::conformance::selector::<RoundRobin>();
 //! ```
 
 mod codec;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use serde::Deserialize;
 use skymesh_plugin_api::conformance;
 use skymesh_plugin_api::{
-    Ballot, Codec, CodecError, Election, Envelope, NoConfig, Output, PluginError, Request, Scratch,
-    Selector, View,
+    AttributeValue, Ballot, Codec, CodecError, Election, Envelope, Metrics, MetricsBatch, NoConfig,
+    Output, PluginError, Request, SampleValue, Scratch, Selector, Trace, TraceBatch, View,
 };
 
 /// Runs a suite that must fail, and checks what it says.
@@ -285,4 +285,68 @@ fn broken_elections_are_found() {
     fails(conformance::election::<Assumes>, "assumes: panicked on a ballot of 0");
     fails(conformance::election::<Tosses>, "equal ballots");
     fails(conformance::election::<Rotates>, "takes the leadership from whom it just elected");
+}
+
+/// A sink that looks at a batch with an expression.
+macro_rules! sink {
+    ($kind:ident, $take:ident, $batch:ident, $name:ident, $id:literal, |$seen:ident| $look:expr) => {
+        struct $name;
+        impl $kind for $name {
+            const ID: &'static str = $id;
+            type Config = NoConfig;
+            fn new(_: NoConfig) -> Result<Self, PluginError> {
+                Ok(Self)
+            }
+            fn $take(&self, $seen: &$batch<'_>) -> Result<(), PluginError> {
+                $look
+            }
+        }
+    };
+}
+
+sink!(Metrics, flush, MetricsBatch, Refuses, "refuses", |batch| {
+    let seen = batch.samples.len();
+    Err(PluginError::failed(format!("{seen} samples are not for me")))
+});
+sink!(Metrics, flush, MetricsBatch, NeedsOne, "needs_one", |batch| {
+    let _ = batch.samples[0];
+    Ok(())
+});
+sink!(Metrics, flush, MetricsBatch, NoNan, "no_nan", |batch| {
+    for sample in batch.samples {
+        if let SampleValue::Gauge(value) = sample.value {
+            assert!(!value.is_nan());
+        }
+    }
+    Ok(())
+});
+sink!(Trace, export, TraceBatch, NeedsASpan, "needs_a_span", |batch| {
+    let _ = batch.spans[0];
+    Ok(())
+});
+sink!(Trace, export, TraceBatch, Backwards, "backwards", |batch| {
+    let longest = batch.spans.iter().map(|span| {
+        span.end_unix_ns.checked_sub(span.start_unix_ns).expect("a span ends after it starts")
+    });
+    let _ = longest.max();
+    Ok(())
+});
+sink!(Trace, export, TraceBatch, Finite, "finite", |batch| {
+    for attribute in batch.spans.iter().flat_map(|span| span.attributes) {
+        if let AttributeValue::Number(value) = attribute.value {
+            assert!(value.is_finite());
+        }
+    }
+    Ok(())
+});
+
+#[test]
+fn broken_sinks_are_found() {
+    // To fail is no breach, to panic is.
+    conformance::metrics_with::<Refuses>("{}");
+    fails(|| conformance::metrics_with::<NeedsOne>("{}"), "needs_one: panicked on 0 samples");
+    fails(|| conformance::metrics_with::<NoNan>("{}"), "no_nan: panicked on 5 samples");
+    fails(|| conformance::trace_with::<NeedsASpan>("{}"), "needs_a_span: panicked on 0 spans");
+    fails(|| conformance::trace_with::<Backwards>("{}"), "backwards: panicked on 3 spans");
+    fails(|| conformance::trace_with::<Finite>("{}"), "finite: panicked on 3 spans");
 }

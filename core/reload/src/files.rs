@@ -25,8 +25,78 @@ impl Stamps {
     }
 }
 
+/// What files have looked like.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// At the last reload.
+    settled: Stamps,
+    /// At the last glance, if that was another.
+    glanced: Option<Stamps>,
+}
+
+impl Looks {
+    /// They look like that, and a reload has gone by it.
+    pub(crate) fn settle(&mut self, now: Stamps) {
+        *self = Self { settled: now, glanced: None };
+    }
+
+    /// Whether they look other `now` than at the last reload, and the same as at the last glance: who
+    /// writes a file is given the time between two glances to finish.
+    pub(crate) fn have_settled_anew(&mut self, now: Stamps) -> bool {
+        if now == self.settled {
+            self.glanced = None;
+            return false;
+        }
+        self.glanced.replace(now.clone()) == Some(now)
+    }
+}
+
 fn stamp(path: PathBuf) -> (PathBuf, Option<(SystemTime, u64)>) {
     let metadata = fs::metadata(&path).ok();
     let stamp = metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len())));
     (path, stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One file of that length.
+    fn look(len: u64) -> Stamps {
+        Stamps([(PathBuf::from("mesh.toml"), Some((SystemTime::UNIX_EPOCH, len)))].into())
+    }
+
+    #[test]
+    fn two_looks_must_find_the_files_the_same_and_other_than_before() {
+        // The file's length at each glance, and whether a reload follows; it was 1 at the first look.
+        let cases: &[&[(u64, bool)]] = &[
+            &[(1, false), (1, false)],
+            &[(2, false), (2, true), (2, false)],
+            // Somebody is writing it.
+            &[(2, false), (3, false), (4, false), (4, true)],
+            // Another, and then as it was: the glances in between count for nothing.
+            &[(2, false), (1, false), (2, false), (2, true)],
+            // Back to what it was before the last reload.
+            &[(2, false), (2, true), (1, false), (1, true)],
+        ];
+        for case in cases {
+            let mut looks = Looks::default();
+            looks.settle(look(1));
+            for (at, (len, reloads)) in case.iter().enumerate() {
+                assert_eq!(looks.have_settled_anew(look(*len)), *reloads, "{case:?}, glance {at}");
+                if *reloads {
+                    looks.settle(look(*len));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_changed_during_a_reload_is_another_change() {
+        let mut looks = Looks::default();
+        // 1 when the reload began, 2 when it had ended.
+        looks.settle(look(2).backdated_to(&look(1)));
+        assert!(!looks.have_settled_anew(look(2)));
+        assert!(looks.have_settled_anew(look(2)));
+    }
 }

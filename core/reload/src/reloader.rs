@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::desk::{Desk, Request, Requests};
-use crate::files::Stamps;
+use crate::files::{Looks, Stamps};
 use crate::outcome::{Reload, ReloadOutcome};
 use crate::{Applied, Subject};
 
@@ -20,10 +20,8 @@ pub struct Reloader<S: Subject> {
     version: u64,
     /// How often files are looked at; zero for never.
     every: Duration,
-    /// What the files looked like at the last reload.
-    settled: Stamps,
-    /// What they looked like at the last glance, if that was another.
-    glanced: Option<Stamps>,
+    /// What the files have looked like so far.
+    looks: Looks,
 }
 
 impl<S: Subject> Reloader<S> {
@@ -36,9 +34,10 @@ impl<S: Subject> Reloader<S> {
         requests: Requests<S::Fresh>,
         every: Duration,
     ) -> Self {
-        let (settled, glanced) = (Stamps::default(), None);
-        let mut new = Self { subject, desk, requests, version: 0, every, settled, glanced };
-        new.settled = new.stamps().await;
+        let looks = Looks::default();
+        let mut new = Self { subject, desk, requests, version: 0, every, looks };
+        let now = new.stamps().await;
+        new.looks.settle(now);
         new
     }
 
@@ -50,7 +49,8 @@ impl<S: Subject> Reloader<S> {
             tokio::select! {
                 () = &mut stopped => return,
                 () = next(&mut glances) => {
-                    if self.files_have_settled_anew().await {
+                    let now = self.stamps().await;
+                    if self.looks.have_settled_anew(now) {
                         self.reload(None).await;
                     }
                 }
@@ -73,8 +73,8 @@ impl<S: Subject> Reloader<S> {
         let attempted = ended.unwrap_or_else(|_| Err(vec!["the reload itself failed".into()]));
         let reload = Arc::new(self.conclude(attempted).await);
         // Other libraries may be in use now; of these nothing was known before.
-        self.settled = self.stamps().await.backdated_to(&before);
-        self.glanced = None;
+        let now = self.stamps().await.backdated_to(&before);
+        self.looks.settle(now);
         match reload.outcome {
             ReloadOutcome::Refused => tracing::warn!("reload {reload}"),
             _ => tracing::info!("reload: {reload}"),
@@ -96,17 +96,6 @@ impl<S: Subject> Reloader<S> {
         self.version += u64::from(outcome == ReloadOutcome::Applied);
         faults.extend(self.subject.finish(rest).await);
         Reload { version: self.version, outcome, changed, needs_restart, faults }
-    }
-
-    /// Whether the files are other than at the last reload, and the same as at the last glance: who
-    /// writes a file is given the time between two glances to finish.
-    async fn files_have_settled_anew(&mut self) -> bool {
-        let now = self.stamps().await;
-        if now == self.settled {
-            self.glanced = None;
-            return false;
-        }
-        self.glanced.replace(now.clone()) == Some(now)
     }
 
     /// What all files look like that a reload goes by; nothing where they are not watched.

@@ -2,8 +2,10 @@
 //! one file, and for tests. They are the same crates as the libraries, behind the same calls, and cost
 //! the same.
 //!
-//! ```ignore
-//! let agent = skymesh::Agent::builder().linked(skymesh_stock::plugins()).app("game").connect().await?;
+//! ```
+//! // For `Agent::builder().linked(plugins)`, and the like of a nameserver.
+//! let plugins = skymesh_stock::plugins();
+//! # assert!(!plugins.is_empty());
 //! ```
 //! A library file that offers the same plugin goes first, unless `plugins.linked_only` says that no file
 //! is taken. Who wants some of them only depends on their crates, whose `skymesh_plugin()` this calls.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use skymesh_agent::config::{AgentConfig, InboxConfig};
 use skymesh_agent::{Agent, Event, Inbox, SendError};
 use skymesh_tests::{Mesh, Node, SOON, next_event, next_message, within};
+use skymesh_types::limits::FRAME_BYTES;
 
 const SERVER: &str = "app.test.server/1";
 
@@ -276,4 +277,22 @@ async fn an_inbox_that_was_read_keeps_nothing_of_what_it_read() {
     let message = next_message(&mut inbox).await;
     assert!(inbox.try_recv().is_none());
     assert!(message.payload().is_unique(), "somebody else keeps it");
+}
+
+/// What may go at all does not depend on where the destination happens to be.
+#[tokio::test]
+async fn a_message_is_too_large_within_a_process_and_between_two_alike() {
+    let mesh = Mesh::start().await;
+    let agent = mesh.agent().await;
+    let (server, _inbox) = agent.register(SERVER).await.unwrap();
+    let (client, _client_inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
+    let large = vec![0; FRAME_BYTES - 1000];
+    let here = server.send(SERVER, &large).await.unwrap_err();
+    let there = client.send(SERVER, &large).await.unwrap_err();
+    assert_eq!(here, there);
+    let SendError::TooLarge { bytes, limit } = here else { panic!("{here}") };
+    assert!(bytes == large.len() && bytes > limit, "{here}");
+    for sender in [&server, &client] {
+        sender.send(SERVER, vec![0; limit]).await.unwrap();
+    }
 }

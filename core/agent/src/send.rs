@@ -41,12 +41,12 @@ pub enum SendError {
     /// while keys move as `agent.hold` allows. `send` waits for room.
     #[error("no room towards the destination; `send` waits for it")]
     Full,
-    /// The frame would be over the limit.
-    #[error("a message of {bytes} bytes is over agent.max_frame_bytes = {limit}")]
+    /// The frame would be over the limit. It holds wherever the destination is.
+    #[error("a message of {bytes} bytes is over agent.max_frame_bytes less its envelope = {limit}")]
     TooLarge {
-        /// The payload.
+        /// The payload and the metadata.
         bytes: usize,
-        /// The limit.
+        /// The most that they may be: `agent.max_frame_bytes`, less 1 KiB for the envelope.
         limit: usize,
     },
     /// The codec refused it.
@@ -295,8 +295,8 @@ pub(crate) fn refused(runtime: &Runtime, post: &Post<'_>, refusal: Refusal) -> S
         Refusal::InboxFull => SendError::InboxFull,
         Refusal::SourceOffline => SendError::NotRegistered,
         Refusal::TooLarge => SendError::TooLarge {
-            bytes: post.envelope.payload.len(),
-            limit: runtime.settings.agent.max_frame_bytes,
+            bytes: post.bytes(),
+            limit: runtime.settings.agent.max_frame_bytes.saturating_sub(ENVELOPE_BYTES),
         },
         Refusal::Codec(reason) => SendError::Codec(reason),
         Refusal::Barred(Barred::StaleTerm(stale)) => SendError::StaleTerm(stale),

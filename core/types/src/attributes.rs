@@ -38,7 +38,11 @@ pub enum AttributeError {
     NotAnObject(String),
 }
 
-/// A JSON object within the limits of [`limits`](crate::limits), its keys in order.
+/// A JSON object, its keys in order.
+///
+/// [`from_json`](Self::from_json) and [`checked`](Self::checked) hold it to the limits of
+/// [`limits`](crate::limits), and so does whatever takes a whole set from an application. What is
+/// put together piece by piece, deserialised, or merged may be beyond them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attributes(BTreeMap<String, Value>);

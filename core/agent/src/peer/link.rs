@@ -202,7 +202,10 @@ impl Link {
                 })?;
                 // A codec may make more of it than the envelope's allowance.
                 if encoded.len() > self.max_frame_bytes {
-                    return Err(NotPosted::Refused(Refusal::TooLarge));
+                    let limit = self.max_frame_bytes;
+                    let made =
+                        format!("it made {} bytes, over max_frame_bytes = {limit}", encoded.len());
+                    return Err(NotPosted::Refused(Refusal::Codec(made)));
                 }
                 let turn = self.outbox.take_turn(|out| {
                     moved = !post.may_go();

@@ -10,7 +10,7 @@ use skymesh_transport::Turn;
 use skymesh_types::Handle;
 use skymesh_wire::KeyTrailer;
 
-use super::{Lane, NotPosted, Post, Refusal};
+use super::{ENVELOPE_BYTES, Lane, NotPosted, Post, Refusal};
 use crate::inbox::{Event, Letter, Pushed, Queue, Settle, Slot, UndeliverableReason};
 use crate::runtime::Runtime;
 
@@ -40,7 +40,8 @@ impl LocalTarget {
         }
         let (envelope, bytes) = (&post.envelope, post.bytes());
         let text = &envelope.metadata[..bytes - envelope.payload.len()];
-        if bytes > self.max_frame_bytes {
+        // As between processes: what may go does not depend on where the destination happens to be.
+        if bytes + ENVELOPE_BYTES > self.max_frame_bytes {
             return Err(NotPosted::Refused(Refusal::TooLarge));
         }
         // One buffer for metadata and payload: the one copy that hands the message over.

@@ -119,6 +119,9 @@ impl Directory {
     /// known already.
     pub(crate) fn subscribe(&self, name: &ServiceName, queue: &Arc<Queue>) {
         let mut state = self.lock();
+        if state.cleared {
+            return queue.close();
+        }
         let listeners = state.subscribers.entry(name.clone()).or_default();
         // Of a service of which nothing is heard for long, nobody else would notice.
         listeners.retain(|known| known.strong_count() > 0);
@@ -263,6 +266,10 @@ impl Directory {
         let mut state = self.lock();
         state.cleared = true;
         let routes = std::mem::take(&mut state.routes);
+        // Nothing follows any more, so who reads on sees the end.
+        for queue in state.subscribers.values().flatten().filter_map(Weak::upgrade) {
+            queue.close();
+        }
         drop(state);
         // Not under the lock: a peer may go with them.
         drop(routes);

@@ -155,7 +155,8 @@ impl Router {
     }
 
     /// The service's events from now on, starting with an online event for every instance that is
-    /// known already. A watch that is not read lags: see [`Event::Lagged`].
+    /// known already. A watch that is not read lags: see [`Event::Lagged`]. It ends when the agent
+    /// has stopped.
     pub fn watch(&self) -> impl Stream<Item = Event> + Send + Unpin + use<> {
         let config = self.runtime.settings.agent.inbox.clone();
         let name = self.core.name.clone();

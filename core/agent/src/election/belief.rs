@@ -87,6 +87,11 @@ impl Belief {
         });
     }
 
+    /// The instance is off the mesh: whoever waits until it leads has to look.
+    pub(crate) fn left(&self) {
+        self.0.send_modify(|_| ());
+    }
+
     /// The nameserver says who leads.
     pub(super) fn heard(&self, term: Term, leader: Option<Handle>) {
         self.0.send_modify(|believed| believed.hear(term, leader));

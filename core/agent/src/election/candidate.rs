@@ -97,22 +97,22 @@ impl Instance {
         self.runtime.elections.leadership(self.handle())
     }
 
-    /// Waits until it leads, for ever if need be.
+    /// Waits until it leads, as long as it is on the mesh.
     ///
     /// Cancel safe.
     ///
     /// # Errors
-    /// [`NotLeading::NotSupported`] at a nameserver of protocol 1: wait for
+    /// [`NotLeading::NotLeading`] once the instance is off the mesh; [`NotLeading::NotSupported`] at a nameserver of protocol 1: wait for
     /// [`Event::Elected`](crate::Event::Elected) there.
     pub async fn elected(&self) -> Result<Leadership, NotLeading> {
         let mut believed = self.queue.belief().subscribe();
         loop {
             believed.borrow_and_update();
             match self.leadership() {
-                Err(NotLeading::NotLeading) => {}
+                Err(NotLeading::NotLeading) if !self.queue.is_closed() => {}
                 other => return other,
             }
-            // The instance keeps the sender.
+            // The instance keeps the sender, and the end of its queue is told too.
             let _ = believed.changed().await;
         }
     }

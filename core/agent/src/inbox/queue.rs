@@ -220,6 +220,7 @@ impl Queue {
         state.closed = true;
         wake(state);
         self.room.notify_waiters();
+        self.belief().left();
     }
 
     /// Whether what waits is over the limit.

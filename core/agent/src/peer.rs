@@ -145,6 +145,7 @@ struct Shared {
     codecs: Arc<[String]>,
     /// `None` once the peer is gone.
     link: ArcSwapOption<Link>,
+    /// Nobody routes to it any more, or the agent has stopped.
     gone: CancellationToken,
 }
 
@@ -152,7 +153,8 @@ impl Peer {
     /// A peer whose connection task is started with it.
     pub(crate) fn start(runtime: &Arc<Runtime>, key: PeerKey, codecs: Arc<[String]>) -> Arc<Self> {
         let link = ArcSwapOption::empty();
-        let gone = CancellationToken::new();
+        // With the agent, too, whoever holds a route then: the connection's task holds the agent.
+        let gone = runtime.stopped.child_token();
         let shared = Arc::new(Shared { key, codecs, link, gone });
         connection::start(Arc::clone(runtime), Arc::clone(&shared));
         Arc::new(Self { shared })

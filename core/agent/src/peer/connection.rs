@@ -82,22 +82,13 @@ impl PeerTask {
                 backoff.reset();
             }
             tokio::select! {
-                () = self.over() => {}
+                () = self.shared.gone.cancelled() => {}
                 () = tokio::time::sleep(backoff.next(entropy())) => {}
             }
         }
     }
 
-    /// Waits until nobody routes to the peer any more, or the agent has stopped, whoever still holds
-    /// a route then: this task holds the agent.
-    async fn over(&self) {
-        tokio::select! {
-            () = self.shared.gone.cancelled() => {}
-            () = self.runtime.stopped.cancelled() => {}
-        }
-    }
-
-    /// Dials until somebody is there; `None` once that is [over](Self::over).
+    /// Dials until somebody is there; `None` once the peer is gone.
     async fn dial(&self, backoff: &mut Backoff) -> Option<Connection> {
         let address = &self.shared.key.address;
         let mut told = false;
@@ -105,7 +96,7 @@ impl PeerTask {
             let read = self.runtime.read_config();
             let deadline = self.runtime.hot.load().agent.dial_timeout;
             let dialled = tokio::select! {
-                () = self.over() => return None,
+                () = self.shared.gone.cancelled() => return None,
                 dialled = dial(address, deadline, &read) => dialled,
             };
             match dialled {
@@ -116,7 +107,7 @@ impl PeerTask {
                 Err(_) => {}
             }
             tokio::select! {
-                () = self.over() => return None,
+                () = self.shared.gone.cancelled() => return None,
                 () = tokio::time::sleep(backoff.next(entropy())) => {}
             }
         }
@@ -142,12 +133,11 @@ impl PeerTask {
         greeting
     }
 
-    /// Reads the peer's answers until the connection breaks; breaks itself once all is
-    /// [over](Self::over).
+    /// Reads the peer's answers until the connection breaks; breaks itself once the peer is gone.
     async fn serve(&self, link: &Arc<Link>, reader: &mut FrameReader) -> ControlFlow<()> {
         loop {
             let frames = tokio::select! {
-                () = self.over() => return ControlFlow::Break(()),
+                () = self.shared.gone.cancelled() => return ControlFlow::Break(()),
                 _ = link.outbox().closed() => return ControlFlow::Continue(()),
                 frames = reader.next() => frames,
             };

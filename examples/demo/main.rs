@@ -8,6 +8,7 @@
 //! ```text
 //! demo --selector my_router --plugins FOLDER
 //! ```
+//! With `--features stock` the stock plugins are in the program as well, and serve where there is no file.
 //! The exit code is 0 only if all that it says was found to be so: what arrived is counted by the
 //! servers, not by who sent it. The configuration is `examples/demo/mesh.toml`.
 
@@ -38,6 +39,8 @@ const KEYS: u64 = 200;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "stock")]
+    skymesh::link(skymesh_stock::plugins());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {

@@ -38,6 +38,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What a core crate may link only if somebody asks for it: a feature of executables, off by default.
+const OPTIONAL: &[(&str, &str)] = &[("skymesh-cli", "skymesh-stock")];
+
 /// The workspace as cargo knows it.
 struct Workspace {
     metadata: Metadata,
@@ -59,9 +62,13 @@ impl Workspace {
         below.parent().unwrap().as_str()
     }
 
-    /// What `package` uses in what it ships (not in its tests).
+    /// What `package` uses in what it ships (not in its tests), but for [`OPTIONAL`].
     fn uses<'a>(&self, package: &'a Package) -> impl Iterator<Item = &'a Dependency> {
-        let shipped = |used: &&Dependency| used.kind != DependencyKind::Development;
+        let shipped = |used: &&Dependency| {
+            let arrow = (package.name.as_str(), used.name.as_str());
+            let on_demand = used.optional && OPTIONAL.contains(&arrow);
+            used.kind != DependencyKind::Development && !on_demand
+        };
         package.dependencies.iter().filter(shipped)
     }
 }
@@ -144,6 +151,19 @@ fn crates_without_io_use_nothing_that_could_do_any() {
 fn what_has_no_clock_asks_none_and_opens_nothing() {
     for folder in ["core/wire", "core/naming"] {
         assert_eq!(sources::forbidden_below(format!("{ROOT}/{folder}/src")), Vec::<String>::new());
+    }
+}
+
+/// An arrow to the plugins that is not followed by default is no way around the table.
+#[test]
+fn no_default_feature_links_plugins() {
+    let workspace = Workspace::read();
+    for (package, _) in OPTIONAL {
+        let crates = workspace.crates();
+        let package = crates.values().find(|one| one.name.as_str() == *package).unwrap();
+        let default = package.features.get("default").cloned().unwrap_or_default();
+        assert!(default.is_empty(), "{}: {default:?}", package.name);
+        assert!(package.features.contains_key("stock"), "{}", package.name);
     }
 }
 

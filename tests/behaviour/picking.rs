@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use skymesh_agent::Resolve;
 use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, AgentBuilder, Resolve};
-use skymesh_plugin_host::PluginsConfig;
-use skymesh_tests::{Mesh, Node, SOON, next_message, services};
+use skymesh_tests::{Mesh, Node, SOON, Stock, both_ways, next_message, services};
 use skymesh_types::{InstanceId, Key};
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 
+// Whatever way the plugins come to the process.
+both_ways! {
+    defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_process,
+    defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_the_median,
+    the_configured_selector_and_codec_decide,
+}
+
 /// Defect 1 of the origin: instances were kept in the order of their arrival.
-#[tokio::test]
-async fn defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_process() {
+async fn defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_process(stock: Stock) {
     const KEYS: usize = 200;
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::start().await.with(stock);
     let nameserver = mesh.address().to_string();
     let mut servers = Vec::new();
     let mut picks = Vec::new();
@@ -51,12 +56,13 @@ async fn defect_01_the_same_mod_hash_key_picks_the_same_instance_in_every_proces
 }
 
 /// Defect 2 of the origin: everybody goes to the smallest mean of pings.
-#[tokio::test]
-async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_the_median() {
+async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_the_median(
+    stock: Stock,
+) {
     const PICKS: u32 = 5000;
     const FAIR: u32 = PICKS / 5;
     const MILLISECOND: u64 = 1_000_000;
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::start().await.with(stock);
     let servers = mesh.agent().await;
     let mut registered = Vec::new();
     for instance in 1..=5u64 {
@@ -71,7 +77,7 @@ async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_th
         ..AgentConfig::default()
     };
     let table = services(json!({ "app.*.*": { "selector": { "use": "quality" } } }));
-    let agent = Agent::builder().config(config).services(table).connect().await.unwrap();
+    let agent = mesh.builder().config(config).services(table).connect().await.unwrap();
     let router = agent.router("app.test.server").unwrap();
     let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 5);
     router.wait_until(SOON, all).await.unwrap();
@@ -106,30 +112,9 @@ async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_th
     assert!((1..FAIR / 2).contains(&counts[4]), "{counts:?}");
 }
 
-/// Where plugins come from.
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    /// The libraries beside the test.
-    Loaded,
-    /// This executable.
-    Linked,
-}
-
-impl Way {
-    fn builder(self, mesh: &Mesh) -> AgentBuilder {
-        match self {
-            Self::Loaded => mesh.builder(),
-            Self::Linked => {
-                let plugins = PluginsConfig { linked_only: true, ..PluginsConfig::default() };
-                mesh.builder().linked(skymesh_stock::plugins()).plugins(plugins)
-            }
-        }
-    }
-}
-
 /// Which server took how many of `messages` messages, under the selector of `config`.
 async fn spread(
-    (mesh, way): (&Mesh, Way),
+    (mesh, stock): (&Mesh, Stock),
     config: serde_json::Value,
     keyed: bool,
     messages: u64,
@@ -138,14 +123,13 @@ async fn spread(
     for instance in 1..=4u64 {
         let url = format!("app.spread.server/{instance}");
         // They decode what the client is configured to send.
-        let server = way.builder(mesh).services(services(config.clone()));
+        let server = mesh.builder().services(services(config.clone()));
         let server = server.connect().await.unwrap();
         servers.push(server.register(url.as_str()).await.unwrap());
     }
-    let agent = way.builder(mesh).services(services(config)).connect().await.unwrap();
+    let agent = mesh.builder().services(services(config)).connect().await.unwrap();
     assert!(agent.plugins().iter().all(|plugin| !plugin.failed()), "{:?}", agent.plugins());
-    let of_files = agent.plugins().iter().filter(|plugin| plugin.path.is_some()).count();
-    assert!(way == Way::Loaded || of_files == 0, "{:?}", agent.plugins());
+    stock.check(&agent);
     let (client, _inbox) = agent.register("app.spread.client/1").await.unwrap();
     let router = agent.router("app.spread.server").unwrap();
     let all = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members.len() == 4);
@@ -175,33 +159,23 @@ async fn spread(
     counts
 }
 
-#[tokio::test]
-async fn the_configured_selector_and_codec_decide() {
-    decide(Way::Loaded).await;
-}
-
-#[tokio::test]
-async fn plugins_that_are_linked_decide_likewise() {
-    decide(Way::Linked).await;
-}
-
-async fn decide(way: Way) {
-    let mesh = &Mesh::start().await;
+async fn the_configured_selector_and_codec_decide(stock: Stock) {
+    let mesh = &Mesh::start().await.with(stock);
     let table = |selector: &str, codec: &str| json!({ "app.spread.*": { "selector": { "use": selector }, "codec": { "use": codec } } });
     // In one task round robin is exact.
-    let even = spread((mesh, way), table("round_robin", "compact"), false, 400).await;
+    let even = spread((mesh, stock), table("round_robin", "compact"), false, 400).await;
     assert_eq!(even.into_values().collect::<Vec<_>>(), [100; 4]);
-    let hashed = spread((mesh, way), table("mod_hash", "protobuf"), true, 400).await;
+    let hashed = spread((mesh, stock), table("mod_hash", "protobuf"), true, 400).await;
     assert_eq!(hashed.into_values().collect::<Vec<_>>(), [100; 4]);
-    let ring = spread((mesh, way), table("consistent_hash", "compact"), true, 800).await;
+    let ring = spread((mesh, stock), table("consistent_hash", "compact"), true, 800).await;
     assert_eq!(ring.values().sum::<u64>(), 800);
     assert!(ring.values().all(|count| count % 100 == 0), "a key moved: {ring:?}");
     for selector in ["random", "weighted", "quality", "p2c", "least_request"] {
-        let spread = spread((mesh, way), table(selector, "compact"), false, 400).await;
+        let spread = spread((mesh, stock), table(selector, "compact"), false, 400).await;
         assert_eq!(spread.values().sum::<u64>(), 400, "{selector}");
         assert!(spread.len() == 4, "{selector}: {spread:?}");
     }
-    let none = spread((mesh, way), json!({}), false, 400).await;
+    let none = spread((mesh, stock), json!({}), false, 400).await;
     assert_eq!(none.values().sum::<u64>(), 400);
     assert!(none.values().all(|count| (50..150).contains(count)), "built-in random: {none:?}");
 }

@@ -7,7 +7,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Inbox, Instance, Resolve, Router, Stage};
-use skymesh_tests::{Mesh, SOON, services};
+use skymesh_tests::{Mesh, SOON, Stock, both_ways, services};
+
+both_ways! {
+    the_own_zone_is_preferred_while_it_has_enough,
+    agents_have_subsets_of_their_own_and_draining_instances_are_in_none,
+    who_answers_errors_is_left_out_and_has_another_chance,
+    who_comes_later_starts_slowly_and_keys_go_where_they_belong,
+}
 
 type Held = Vec<(Instance, Inbox)>;
 
@@ -52,9 +59,8 @@ fn dropped(router: &Router) -> Vec<Option<Stage>> {
     router.explain(None).instances.iter().map(|one| one.dropped).collect()
 }
 
-#[tokio::test]
-async fn the_own_zone_is_preferred_while_it_has_enough() {
-    let mesh = Mesh::start().await;
+async fn the_own_zone_is_preferred_while_it_has_enough(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let (east, west) =
         (agent(&mesh, Some("east"), json!({})).await, agent(&mesh, Some("west"), json!({})).await);
     let mut here = register(&east, 1..=2).await;
@@ -72,9 +78,8 @@ async fn the_own_zone_is_preferred_while_it_has_enough() {
     assert_eq!(picks(&router, 90), BTreeMap::from([(1, 30), (3, 30), (4, 30)]));
 }
 
-#[tokio::test]
-async fn agents_have_subsets_of_their_own_and_draining_instances_are_in_none() {
-    let mesh = Mesh::start().await;
+async fn agents_have_subsets_of_their_own_and_draining_instances_are_in_none(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let server = mesh.agent().await;
     let held = register(&server, 1..=20).await;
     let mut subsets = Vec::new();
@@ -102,9 +107,8 @@ async fn agents_have_subsets_of_their_own_and_draining_instances_are_in_none() {
     assert!(subsets.len() > 1, "all agents have the subset {subsets:?}");
 }
 
-#[tokio::test]
-async fn who_answers_errors_is_left_out_and_has_another_chance() {
-    let mesh = Mesh::start().await;
+async fn who_answers_errors_is_left_out_and_has_another_chance(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let server = mesh.agent().await;
     let _held = register(&server, 1..=3).await;
     let stages = json!({ "outliers": { "errors_percent": 50, "hold": "1s", "max_percent": 50 } });
@@ -120,9 +124,8 @@ async fn who_answers_errors_is_left_out_and_has_another_chance() {
     assert_eq!(router.stats(2u64.try_into().unwrap()).unwrap().error_ppm(), 0);
 }
 
-#[tokio::test]
-async fn who_comes_later_starts_slowly_and_keys_go_where_they_belong() {
-    let mesh = Mesh::start().await;
+async fn who_comes_later_starts_slowly_and_keys_go_where_they_belong(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let server = mesh.agent().await;
     let _held = register(&server, 1..=3).await;
     let client = agent(&mesh, None, json!({ "slow_start": "1h" })).await;

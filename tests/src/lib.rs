@@ -12,12 +12,14 @@ mod node;
 pub mod prometheus;
 pub mod raw;
 pub mod shown;
+mod stock;
 pub mod trial;
 pub mod v1;
 
 pub use cable::Cable;
 pub use mesh::{LONG, Mesh, agent_at, agent_config, fast_nameserver, hasty_nameserver, services};
 pub use node::Node;
+pub use stock::Stock;
 
 use std::time::Duration;
 

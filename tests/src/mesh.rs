@@ -10,13 +10,14 @@ use skymesh_nameserver::{Nameserver, NameserverConfig, NameserverHandle, StoreCo
 use skymesh_store::MemoryStore;
 use tokio::task::JoinHandle;
 
-use crate::{SOON, within};
+use crate::{SOON, Stock, within};
 
 /// A nameserver in this process; stops when dropped.
 #[derive(Debug)]
 pub struct Mesh {
     handle: NameserverHandle,
     running: Option<JoinHandle<()>>,
+    stock: Stock,
 }
 
 /// Longer than any test waits for anything ([`SOON`](crate::SOON)): what happens at all did not wait
@@ -105,7 +106,14 @@ impl Mesh {
         let nameserver = nameserver.expect("a nameserver on a free port");
         let handle = nameserver.handle();
         let running = Some(tokio::spawn(nameserver.run()));
-        Self { handle, running }
+        Self { handle, running, stock: Stock::default() }
+    }
+
+    /// The same, for agents whose plugins come that way.
+    #[must_use]
+    pub fn with(mut self, stock: Stock) -> Self {
+        self.stock = stock;
+        self
     }
 
     /// Stops the nameserver, and waits until it has.
@@ -133,7 +141,8 @@ impl Mesh {
 
     /// An agent of app `app`, ready to connect.
     pub fn builder(&self) -> AgentBuilder {
-        Agent::builder().app("app").nameserver(self.address().to_string())
+        let builder = Agent::builder().app("app").nameserver(self.address().to_string());
+        self.stock.for_agent(builder)
     }
 
     /// A connected agent of app `app`.

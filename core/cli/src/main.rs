@@ -1,18 +1,10 @@
-//! The binary `skymesh`: reads the command line, runs one command, and turns what went wrong into
-//! lines on standard error and an exit code. What a command does is in `command/`.
-
-mod command;
-mod failure;
-mod output;
-mod table;
+//! The binary `skymesh`; see the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match command::Skymesh::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    // In the executable itself: for deployment as one file, and for targets that load no libraries.
+    #[cfg(feature = "stock")]
+    skymesh_plugin_host::link(skymesh_stock::plugins());
+    skymesh_cli::main()
 }

@@ -19,6 +19,7 @@ use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
 use crate::kept::Kept;
+use crate::linked;
 use crate::log;
 use crate::patience::in_time;
 use crate::report::PluginReport;
@@ -61,7 +62,8 @@ impl PluginHost {
         Self::with_linked(config, [])
     }
 
-    /// As [`new`](Self::new), with libraries that are linked into this executable. Where a library
+    /// As [`new`](Self::new), with libraries that are linked into this executable, besides those that were
+    /// [linked](crate::link) for all hosts. Where a library
     /// file offers the same plugin, the file is used.
     ///
     /// # Errors
@@ -71,8 +73,15 @@ impl PluginHost {
         linked: impl IntoIterator<Item = LinkedPlugin>,
     ) -> Result<Self, PluginLoadError> {
         log::connect();
-        let linked: Vec<Entry> =
-            linked.into_iter().map(|plugin| Entry::linked(plugin.into())).collect();
+        let mut linked: Vec<Entry> = linked
+            .into_iter()
+            .chain(linked::all())
+            .map(|plugin| Entry::linked(plugin.into()))
+            .collect();
+        // Once, if it was linked for this host and for all.
+        let mut seen = BTreeSet::new();
+        linked
+            .retain(|entry| seen.insert((entry.base.library.clone(), entry.base.version.clone())));
         let host = Self {
             shelf: ArcSwap::from_pointee(Shelf::new(config, 0..linked.len())),
             entries: Mutex::new(linked),

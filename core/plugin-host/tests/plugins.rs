@@ -14,6 +14,8 @@ mod elections;
 mod exchange;
 #[path = "plugins/fallback.rs"]
 mod fallback;
+#[path = "plugins/frozen.rs"]
+mod frozen;
 #[path = "plugins/linking.rs"]
 mod linking;
 #[path = "plugins/loading.rs"]

@@ -213,7 +213,7 @@
 //! * [`Nameserver`]: as a part of your own program. [`AdminClient`]: kick, drain and override from
 //!   another one.
 //! * `rpc` and `grpc`: calls, if the features of these names are on.
-//! * [`PluginHost`]: plugins that are linked into your program instead of loaded.
+//! * [`link`], [`PluginHost`]: plugins that are linked into your program instead of loaded.
 //!
 //! Authors of plugins need none of this: they import `skymesh-plugin-api` alone.
 
@@ -241,7 +241,7 @@ pub use skymesh_nameserver::{
     NameserverBuilder, NameserverHandle, NameserverPlugins, OperatorError, Token, TokenError,
 };
 pub use skymesh_plugin_host::{
-    LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState,
+    LinkedPlugin, PluginHost, PluginLoadError, PluginReport, PluginState, link,
 };
 pub use skymesh_reload::{Change, ConfigSource, Reload, ReloadOutcome, Reloads};
 pub use skymesh_telemetry::{Metrics, TelemetryError, Tracer};

@@ -111,6 +111,29 @@ impl Shop {
     }
 }
 
+/// A folder with both editions of the library, under their versions' names.
+pub(crate) struct Versions(TempDir);
+
+impl Versions {
+    pub(crate) fn installed() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        set_mode(&root.path().to_owned(), 0o755);
+        for edition in [1, 2] {
+            let library = format!("skymesh_fixture_edition-{edition}.0.0");
+            let file = root.path().join(file_name(&library));
+            std::fs::copy(built(edition), &file).unwrap();
+            set_mode(&file, 0o755);
+        }
+        Self(root)
+    }
+
+    /// The folder, and one for a cache.
+    pub(crate) fn paths(&self) -> [String; 2] {
+        let root = self.0.path().canonicalize().unwrap();
+        [root.clone(), root.join("cache")].map(|path| path.display().to_string())
+    }
+}
+
 /// Where cargo has built an edition.
 fn built(edition: u64) -> PathBuf {
     let crate_name =

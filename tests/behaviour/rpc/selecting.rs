@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 use skymesh_agent::Resolve;
+use skymesh_tests::{Stock, both_ways};
 use tokio::sync::Notify;
 
 use super::*;
+
+both_ways! { p2c_leaves_the_instance_whose_answers_take_long, least_request_evens_out_what_is_under_way }
 
 const SERVICE: &str = "app.test.server";
 
@@ -35,11 +38,10 @@ fn named(name: &'static str, gate: &Arc<Notify>) -> Methods {
     Methods::new().method("who", who).method("held", held)
 }
 
-#[tokio::test]
-async fn p2c_leaves_the_instance_whose_answers_take_long() {
+async fn p2c_leaves_the_instance_whose_answers_take_long(stock: Stock) {
     const SLOW: &str = "app.test.server/1";
     const FAST: &str = "app.test.server/2";
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::start().await.with(stock);
     let gate = Arc::new(Notify::new());
     let _slow = serve(&mesh.agent().await, SLOW, named("slow", &gate)).await;
     let _fast = serve(&mesh.agent().await, FAST, named("fast", &gate)).await;
@@ -71,10 +73,9 @@ async fn p2c_leaves_the_instance_whose_answers_take_long() {
     assert!(!router.health().is_degraded(), "{:?}", router.health());
 }
 
-#[tokio::test]
-async fn least_request_evens_out_what_is_under_way() {
+async fn least_request_evens_out_what_is_under_way(stock: Stock) {
     const CALLS: u32 = 40;
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::start().await.with(stock);
     let gate = Arc::new(Notify::new());
     let _one = serve(&mesh.agent().await, "app.test.server/1", named("one", &gate)).await;
     let _two = serve(&mesh.agent().await, "app.test.server/2", named("two", &gate)).await;

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Delivery, Inbox, Instance, Resolve, Router, Stage};
-use skymesh_tests::{Mesh, SOON, services, within};
+use skymesh_tests::{Mesh, SOON, Stock, both_ways, services, within};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+both_ways! { every_selector_sends_only_to_whom_the_stages_leave }
 
 const SELECTORS: [&str; 9] = [
     "builtin",
@@ -99,10 +101,9 @@ async fn wait_for(router: &Router, expected: &[Option<Stage>]) {
     waited.unwrap_or_else(|error| panic!("{}: {error}: {:?}", router.name(), dropped()));
 }
 
-#[tokio::test]
-async fn every_selector_sends_only_to_whom_the_stages_leave() {
+async fn every_selector_sends_only_to_whom_the_stages_leave(stock: Stock) {
     use Stage::{Draining, Outlier, Zone};
-    let mesh = Mesh::start().await;
+    let mesh = Mesh::start().await.with(stock);
     let (east, west) = (agent(&mesh, "east").await, agent(&mesh, "west").await);
     let client = agent(&mesh, "east").await;
     let (me, _inbox) = client.register("app.client.client/1").await.unwrap();

@@ -2,9 +2,15 @@
 
 use serde_json::{Value, json};
 use skymesh_plugin_host::{PluginKind, PluginState, SlotHealth};
-use skymesh_tests::{Mesh, services};
+use skymesh_tests::{Mesh, Stock, both_ways, services};
 
 use super::{Client, Servers, optional, told, unruly};
+
+both_ways! {
+    one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost,
+    one_that_panics_in_prepare_is_shown_and_the_builtin_picks,
+    one_that_panics_in_its_constructor_fails_the_start_unless_it_is_optional,
+}
 
 const MESSAGES: usize = 100;
 
@@ -13,8 +19,7 @@ fn table(selector: &Value) -> Value {
 }
 
 /// One that panics, answers an index outside of the view, or blocks for 50 ms.
-#[tokio::test]
-async fn one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost() {
+async fn one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost(stock: Stock) {
     let cases = [
         ("panic_in_call", 1, "it panicked; quarantined after 5 failures"),
         ("panic_in_call", 3, "it panicked; quarantined after 5 failures"),
@@ -23,7 +28,7 @@ async fn one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost() {
         ("stall", 1, "it took longer than 1ms; quarantined after 5 failures"),
     ];
     for (mischief, every, reason) in cases {
-        let mesh = Mesh::start().await;
+        let mesh = Mesh::start().await.with(stock);
         let mut servers = Servers::start(&mesh, 3, json!({})).await;
         let client = Client::start(&mesh, table(&unruly(mischief, every))).await;
         let router = client.router(3).await;
@@ -33,12 +38,14 @@ async fn one_that_fails_in_its_picks_is_quarantined_and_no_message_is_lost() {
         assert!(matches!(health, SlotHealth::Quarantined { .. }), "{mischief}: {health:?}");
         let report = || client.agent.plugins();
         told(report, PluginKind::Selector, (PluginState::Quarantined, reason)).await;
+        stock.check(&client.agent);
+        let explained = router.explain(None).text();
+        assert!(explained.contains("quarantined after "), "{mischief}: {explained}");
     }
 }
 
-#[tokio::test]
-async fn one_that_panics_in_prepare_is_shown_and_the_builtin_picks() {
-    let mesh = Mesh::start().await;
+async fn one_that_panics_in_prepare_is_shown_and_the_builtin_picks(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let mut servers = Servers::start(&mesh, 3, json!({})).await;
     let client = Client::start(&mesh, table(&unruly("panic_in_prepare", 1))).await;
     let router = client.router(3).await;
@@ -49,9 +56,8 @@ async fn one_that_panics_in_prepare_is_shown_and_the_builtin_picks() {
     told(|| client.agent.plugins(), PluginKind::Selector, said).await;
 }
 
-#[tokio::test]
-async fn one_that_panics_in_its_constructor_fails_the_start_unless_it_is_optional() {
-    let mesh = Mesh::start().await;
+async fn one_that_panics_in_its_constructor_fails_the_start_unless_it_is_optional(stock: Stock) {
+    let mesh = Mesh::start().await.with(stock);
     let mut servers = Servers::start(&mesh, 3, json!({})).await;
     let required = mesh.builder().services(services(table(&unruly("panic_in_new", 1))));
     let error = required.connect().await.unwrap_err().to_string();

@@ -19,6 +19,7 @@ mod reload;
 mod round;
 mod rpc;
 mod run;
+mod supervision;
 mod table;
 
 use std::env;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("role") => round::play(&arguments[1..]),
+        Some("supervision") => {
+            supervision::measure(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(301))
+        }
         Some("picks") => picks::compare(),
         Some("reload") => {
             reload::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(10))

@@ -21,11 +21,9 @@ mod screen;
 mod server;
 mod tally;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use skymesh::Config;
-use skymesh_examples::role::{self, Curtain, RoleError};
+use skymesh_examples::role;
 use skymesh_examples::stage;
 
 use crate::fact::{Fact, tell};
@@ -52,7 +50,10 @@ async fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        ["nameserver", config] => role::perform(nameserver(config.as_ref())).await,
+        ["nameserver", config] => {
+            let say = |address| tell(&Fact::Listens { address });
+            role::perform(role::nameserver(config, say)).await
+        }
         ["server", config, number] => role::perform(server::serve(config.as_ref(), number)).await,
         ["client", config] => role::perform(client::obey(config.as_ref())).await,
         _ => {
@@ -60,11 +61,4 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn nameserver(config: &Path) -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(config)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| tell(&Fact::Listens { address })).await
 }

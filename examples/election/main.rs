@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use skymesh::{Config, Delivery, Event, FenceGate, Inbox, Instance, Leadership, Resolve, Standing};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Stage, StageError};
+use skymesh_examples::stage::{Stage, StageError};
 use tokio::time::timeout;
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/election/mesh.toml");
@@ -40,25 +40,12 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => stage::play(all_roles()).await,
-        ["nameserver"] => role::perform(nameserver()).await,
-        ["store"] => role::perform(store()).await,
-        ["server", instance] => role::perform(server(instance)).await,
-        ["client"] => role::perform(client()).await,
-        _ => {
-            eprintln!("choose nameserver, store, server INSTANCE or client, or none for all");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, store, server INSTANCE or client", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["store"] => store(),
+        ["server", instance] => server(instance),
+        ["client"] => client(),
+    })
 }
 
 /// Takes what leaders write, as long as no newer leader has written. A store that outlives its

@@ -20,7 +20,7 @@ use std::time::Duration;
 use skymesh::grpc::{Grpc, PeerInstance};
 use skymesh::{Config, Resolve};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Stage, StageError};
+use skymesh_examples::stage::{Stage, StageError};
 use tonic::{Request, Response, Status};
 
 /// tonic's output, committed; a test of skymesh-tests proves it fresh.
@@ -45,26 +45,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let role = std::env::args().nth(1);
-    match role.as_deref() {
-        None => stage::play(all_roles()).await,
-        Some("nameserver") => role::perform(nameserver()).await,
-        Some("servers") => role::perform(servers()).await,
-        Some("client") => role::perform(client()).await,
-        Some(other) => {
-            eprintln!(
-                "`{other}` is no role; choose nameserver, servers or client, or none for all"
-            );
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, servers or client", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["servers"] => servers(),
+        ["client"] => client(),
+    })
 }
 
 /// Greets, as any tonic service would.

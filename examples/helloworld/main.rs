@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use skymesh::{Config, Delivery, Inbox, Instance, Message, Resolve, Router, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Stage, StageError};
+use skymesh_examples::stage::{Stage, StageError};
 use tokio::time::timeout;
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/helloworld/mesh.toml");
@@ -32,24 +32,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let role = std::env::args().nth(1);
-    match role.as_deref() {
-        None => stage::play(all_roles()).await,
-        Some("nameserver") => role::perform(nameserver()).await,
-        Some("server") => role::perform(server()).await,
-        Some("client") => role::perform(client()).await,
-        Some(other) => {
-            eprintln!("`{other}` is no role; choose nameserver, server or client, or none for all");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, server or client", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["server"] => server(),
+        ["client"] => client(),
+    })
 }
 
 /// Answers every greeting.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use skymesh::rpc::{Methods, Request, Rpc, Status, protobuf};
 use skymesh::{Config, Resolve};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Stage, StageError};
+use skymesh_examples::stage::{Stage, StageError};
 use tower::{Service, ServiceBuilder};
 
 use interceptor::{CheckTicket, ShowTicket, Witness};
@@ -50,24 +50,11 @@ struct HelloReply {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let role = std::env::args().nth(1);
-    match role.as_deref() {
-        None => stage::play(all_roles()).await,
-        Some("nameserver") => role::perform(nameserver()).await,
-        Some("server") => role::perform(server()).await,
-        Some("client") => role::perform(client()).await,
-        Some(other) => {
-            eprintln!("`{other}` is no role; choose nameserver, server or client, or none for all");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, server or client", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["server"] => server(),
+        ["client"] => client(),
+    })
 }
 
 /// The method. What it answers a notify with is dropped.

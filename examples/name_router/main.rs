@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use skymesh::{Config, Instance, Message, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Stage, StageError};
+use skymesh_examples::stage::{Stage, StageError};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/name_router/mesh.toml");
 const SERVICE: &str = "testApp.weixin1.Server";
@@ -33,25 +33,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        [] => stage::play(all_roles()).await,
-        ["nameserver"] => role::perform(nameserver()).await,
-        ["server", instance] => role::perform(server(instance)).await,
-        ["client"] => role::perform(client::send_and_watch()).await,
-        _ => {
-            eprintln!("roles are: nameserver, server INSTANCE, client; or none for all of them");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, server INSTANCE or client", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["server", instance] => server(instance),
+        ["client"] => client::send_and_watch(),
+    })
 }
 
 /// Counts the texts that it gets, in attributes of their names.

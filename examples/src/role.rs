@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -92,16 +93,19 @@ impl Default for Curtain {
     }
 }
 
-/// The role of the nameserver, until the curtain falls; `say` tells where it listens.
+/// The role of the nameserver, by a configuration file, until the curtain falls; `say` tells where it
+/// listens.
 ///
 /// # Errors
-/// If it can't listen there.
+/// If the configuration is wrong, or it can't listen there.
 pub async fn nameserver(
-    config: &Config,
-    curtain: Curtain,
+    config: impl AsRef<Path>,
     say: impl FnOnce(SocketAddr),
 ) -> Result<(), RoleError> {
-    let nameserver = Nameserver::bind(config.nameserver.clone()).await?;
+    let curtain = Curtain::new();
+    let config = Config::load(config)?;
+    let _log = config.log.install()?;
+    let nameserver = Nameserver::bind(config.nameserver).await?;
     say(nameserver.local_addr());
     let curtain = async {
         // Without signals there is nothing to wait for but the end of the process.
@@ -111,6 +115,32 @@ pub async fn nameserver(
     };
     nameserver.run_until(curtain).await;
     Ok(())
+}
+
+/// Says where a nameserver listens, as directors and people read it.
+pub fn say_address(address: SocketAddr) {
+    println!("listens on {address}");
+}
+
+/// Plays the role that the command line names, with its arguments, and answers what the process ends
+/// with; or the whole play, with all roles, if it names none. `$choice` tells which there are.
+#[macro_export]
+macro_rules! cast {
+    ($play:expr, $choice:literal, { $([$($argument:pat),+] => $role:expr),+ $(,)? }) => {{
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match arguments[..] {
+            [] => $crate::stage::play($play).await,
+            $([$($argument),+] => $crate::role::perform($role).await,)+
+            _ => $crate::role::unknown(&arguments, $choice),
+        }
+    }};
+}
+
+/// What a command line ends with that names no role.
+pub fn unknown(arguments: &[&str], choice: &str) -> ExitCode {
+    eprintln!("`{}` is no role; choose {choice}, or none for all", arguments.join(" "));
+    ExitCode::FAILURE
 }
 
 /// Performs a role; answers what the process ends with.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use skymesh::{Config, Instance, Message, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{self, Heard, Stage, StageError};
+use skymesh_examples::stage::{Heard, Stage, StageError};
 use tally::{Sent, Tally};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stateful_routing/mesh.toml");
@@ -41,24 +41,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => stage::play(all_roles()).await,
-        ["nameserver"] => role::perform(nameserver()).await,
-        ["shard", number] => role::perform(shard(number)).await,
-        ["client", number] => role::perform(client::client(number)).await,
-        _ => {
-            eprintln!("choose nameserver, shard NUMBER or client NUMBER, or none for all");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn nameserver() -> Result<(), RoleError> {
-    let curtain = Curtain::new();
-    let config = Config::load(CONFIG)?;
-    let _log = config.log.install()?;
-    role::nameserver(&config, curtain, |address| println!("listens on {address}")).await
+    skymesh_examples::cast!(all_roles(), "nameserver, shard NUMBER or client NUMBER", {
+        ["nameserver"] => role::nameserver(CONFIG, role::say_address),
+        ["shard", number] => shard(number),
+        ["client", number] => client::client(number),
+    })
 }
 
 /// Keeps what a real shard would keep of its players: here, what each of them said.

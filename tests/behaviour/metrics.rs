@@ -4,6 +4,7 @@ mod catalogue;
 mod grpc;
 mod mishaps;
 mod prometheus;
+mod reload;
 mod services;
 
 use std::net::SocketAddr;
@@ -156,7 +157,7 @@ fn show(nameserver: &NameserverHandle, endpoint: SocketAddr) -> Metrics {
     let host = PluginHost::new(PluginsConfig::default()).unwrap();
     let config = config("prometheus", &json!({ "listen": endpoint.to_string() }));
     let metrics = Metrics::start(&host, &config, vec![("role".into(), "nameserver".into())]);
-    let metrics = metrics.unwrap().unwrap();
+    let metrics = metrics.unwrap();
     nameserver.show_on(&metrics);
     metrics
 }

@@ -48,7 +48,7 @@ fn agent(nameserver: &str, listen: &str) -> AgentBuilder {
 pub async fn nameserver(listen: &str) -> Result<(), Failure> {
     let mesh = Mesh::start().await;
     let host = PluginHost::new(PluginsConfig::default())?;
-    let metrics = Metrics::start(&host, &config(listen), Vec::new())?.ok_or("no metrics")?;
+    let metrics = Metrics::start(&host, &config(listen), Vec::new())?;
     mesh.nameserver().show_on(&metrics);
     println!("{}", json!({ "listens": mesh.address().to_string() }));
     std::future::pending().await

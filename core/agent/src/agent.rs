@@ -1,13 +1,14 @@
 //! The agent's public handle: start it, register instances, watch services, stop it.
 
 mod builder;
-mod shown;
+pub(crate) mod shown;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use skymesh_plugin_host::PluginReport;
+use skymesh_telemetry::Sinks;
 use skymesh_types::{AppId, NameError, ServiceName, ServiceUrl, UrlError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -200,25 +201,24 @@ impl Agent {
         let _ = timeout_at(deadline, runtime.tasks.wait()).await;
         // The last flush has all that was counted. Each waits for its plugin, maybe for ever: so not one
         // after the other, nor on a thread that the program's runtime would wait for.
-        let (tracing, metrics) = (runtime.take_tracing(), runtime.take_metrics());
-        let ended = [end("skymesh-trace-end", tracing), end("skymesh-metrics-end", metrics)];
+        let endings = runtime.sinks().map(Sinks::endings).into_iter().flatten();
+        let ended: Vec<_> = endings.map(apart).collect();
         for ended in ended.into_iter().flatten() {
             let _ = timeout_at(deadline, ended).await;
         }
     }
 }
 
-/// Drops a sink on a thread of its own; answers what ends with that.
-fn end<S: Send + 'static>(thread: &str, sink: Option<S>) -> Option<oneshot::Receiver<()>> {
-    let sink = sink?;
+/// Has it done by a thread of its own; answers what ends with that.
+fn apart(work: Box<dyn FnOnce() + Send>) -> Option<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
     let work = move || {
-        drop(sink);
+        work();
         // Who waited may have gone.
         let _ = ended.send(());
     };
     // Without a thread the sink goes unflushed.
-    std::thread::Builder::new().name(thread.to_owned()).spawn(work).ok().map(|_| end)
+    std::thread::Builder::new().name("skymesh-end".to_owned()).spawn(work).ok().map(|_| end)
 }
 
 impl fmt::Debug for Agent {

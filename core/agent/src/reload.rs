@@ -13,6 +13,7 @@ use serde::Serialize;
 use skymesh_plugin_host::PluginsConfig;
 use skymesh_reload::Aside;
 use skymesh_reload::keys::Role;
+use skymesh_telemetry::{MetricsConfig, TraceConfig};
 
 use crate::config::{AgentConfig, ServicesConfig};
 pub use skymesh_reload::{Change, ConfigSource, Reload, ReloadOutcome, Reloads};
@@ -26,13 +27,31 @@ pub struct FreshConfig {
     pub(crate) agent: AgentConfig,
     pub(crate) services: ServicesConfig,
     pub(crate) plugins: PluginsConfig,
+    /// `None`: as it is.
+    pub(crate) metrics: Option<MetricsConfig>,
+    pub(crate) trace: Option<TraceConfig>,
     pub(crate) aside: Aside,
 }
 
 impl FreshConfig {
     /// Of the tables `[agent]`, `[services]` and `[plugins]`.
     pub fn new(agent: AgentConfig, services: ServicesConfig, plugins: PluginsConfig) -> Self {
-        Self { agent, services, plugins, aside: Aside::default() }
+        let (metrics, trace) = (None, None);
+        Self { agent, services, plugins, metrics, trace, aside: Aside::default() }
+    }
+
+    /// The table `[metrics]`; without it, metrics go on as they are.
+    #[must_use]
+    pub fn metrics(mut self, config: MetricsConfig) -> Self {
+        self.metrics = Some(config);
+        self
+    }
+
+    /// The table `[trace]`; without it, spans go on as they do.
+    #[must_use]
+    pub fn trace(mut self, config: TraceConfig) -> Self {
+        self.trace = Some(config);
+        self
     }
 
     /// Adds a table that agents do not know: what it says now and said at the start. Its keys that differ

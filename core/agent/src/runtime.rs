@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
-use skymesh_telemetry::{Metrics, Tracer, Tracing};
+use skymesh_telemetry::{Sinks, Tracer};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
 use tokio::sync::{mpsc, watch};
@@ -66,10 +66,8 @@ pub(crate) struct Runtime {
     pub(crate) elections: Elections,
     pub(crate) counters: Arc<Counters>,
     pub(crate) meters: Meters,
-    /// The flush of metrics, while there is one.
-    metrics: Mutex<Option<Metrics>>,
-    /// The export of spans, while there is one.
-    tracing: Mutex<Option<Tracing>>,
+    /// Where the agent shows itself, once it does.
+    sinks: OnceLock<Sinks>,
     tracer: OnceLock<Tracer>,
     pub(crate) uplink: mpsc::Sender<Command>,
     /// What the uplink is to do beside, by who can't wait for it.
@@ -135,8 +133,7 @@ impl Runtime {
             elections,
             counters: Arc::default(),
             meters: Meters::default(),
-            metrics: Mutex::default(),
-            tracing: Mutex::default(),
+            sinks: OnceLock::new(),
             tracer: OnceLock::new(),
             uplink,
             errands: Errands::default(),
@@ -168,35 +165,21 @@ impl Runtime {
         self.started.elapsed()
     }
 
-    /// Off until [`keep_tracing`](Self::keep_tracing), which comes before the first instance.
+    /// Off until [`show_on`](Self::show_on), which comes before the first instance.
     pub(crate) fn tracer(&self) -> &Tracer {
         self.tracer.get_or_init(Tracer::default)
     }
 
-    /// Keeps the export of spans going.
-    pub(crate) fn keep_tracing(&self, tracing: Tracing) {
-        let _ = self.tracer.set(tracing.tracer());
-        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracing);
+    /// From now on what happens here is shown there.
+    pub(crate) fn show_on(self: &Arc<Self>, sinks: Sinks) {
+        let _ = self.tracer.set(sinks.tracing.tracer());
+        sinks.metrics.add(self);
+        let _ = self.sinks.set(sinks);
     }
 
-    /// The export of spans, which ends when it is dropped.
-    pub(crate) fn take_tracing(&self) -> Option<Tracing> {
-        self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Keeps the flush of metrics going.
-    pub(crate) fn keep_metrics(&self, metrics: Option<Metrics>) {
-        let before = {
-            let mut kept = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *kept, metrics)
-        };
-        // Not under the lock: it waits for the last flush.
-        drop(before);
-    }
-
-    /// The flush of metrics, which ends when it is dropped.
-    pub(crate) fn take_metrics(&self) -> Option<Metrics> {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Where what happens here is shown.
+    pub(crate) fn sinks(&self) -> Option<&Sinks> {
+        self.sinks.get()
     }
 
     /// The router of `name`, made and watched if there is none yet.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use skymesh_plugin_host::{PluginHost, PluginsConfig};
+use skymesh_plugin_host::{PluginHost, PluginKind, PluginsConfig};
 use skymesh_reload::ConfigSource;
 use skymesh_store::Store;
+use skymesh_telemetry::MetricsConfig;
 
 use crate::config::{ElectionsConfig, NameserverConfig};
 use crate::elections::{Elections, what_there_is};
@@ -19,6 +20,7 @@ pub struct NameserverBuilder {
     pub(crate) config: NameserverConfig,
     pub(crate) elections: ElectionsConfig,
     pub(crate) plugins: PluginsConfig,
+    pub(crate) metrics: MetricsConfig,
     host: Option<PluginHost>,
     store: Option<Arc<dyn Store>>,
     pub(crate) source: Option<Arc<dyn ConfigSource<FreshNameserver>>>,
@@ -36,6 +38,7 @@ impl NameserverBuilder {
             config,
             elections: ElectionsConfig::default(),
             plugins: PluginsConfig::default(),
+            metrics: MetricsConfig::default(),
             host: None,
             store: None,
             source: None,
@@ -48,10 +51,16 @@ impl NameserverBuilder {
         self
     }
 
-    /// The `[plugins]` table. Nothing is loaded unless an election needs it; then each
-    /// `[[plugins.load]]` is tried, and those are required that an election is to come from.
+    /// The `[plugins]` table. Nothing is loaded unless elections or metrics need it; then each
+    /// `[[plugins.load]]` is tried, and those are required that these are to come from.
     pub fn plugins(mut self, plugins: PluginsConfig) -> Self {
         self.plugins = plugins;
+        self
+    }
+
+    /// The `[metrics]` table: where what it counts is shown. Nameservers make no spans.
+    pub fn metrics(mut self, config: MetricsConfig) -> Self {
+        self.metrics = config;
         self
     }
 
@@ -87,7 +96,9 @@ impl NameserverBuilder {
         let host = match self.host.take() {
             Some(host) => host,
             None => {
+                let shown = self.metrics.strategy();
                 let own = self.elections.strategies();
+                let own = own.chain(shown.iter().map(|one| (PluginKind::Metrics, one)));
                 PluginHost::new(what_there_is(self.plugins.clone(), own))?
             }
         };

@@ -1,9 +1,14 @@
 //! What a nameserver shows of itself, by the names of the catalogue.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use skymesh_telemetry::{Metrics, Samples, Source, catalogue};
+use skymesh_plugin_host::PluginHost;
+use skymesh_telemetry::{
+    Metrics, MetricsConfig, Samples, Sinks, Source, TelemetryError, TraceConfig, Tracing, catalogue,
+};
 
 use crate::counters::Counters;
 use crate::server::NameserverHandle;
@@ -43,6 +48,20 @@ impl Source for Counters {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What shows a nameserver that listens there.
+pub(crate) fn sinks(
+    host: &PluginHost,
+    config: &MetricsConfig,
+    address: SocketAddr,
+) -> Result<Arc<Sinks>, TelemetryError> {
+    let address = address.to_string();
+    let resource = [("role", "nameserver"), ("address", &address)];
+    let resource = resource.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let metrics = Metrics::start(host, config, resource.into())?;
+    let tracing = Tracing::start(host, &TraceConfig::default(), Vec::new())?;
+    Ok(Arc::new(Sinks { metrics, tracing }))
 }
 
 impl NameserverHandle {

@@ -11,6 +11,7 @@ mod fresh;
 mod handle;
 mod subject;
 
+pub(crate) use attempt::Holding;
 pub use fresh::FreshNameserver;
 pub(crate) use subject::NameserverReload;
 

@@ -8,9 +8,10 @@ use skymesh_naming::{ConnectionId, Input, Registry};
 use skymesh_plugin_host::{PluginHost, PluginReport, SlotHealth};
 use skymesh_reload::Reloader;
 use skymesh_store::Store;
+use skymesh_telemetry::Sinks;
 use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
 use skymesh_types::{RegistryId, ServicePattern};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -23,8 +24,9 @@ use crate::counters::Counters;
 use crate::elections::Elections;
 use crate::keeper::{Event, Keeper};
 use crate::ledger::Ledger;
+use crate::metrics::sinks;
 use crate::operator::{Operator, restored};
-use crate::reload::{Desk, NameserverReload};
+use crate::reload::{Desk, Holding, NameserverReload};
 use crate::start::{BindError, Restart, inherit, token};
 
 /// Memory that an idle connection's write buffers keep, in bytes: there are many, mostly idle.
@@ -39,6 +41,7 @@ pub struct Nameserver {
     keeper: Keeper,
     queue: mpsc::Receiver<Event>,
     reloader: Reloader<NameserverReload>,
+    sinks: Arc<Sinks>,
     handle: NameserverHandle,
 }
 
@@ -133,8 +136,11 @@ impl Nameserver {
         store: Arc<dyn Store>,
         restart: Restart,
     ) -> Result<Self, BindError> {
-        let NameserverBuilder { config, elections: configured, plugins, source, .. } = builder;
+        let NameserverBuilder { config, elections: configured, plugins, metrics, source, .. } =
+            builder;
         let token = token(&config)?;
+        let sinks = sinks(elections.host(), &metrics, listener.local_address());
+        let sinks = sinks.map_err(BindError::Metrics)?;
         let registry = new_registry_id()?;
         let inherited = inherit(&*store, restart, registry).await?;
 
@@ -156,8 +162,8 @@ impl Nameserver {
         let (desk, requests) = Desk::new();
         let reload = NameserverReload::new(
             config.clone(),
-            configured,
-            plugins,
+            Holding { elections: configured, plugins, metrics },
+            Arc::clone(&sinks),
             elections.clone(),
             events.clone(),
             source,
@@ -173,7 +179,8 @@ impl Nameserver {
             elections,
             desk,
         };
-        Ok(Self { listener, config, token, keeper, queue, reloader, handle })
+        handle.show_on(&sinks.metrics);
+        Ok(Self { listener, config, token, keeper, queue, reloader, sinks, handle })
     }
 
     /// Where it listens: the port that the system chose, if the configuration says 0.
@@ -199,7 +206,7 @@ impl Nameserver {
     ///
     /// Dropping the future stops at once, without a word to anybody.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, config, token, keeper, queue, reloader, handle } = self;
+        let Self { listener, config, token, keeper, queue, reloader, sinks, handle } = self;
         tracing::info!(address = %handle.local, registry = %handle.registry, "nameserver listens");
         let entrance = Arc::new(entrance(&config, &handle, token));
         let mut stop = handle.stop.subscribe();
@@ -246,9 +253,23 @@ impl Nameserver {
         let last_words = async {
             while keeping.join_next().await.is_some() {}
             while connections.join_next().await.is_some() {}
+            // The last flush has all that was counted; it waits for its plugin, maybe for ever, so on a
+            // thread that nobody else waits for.
+            let (ended, end) = oneshot::channel();
+            let stop =
+                std::thread::Builder::new().name("skymesh-end".to_owned()).spawn(move || {
+                    sinks.stop();
+                    // Who waited may have gone.
+                    let _ = ended.send(());
+                });
+            if stop.is_ok() {
+                let _ = end.await;
+            }
         };
         if timeout(config.close_within, last_words).await.is_err() {
-            tracing::warn!("some agents did not read the last frames in time");
+            tracing::warn!(
+                "some agents did not read the last frames in time, or metrics did not end"
+            );
         }
         tracing::info!(address = %handle.local, "nameserver stopped");
     }

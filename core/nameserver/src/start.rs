@@ -11,6 +11,7 @@ use skymesh_naming::{PeerProtocol, Registration, Remembered, StoreInput, StoreMe
 use skymesh_plugin_host::PluginLoadError;
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
+use skymesh_telemetry::TelemetryError;
 use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
 
 use crate::admin::{Token, TokenError};
@@ -43,6 +44,9 @@ pub enum BindError {
     /// A plugin that elections need can't be had.
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
+    /// Metrics can't be shown.
+    #[error("metrics: {0}")]
+    Metrics(TelemetryError),
     /// The operators' token can't be read or made.
     #[error("nameserver: {0} (nameserver.admin.token_file)")]
     Token(#[from] TokenError),

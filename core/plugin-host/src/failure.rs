@@ -77,7 +77,7 @@ pub(crate) fn quarantine(kind: PluginKind) -> &'static str {
     match kind {
         PluginKind::Selector => "the built-in selector serves until a reload",
         PluginKind::Election => "the built-in rule serves until a reload",
-        PluginKind::Metrics | PluginKind::Trace => "it gets nothing more until a restart",
+        PluginKind::Metrics | PluginKind::Trace => "it gets nothing more until a reload",
         PluginKind::Codec => "",
     }
 }

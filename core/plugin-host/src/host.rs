@@ -4,6 +4,7 @@
 mod elections;
 mod resolve;
 mod shelf;
+mod sinks;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,9 +24,9 @@ use crate::linked;
 use crate::log;
 use crate::patience::in_time;
 use crate::report::PluginReport;
-use crate::sink_slot::{MetricsSlot, TraceSlot};
 use crate::slot::{Origin, SelectorSlot};
 use crate::supervision::Supervision;
+use resolve::Choice;
 pub(crate) use resolve::found_at;
 pub(crate) use shelf::Shelf;
 
@@ -178,28 +179,6 @@ impl PluginHost {
         optional(strategy, self.make_codec(&self.shelf.load(), strategy).map(CodecSlot::new))
     }
 
-    /// Makes the metrics sink that the configuration names; else as [`codec`](Self::codec).
-    ///
-    /// # Errors
-    /// As [`codec`](Self::codec).
-    pub fn metrics(
-        &self,
-        strategy: &StrategyConfig,
-    ) -> Result<Option<MetricsSlot>, PluginLoadError> {
-        let made =
-            self.make_on(&self.shelf.load(), PluginKind::Metrics, strategy, Library::metrics);
-        optional(strategy, made.map(MetricsSlot::new))
-    }
-
-    /// Makes the trace exporter that the configuration names; else as [`codec`](Self::codec).
-    ///
-    /// # Errors
-    /// As [`codec`](Self::codec).
-    pub fn trace(&self, strategy: &StrategyConfig) -> Result<Option<TraceSlot>, PluginLoadError> {
-        let made = self.make_on(&self.shelf.load(), PluginKind::Trace, strategy, Library::trace);
-        optional(strategy, made.map(TraceSlot::new))
-    }
-
     /// What is loaded, in use, failed or quarantined, and why.
     pub fn report(&self) -> Vec<PluginReport> {
         let shown = self.shelf.load().entries();
@@ -302,12 +281,23 @@ impl PluginHost {
         create: fn(&Library, &str, &str) -> Result<I, CreateError>,
     ) -> Result<Made<I>, PluginLoadError> {
         let choice = self.choose(shelf, kind, strategy)?;
+        self.make_of(choice, &shelf.config, kind, strategy, create)
+    }
+
+    fn make_of<I: Send + 'static>(
+        &self,
+        choice: Choice,
+        config: &PluginsConfig,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+    ) -> Result<Made<I>, PluginLoadError> {
         let (id, library) = (strategy.id(), choice.library);
-        let (plugin, config) = (id.to_owned(), strategy.json());
-        let made = in_time(shelf.config.start_budget, move || create(&library, &plugin, &config));
+        let (plugin, table) = (id.to_owned(), strategy.json());
+        let made = in_time(config.start_budget, move || create(&library, &plugin, &table));
         let error = match made {
             Ok(Ok(instance)) => {
-                let limits = shelf.config.quarantine;
+                let limits = config.quarantine;
                 let supervision = Arc::new(Supervision::new(kind, choice.name, limits));
                 self.entries()[choice.entry].note_made(kind, id, &supervision);
                 let origin = Origin {

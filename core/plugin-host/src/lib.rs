@@ -58,7 +58,7 @@ pub use patience::{NoAnswer, in_time};
 pub use prepared::{PickFailed, Prepared};
 pub use renewal::{FreshElection, FreshSelector, Renewal};
 pub use report::{PluginReport, PluginState};
-pub use sink_slot::{MetricsSlot, TraceSlot};
+pub use sink_slot::{MetricsSlot, SinkRecord, TraceSlot};
 pub use slot::{SelectorSlot, SlotHealth};
 pub use thread::entropy;
 pub use trial::{TrialError, try_out};

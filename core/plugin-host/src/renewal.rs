@@ -1,6 +1,8 @@
 //! One attempt to make everything anew, from the files as they are now: for reloads. Nothing of it
 //! shows outside before it is committed, and giving it up costs nothing but what was mapped.
 
+mod sinks;
+
 use skymesh_plugin_api::PluginKind;
 use skymesh_plugin_api::abi::host::{ElectionInstance, SelectorInstance};
 

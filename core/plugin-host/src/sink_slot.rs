@@ -9,16 +9,19 @@ use skymesh_plugin_api::abi::host::{MetricsInstance, TraceInstance};
 use skymesh_plugin_api::{ErrorKind, MetricsBatch, PluginError, TraceBatch};
 
 use crate::clock;
+use crate::config::StrategyConfig;
 use crate::failure::Failure;
 use crate::host::Made;
 use crate::kept::Kept;
 use crate::pace::Pace;
+use crate::slot::Origin;
 use crate::supervision::Supervision;
 
 /// What both kinds have in common.
 #[derive(Debug)]
 struct Sink<I> {
     instance: Kept<I>,
+    origin: Origin,
     supervision: Arc<Supervision>,
     /// The last batch was refused, which was said.
     failing: AtomicBool,
@@ -66,6 +69,32 @@ impl<I> Sink<I> {
     }
 }
 
+/// What a sink was made of, and how it does. Keeps nothing of the plugin itself, so that a sink can be let
+/// go and made once more.
+#[derive(Debug, Clone)]
+pub struct SinkRecord {
+    pub(crate) origin: Origin,
+    supervision: Arc<Supervision>,
+}
+
+impl SinkRecord {
+    /// As it is named in logs: `library/id` and the library's version.
+    pub fn strategy(&self) -> &str {
+        self.supervision.name()
+    }
+
+    /// Whether it was made of that configuration.
+    pub fn is_configured_as(&self, strategy: &StrategyConfig) -> bool {
+        self.origin.strategy == *strategy
+    }
+
+    /// Whether one of that origin would be the one that serves already. One that is quarantined does
+    /// not serve: making it anew is what ends that.
+    pub(crate) fn serves(&self, origin: &Origin) -> bool {
+        self.origin == *origin && !self.supervision.is_quarantined()
+    }
+}
+
 macro_rules! slot {
     ($(#[$doc:meta])* $name:ident, $instance:ident, $(#[$call_doc:meta])* $call:ident, $batch:ident) => {
         $(#[$doc])*
@@ -76,8 +105,9 @@ macro_rules! slot {
 
         impl $name {
             pub(crate) fn new(made: Made<$instance>) -> Self {
-                let Made { instance, supervision, .. } = made;
-                Self { sink: Sink { instance, supervision, failing: AtomicBool::new(false) } }
+                let Made { instance, supervision, origin } = made;
+                let failing = AtomicBool::new(false);
+                Self { sink: Sink { instance, origin, supervision, failing } }
             }
 
             $(#[$call_doc])*
@@ -90,6 +120,12 @@ macro_rules! slot {
                 self.sink.supervision.name()
             }
 
+            /// What it was made of, and how it does.
+            pub fn record(&self) -> SinkRecord {
+                let (origin, supervision) = (&self.sink.origin, &self.sink.supervision);
+                SinkRecord { origin: origin.clone(), supervision: Arc::clone(supervision) }
+            }
+
             /// How long its batches take.
             pub fn pace(&self) -> Pace {
                 self.sink.supervision.pace()
@@ -100,7 +136,7 @@ macro_rules! slot {
                 self.sink.supervision.failures()
             }
 
-            /// Whether it failed too often and gets nothing more until a restart.
+            /// Whether it failed too often and gets nothing more until a reload.
             pub fn is_quarantined(&self) -> bool {
                 self.sink.supervision.is_quarantined()
             }

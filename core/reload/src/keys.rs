@@ -45,7 +45,7 @@ pub const TABLE: &[Line] = &[
     line("agent.resolve_timeout", Some(Hot), None),
     // Where the log is this library's; other programs' own logs know nothing of it.
     line("log", Some(Hot), Some(Hot)),
-    line("metrics", Some(Restart), Some(Restart)),
+    line("metrics", Some(Hot), Some(Hot)),
     // A listener, leases that agents were told, a store: they can't be exchanged under those who rely
     // on them.
     line("nameserver", None, Some(Restart)),
@@ -53,7 +53,7 @@ pub const TABLE: &[Line] = &[
     line("services", Some(Hot), None),
     line("services.*.election", None, Some(Hot)),
     // Nameservers make no spans.
-    line("trace", Some(Restart), None),
+    line("trace", Some(Hot), None),
 ];
 
 /// When `key` takes effect in a process of that role, by the most specific line. `None` if it is no

@@ -163,12 +163,13 @@ impl Config {
             .trace(self.trace.clone())
     }
 
-    /// What to start a nameserver with: this configuration's tables `[nameserver]` and `[plugins]`, and
-    /// the elections of `[services]`. For one that reads its file again at a reload, see [`ConfigFile`].
+    /// What to start a nameserver with: this configuration's tables `[nameserver]`, `[plugins]` and
+    /// `[metrics]`, and the elections of `[services]`. For one that reads its file again at a reload, see [`ConfigFile`].
     pub fn nameserver_builder(&self) -> NameserverBuilder {
         Nameserver::builder(self.nameserver.clone())
             .elections(self.elections())
             .plugins(self.plugins.clone())
+            .metrics(self.metrics.clone())
     }
 
     /// The keys `election` of `[services]`: which algorithms pick leaders, in the nameserver.

@@ -11,7 +11,7 @@ use skymesh_plugin_host::StrategyConfig;
 /// no use.
 const INTERVAL: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(3600)];
 
-/// `[metrics]`: where this process's metrics go. All keys need a restart.
+/// `[metrics]`: where this process's metrics go. All keys are hot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
@@ -63,7 +63,7 @@ impl MetricsConfig {
     }
 }
 
-/// `[trace]`: where this process's spans go. All keys need a restart.
+/// `[trace]`: where this process's spans go. All keys are hot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TraceConfig {
@@ -145,6 +145,6 @@ mod tests {
         let config = TraceConfig { queue: 0, ..TraceConfig::default() };
         let refused = Tracing::start(&host, &config, Vec::new()).unwrap_err();
         assert_eq!(refused.to_string(), "queue: 0 is out of range: 1 to 1000000");
-        assert!(Metrics::start(&host, &MetricsConfig::default(), Vec::new()).unwrap().is_none());
+        assert!(!Metrics::start(&host, &MetricsConfig::default(), Vec::new()).unwrap().is_on());
     }
 }

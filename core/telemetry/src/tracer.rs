@@ -1,27 +1,30 @@
-//! The way of finished spans: a bounded queue, a thread that batches, the trace plugin. Nobody whose
-//! span ends ever waits: a span that finds the queue full is dropped and counted.
+//! What makes spans, and where finished ones wait. Nobody whose span ends ever waits: a span that finds
+//! the queue full is dropped and counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
-use skymesh_plugin_api::{Attribute, AttributeValue, Span, SpanKind, SpanStatus, TraceBatch};
-use skymesh_plugin_host::{PluginHost, TraceSlot};
+use arc_swap::ArcSwapOption;
+use skymesh_plugin_api::SpanKind;
 
-use crate::config::TraceConfig;
 use crate::context::SpanContext;
-use crate::metrics::TelemetryError;
-use crate::span::{ActiveSpan, Ending, Finished, Value};
+use crate::span::{ActiveSpan, Finished};
 
-/// Most spans of one batch.
-const BATCH: usize = 512;
-
-/// Makes spans. Cheap to clone. Without a plugin it makes none, for the cost of a look.
+/// Makes spans. Cheap to clone; clones are switched on and off together. Without a plugin it makes none,
+/// for the cost of a look.
 #[derive(Debug, Clone, Default)]
 pub struct Tracer {
-    on: Option<Arc<On>>,
+    switch: Arc<Switch>,
+}
+
+#[derive(Debug, Default)]
+struct Switch {
+    /// Whether there is anything to load: the look of those who do not trace costs no more.
+    lit: AtomicBool,
+    on: ArcSwapOption<On>,
+    /// Of all queues that there ever were.
+    dropped: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -34,76 +37,47 @@ struct On {
 /// Where finished spans wait.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    sender: SyncSender<Item>,
-    dropped: AtomicU64,
+    /// Bounded by `room`, which a reload may change.
+    sender: Sender<Item>,
+    waiting: AtomicUsize,
+    room: AtomicUsize,
+    dropped: Arc<AtomicU64>,
 }
 
-enum Item {
+#[derive(Debug)]
+pub(crate) enum Item {
     Span(Box<Finished>),
-    /// No more spans are waited for.
-    Stop,
+    /// Who reads is to look at its orders.
+    Wake,
 }
 
 impl Queue {
+    fn new(room: usize, dropped: Arc<AtomicU64>) -> (Arc<Self>, Receiver<Item>) {
+        let (sender, items) = channel();
+        let (waiting, room) = (AtomicUsize::new(0), AtomicUsize::new(room));
+        (Arc::new(Self { sender, waiting, room, dropped }), items)
+    }
+
     pub(crate) fn push(&self, span: Box<Finished>) {
-        if self.sender.try_send(Item::Span(span)).is_err() {
+        let is_room = self.waiting.fetch_add(1, Relaxed) < self.room.load(Relaxed);
+        if !is_room || self.sender.send(Item::Span(span)).is_err() {
+            self.waiting.fetch_sub(1, Relaxed);
             self.dropped.fetch_add(1, Relaxed);
         }
     }
-}
 
-/// The running export. Dropping it exports what waits, and then drops the plugin's exporter; that
-/// may take as long as the plugin does.
-#[derive(Debug)]
-pub struct Tracing {
-    tracer: Tracer,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Tracing {
-    /// Loads the plugin that the configuration names, and starts to export. `None` if it names none,
-    /// or one that is not required and can't be had. `resource` labels the whole process.
-    ///
-    /// # Errors
-    /// [`TelemetryError`].
-    pub fn start(
-        host: &PluginHost,
-        config: &TraceConfig,
-        resource: Vec<(String, String)>,
-    ) -> Result<Option<Self>, TelemetryError> {
-        if let Some((key, fault)) = config.fault() {
-            return Err(TelemetryError::Range { key, fault });
-        }
-        let Some(strategy) = config.strategy() else { return Ok(None) };
-        let Some(slot) = host.trace(&strategy)? else { return Ok(None) };
-        let (sender, items) = sync_channel(config.queue.max(1));
-        let queue = Arc::new(Queue { sender, dropped: AtomicU64::new(0) });
-        let export = Export { slot, resource, queue: Arc::clone(&queue), told: 0 };
-        let interval = config.interval;
-        let thread = std::thread::Builder::new()
-            .name("skymesh-trace".to_owned())
-            .spawn(move || export.run(&items, interval))?;
-        let sample_up_to = sample_up_to(config.sample);
-        let tracer = Tracer { on: Some(Arc::new(On { queue, sample_up_to })) };
-        Ok(Some(Self { tracer, thread: Some(thread) }))
+    /// A span was taken out.
+    pub(crate) fn note_taken(&self) {
+        self.waiting.fetch_sub(1, Relaxed);
     }
 
-    /// What makes spans for it.
-    pub fn tracer(&self) -> Tracer {
-        self.tracer.clone()
+    pub(crate) fn make_room(&self, room: usize) {
+        self.room.store(room, Relaxed);
     }
-}
 
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        if let Some(on) = &self.tracer.on {
-            // Waits for room, which the thread makes; fails if it has ended.
-            let _ = on.queue.sender.send(Item::Stop);
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been said by the panic hook.
-            let _ = thread.join();
-        }
+    pub(crate) fn wake(&self) {
+        // Fails if nobody reads any more.
+        let _ = self.sender.send(Item::Wake);
     }
 }
 
@@ -116,7 +90,7 @@ fn sample_up_to(share: f64) -> Option<u64> {
 impl Tracer {
     /// Whether there is a plugin that wants spans.
     pub fn is_on(&self) -> bool {
-        self.on.is_some()
+        self.switch.lit.load(Relaxed)
     }
 
     /// Begins a span below `parent`, or the root of a new trace; `None` without a plugin. A trace that
@@ -127,7 +101,11 @@ impl Tracer {
         kind: SpanKind,
         parent: Option<SpanContext>,
     ) -> Option<ActiveSpan> {
-        let on = self.on.as_ref()?;
+        if !self.is_on() {
+            return None;
+        }
+        let on = self.switch.on.load();
+        let on = on.as_ref()?;
         let sampled = |number| on.sample_up_to.is_some_and(|most| number <= most);
         let context = SpanContext::below(parent, sampled);
         Some(ActiveSpan::begin(context, parent, name, kind, &on.queue))
@@ -135,107 +113,38 @@ impl Tracer {
 
     /// Spans that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
-        self.on.as_ref().map_or(0, |on| on.queue.dropped.load(Relaxed))
-    }
-}
-
-struct Export {
-    slot: TraceSlot,
-    resource: Vec<(String, String)>,
-    queue: Arc<Queue>,
-    /// How many dropped spans the plugin was told of.
-    told: u64,
-}
-
-impl Export {
-    fn run(mut self, items: &Receiver<Item>, interval: Duration) {
-        let mut spans = Vec::new();
-        loop {
-            let stopped = gather(items, interval, &mut spans);
-            self.export(&spans);
-            spans.clear();
-            if stopped {
-                return;
-            }
-        }
+        self.switch.dropped.load(Relaxed)
     }
 
-    fn export(&mut self, spans: &[Finished]) {
-        let dropped = self.queue.dropped.load(Relaxed);
-        if spans.is_empty() && dropped == self.told {
-            return;
-        }
-        let attributes: Vec<Vec<Attribute<'_>>> =
-            spans.iter().map(|span| span.attributes.iter().map(attribute).collect()).collect();
-        let shown: Vec<Span<'_>> =
-            spans.iter().zip(&attributes).map(|(span, all)| shown(span, all)).collect();
-        let resource: Vec<Attribute<'_>> = self
-            .resource
-            .iter()
-            .map(|(key, value)| Attribute { key, value: AttributeValue::Text(value) })
-            .collect();
-        let since = dropped - self.told;
-        let _ =
-            self.slot.export(&TraceBatch { spans: &shown, resource: &resource, dropped: since });
-        self.told = dropped;
+    /// A queue whose drops count here.
+    pub(crate) fn queue(&self, room: usize) -> (Arc<Queue>, Receiver<Item>) {
+        Queue::new(room, Arc::clone(&self.switch.dropped))
     }
-}
 
-/// Waits for the first span, then up to `interval` for more, up to a batch. Answers whether no more
-/// come.
-fn gather(items: &Receiver<Item>, interval: Duration, spans: &mut Vec<Finished>) -> bool {
-    let mut until = Instant::now() + interval;
-    while spans.len() < BATCH {
-        match items.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Item::Span(span)) => spans.push(*span),
-            // What came before it is gathered; what comes after it is not waited for.
-            Ok(Item::Stop) => return true,
-            Err(RecvTimeoutError::Disconnected) => return true,
-            Err(RecvTimeoutError::Timeout) if spans.is_empty() => until += interval,
-            Err(RecvTimeoutError::Timeout) => break,
-        }
+    /// From now on spans go to that queue.
+    pub(crate) fn switch_on(&self, queue: Arc<Queue>, sample: f64) {
+        let sample_up_to = sample_up_to(sample);
+        self.switch.on.store(Some(Arc::new(On { queue, sample_up_to })));
+        self.switch.lit.store(true, Relaxed);
     }
-    false
-}
 
-fn attribute<'a>((key, value): &'a (&'static str, Value)) -> Attribute<'a> {
-    let value = match value {
-        Value::Text(text) => AttributeValue::Text(text),
-        Value::Word(word) => AttributeValue::Text(word),
-        Value::Integer(number) => AttributeValue::Integer(*number),
-    };
-    Attribute { key, value }
-}
-
-fn shown<'a>(span: &'a Finished, attributes: &'a [Attribute<'a>]) -> Span<'a> {
-    Span {
-        trace_id: span.context.trace_id,
-        span_id: span.context.span_id,
-        parent_id: span.parent_id,
-        trace_flags: span.context.flags,
-        trace_state: &span.trace_state,
-        name: &span.name,
-        kind: span.kind,
-        start_unix_ns: span.start_unix_ns,
-        end_unix_ns: span.end_unix_ns,
-        status: match &span.ending {
-            Ending::Unset => SpanStatus::Unset,
-            Ending::Failed(message) => SpanStatus::Error(message),
-        },
-        attributes,
-        events: &[],
+    /// From now on no spans are made.
+    pub(crate) fn switch_off(&self) {
+        self.switch.lit.store(false, Relaxed);
+        self.switch.on.store(None);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::span::{Ending, Value};
 
     fn tracer(sample: f64, room: usize) -> (Tracer, Receiver<Item>) {
-        let (sender, items) = sync_channel(room);
-        let queue = Arc::new(Queue { sender, dropped: AtomicU64::new(0) });
-        let on = On { queue, sample_up_to: sample_up_to(sample) };
-        (Tracer { on: Some(Arc::new(on)) }, items)
+        let tracer = Tracer::default();
+        let (queue, items) = tracer.queue(room);
+        tracer.switch_on(queue, sample);
+        (tracer, items)
     }
 
     fn next(items: &Receiver<Item>) -> Box<Finished> {
@@ -290,7 +199,7 @@ mod tests {
         use crate::call::{CallSpan, Failures};
         use crate::spans::STATUS;
 
-        let (tracer, items) = tracer(1.0, 10);
+        let (tracer, items) = tracer(1.0, 100);
         let ended = |code: Option<u32>, deadline: Option<Instant>, failures: Failures| {
             let span = tracer.begin("call", SpanKind::Client, None);
             let mut call = CallSpan::new(span, deadline, failures);
@@ -329,7 +238,11 @@ mod tests {
         let (tracer, items) = tracer(1.0, 2);
         (0..5).for_each(|_| drop(tracer.begin("span", SpanKind::Client, None)));
         assert_eq!(tracer.dropped(), 3);
-        drop((next(&items), next(&items)));
+        let on = tracer.switch.on.load_full().unwrap();
+        for _ in 0..2 {
+            drop(next(&items));
+            on.queue.note_taken();
+        }
         drop(tracer.begin("span", SpanKind::Client, None));
         assert_eq!(tracer.dropped(), 3);
     }

@@ -225,7 +225,7 @@ async fn start(start: Start) -> Result<Agent, ConnectError> {
     let fail = settings.agent.unreachable == Unreachable::Fail;
     let (desk, requests) = Desk::new();
     let runtime = Runtime::new(Parts { settings, app, address, host, codecs, desk, uplink });
-    let reload = Arc::new(AgentReload::new(Arc::clone(&runtime), plugins, source));
+    let reload = Arc::new(AgentReload::new(Arc::clone(&runtime), plugins, &shown, source));
     let every = runtime.settings.agent.watch_files;
     let reloader = Reloader::new(reload, runtime.desk.clone(), requests, every).await;
     shown.start(&runtime)?;
@@ -275,7 +275,9 @@ impl Drop for Unfinished {
         if let Some(runtime) = &self.0 {
             runtime.stopping.cancel();
             runtime.stopped.cancel();
-            runtime.keep_metrics(None);
+            if let Some(sinks) = runtime.sinks() {
+                sinks.stop();
+            }
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use skymesh_telemetry::{Metrics, MetricsConfig, TraceConfig, Tracing};
+use skymesh_telemetry::{Metrics, MetricsConfig, Sinks, TraceConfig, Tracing};
 
 use super::ConnectError;
 use crate::runtime::Runtime;
 
 /// The two tables.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
-    pub(super) metrics: MetricsConfig,
-    pub(super) trace: TraceConfig,
+pub(crate) struct Shown {
+    pub(crate) metrics: MetricsConfig,
+    pub(crate) trace: TraceConfig,
 }
 
 impl Shown {
@@ -25,15 +25,10 @@ impl Shown {
         ];
         let resource = || resource.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
         let tracing = Tracing::start(&runtime.host, &self.trace, resource().collect());
-        if let Some(tracing) = tracing.map_err(ConnectError::Trace)? {
-            runtime.keep_tracing(tracing);
-        }
+        let tracing = tracing.map_err(ConnectError::Trace)?;
         let metrics = Metrics::start(&runtime.host, &self.metrics, resource().collect());
         let metrics = metrics.map_err(ConnectError::Metrics)?;
-        if let Some(metrics) = &metrics {
-            metrics.add(runtime);
-        }
-        runtime.keep_metrics(metrics);
+        runtime.show_on(Sinks { metrics, tracing });
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use skymesh_plugin_host::{
 
 use skymesh_reload::keys::{Role, When, when};
 use skymesh_reload::{Applied, Change, between};
+use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
 
 use super::FreshConfig;
 use crate::config::{AgentConfig, ServicesConfig};
@@ -22,6 +23,8 @@ pub(super) struct Holding {
     pub(super) agent: AgentConfig,
     pub(super) services: ServicesConfig,
     pub(super) plugins: PluginsConfig,
+    pub(super) metrics: MetricsConfig,
+    pub(super) trace: TraceConfig,
 }
 
 /// What holds then, and what an attempt came to.
@@ -54,12 +57,36 @@ pub(super) fn attempt(
     }
     let renewal = runtime.host.renew(fresh.plugins.clone());
     let renewal = renewal.map_err(|error| vec![error.to_string()])?;
-    let ready = Ready::make(runtime, &renewal, &fresh);
+    let mut ready = Ready::make(runtime, &renewal, &fresh);
+    let metrics = fresh.metrics.take().unwrap_or_else(|| holding.metrics.clone());
+    let trace = fresh.trace.take().unwrap_or_else(|| holding.trace.clone());
+    // The sinks come last: one may have to let go what the next one needs.
+    let sinks = runtime.sinks();
+    let plan = sinks.map(|sinks| sinks.plan(&renewal, &metrics, &trace)).transpose();
+    let mut plan = plan.unwrap_or_else(|faults| {
+        ready.errors.extend(faults);
+        None
+    });
     if !ready.errors.is_empty() {
         return Err(ready.errors);
     }
+    if let (Some(sinks), Some(plan)) = (sinks, &mut plan) {
+        sinks.hand_over(&runtime.host, &renewal, plan)?;
+    }
     renewal.commit();
-    Ok(take_effect(runtime, holding, fresh, ready))
+    let (mut holds, mut applied) = take_effect(runtime, holding, fresh, ready);
+    applied.changed.extend(between("metrics", &holding.metrics, &metrics));
+    applied.changed.extend(between("trace", &holding.trace, &trace));
+    if let (Some(sinks), Some(plan)) = (sinks, plan) {
+        let Exchanged { changed, faults } = sinks.apply(plan, &metrics, &trace);
+        let sink = |(table, [from, to]): (&str, [String; 2])| {
+            Change::of(format!("{table} sink"), from, to)
+        };
+        applied.changed.extend(changed.into_iter().map(sink));
+        applied.faults.extend(faults);
+    }
+    (holds.metrics, holds.trace) = (metrics, trace);
+    Ok((holds, applied))
 }
 
 impl Ready {
@@ -149,7 +176,8 @@ fn take_effect(
     needs_restart.extend(cold);
     changed.extend(after);
     runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
-    let holding = Holding { agent, services: fresh.services, plugins: fresh.plugins };
+    let (services, plugins) = (fresh.services, fresh.plugins);
+    let holding = Holding { agent, services, plugins, ..holding.clone() };
     (holding, Applied { changed, needs_restart, faults: ready.warnings, rest: routers })
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::FreshConfig;
 use super::attempt::{Holding, attempt};
+use crate::agent::shown::Shown;
 use crate::directory::PATIENCE;
 use crate::router::RouterCore;
 use crate::runtime::Runtime;
@@ -25,10 +26,12 @@ impl AgentReload {
     pub(crate) fn new(
         runtime: Arc<Runtime>,
         plugins: PluginsConfig,
+        shown: &Shown,
         source: Option<Arc<dyn ConfigSource<FreshConfig>>>,
     ) -> Self {
         let (agent, services) = (runtime.settings.agent.clone(), runtime.settings.services.clone());
-        let holding = Mutex::new(Holding { agent, services, plugins });
+        let (metrics, trace) = (shown.metrics.clone(), shown.trace.clone());
+        let holding = Mutex::new(Holding { agent, services, plugins, metrics, trace });
         Self { runtime, source, holding }
     }
 
@@ -48,7 +51,7 @@ impl Subject for AgentReload {
             (Some(fresh), _) => fresh,
             (None, Some(source)) => source.read()?,
             (None, None) => {
-                let Holding { agent, services, plugins } = holding.clone();
+                let Holding { agent, services, plugins, .. } = holding.clone();
                 FreshConfig::new(agent, services, plugins)
             }
         };

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 
 use clap::Args;
-use skymesh::{Config, Metrics, NameserverHandle, PluginHost};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigFile;
@@ -36,29 +35,11 @@ impl Nameserver {
             // Before the line below: who reads it may signal at once.
             let stop = stop_signal().map_err(failed)?;
             nameserver.handle().reload_on_hangup().map_err(failed)?;
-            let _metrics = show(&config, &nameserver.handle())?;
             print(&format!("listening on {}\n", nameserver.local_addr()))?;
             nameserver.run_until(stop).await;
             Ok(())
         })
     }
-}
-
-/// Shows what the nameserver counts, if the configuration says where.
-fn show(config: &Config, nameserver: &NameserverHandle) -> Result<Option<Metrics>, Failure> {
-    if config.metrics.plugin.is_none() {
-        // The file may name libraries that only its agents have.
-        return Ok(None);
-    }
-    let host = PluginHost::new(config.plugins.clone()).map_err(failed)?;
-    let address = nameserver.local_addr().to_string();
-    let resource = [("role", "nameserver"), ("address", &address)];
-    let resource = resource.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    let metrics = Metrics::start(&host, &config.metrics, resource).map_err(failed)?;
-    if let Some(metrics) = &metrics {
-        nameserver.show_on(metrics);
-    }
-    Ok(metrics)
 }
 
 /// Ready on the first SIGINT or SIGTERM from now on.

@@ -1,9 +1,10 @@
 //! One reload, from a configuration to its effect. Blocks for files and runs plugin code, so it has
 //! a thread for that; holds no lock meanwhile.
 
-use skymesh_plugin_host::PluginsConfig;
+use skymesh_plugin_host::{PluginKind, PluginsConfig};
 use skymesh_reload::keys::{Role, When, when};
-use skymesh_reload::{Applied, between};
+use skymesh_reload::{Applied, Change, between};
+use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
 
 use super::FreshNameserver;
 use super::subject::{NameserverReload, Rest};
@@ -12,9 +13,10 @@ use crate::elections::what_there_is;
 
 /// The configuration that holds.
 #[derive(Debug, Clone)]
-pub(super) struct Holding {
-    pub(super) elections: ElectionsConfig,
-    pub(super) plugins: PluginsConfig,
+pub(crate) struct Holding {
+    pub(crate) elections: ElectionsConfig,
+    pub(crate) plugins: PluginsConfig,
+    pub(crate) metrics: MetricsConfig,
 }
 
 /// # Errors
@@ -24,33 +26,49 @@ pub(super) fn attempt(
     holding: &Holding,
     fresh: FreshNameserver,
 ) -> Result<(Holding, Applied<Rest>), Vec<String>> {
-    let FreshNameserver { nameserver, elections: configured, plugins, aside } = fresh;
+    let FreshNameserver { nameserver, elections: configured, plugins, metrics, aside } = fresh;
+    let metrics = metrics.unwrap_or_else(|| holding.metrics.clone());
+    let trace = TraceConfig::default();
     let faults: Vec<String> = nameserver.faults().iter().map(ToString::to_string).collect();
     if !faults.is_empty() {
         return Err(faults);
     }
     let elections = &subject.elections;
-    let there_is = what_there_is(plugins.clone(), configured.strategies());
-    let renewal = elections.host().renew(there_is);
+    let (host, sinks) = (elections.host(), &subject.sinks);
+    let shown = metrics.strategy();
+    let own = configured.strategies().chain(shown.iter().map(|one| (PluginKind::Metrics, one)));
+    let renewal = host.renew(what_there_is(plugins.clone(), own));
     let renewal = renewal.map_err(|error| vec![error.to_string()])?;
-    let rules = elections.renewed(&renewal, &configured);
-    if !rules.errors.is_empty() {
-        return Err(rules.errors);
-    }
+    let mut rules = elections.renewed(&renewal, &configured);
+    // The sink comes last: the old one may have to let go what the new one needs.
+    let mut plan = match sinks.plan(&renewal, &metrics, &trace) {
+        Ok(plan) if rules.errors.is_empty() => plan,
+        planned => {
+            rules.errors.extend(planned.err().into_iter().flatten());
+            return Err(rules.errors);
+        }
+    };
+    sinks.hand_over(host, &renewal, &mut plan)?;
     renewal.commit();
 
     // Nothing below can fail.
     let mut changed = between("services", &holding.elections.keyed(), &configured.keyed());
     changed.extend(between("plugins", &holding.plugins, &plugins));
+    changed.extend(between("metrics", &holding.metrics, &metrics));
     let mut needs_restart = between("nameserver", &subject.started, &nameserver);
     needs_restart.retain(|change| when(Role::Nameserver, &change.what) == Some(When::Restart));
     let rest = if rules.changed.is_empty() { Rest::Nothing } else { Rest::AskAnew };
     elections.exchange(rules.rules);
     changed.extend(rules.changed);
+    let Exchanged { changed: shown, faults } = sinks.apply(plan, &metrics, &trace);
+    let sink =
+        |(table, [from, to]): (&str, [String; 2])| Change::of(format!("{table} sink"), from, to);
+    changed.extend(shown.into_iter().map(sink));
     let (cold, after) = aside.take_effect();
     needs_restart.extend(cold);
     changed.extend(after);
-    elections.host().set_log_level(tracing::level_filters::LevelFilter::current());
-    let holding = Holding { elections: configured, plugins };
-    Ok((holding, Applied { changed, needs_restart, faults: rules.warnings, rest }))
+    host.set_log_level(tracing::level_filters::LevelFilter::current());
+    let holding = Holding { elections: configured, plugins, metrics };
+    let faults = rules.warnings.into_iter().chain(faults).collect();
+    Ok((holding, Applied { changed, needs_restart, faults, rest }))
 }

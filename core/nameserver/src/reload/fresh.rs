@@ -6,6 +6,7 @@ use serde::Serialize;
 use skymesh_plugin_host::PluginsConfig;
 use skymesh_reload::keys::Role;
 use skymesh_reload::{Aside, Change};
+use skymesh_telemetry::MetricsConfig;
 
 use crate::config::{ElectionsConfig, NameserverConfig};
 
@@ -14,6 +15,8 @@ pub struct FreshNameserver {
     pub(super) nameserver: NameserverConfig,
     pub(super) elections: ElectionsConfig,
     pub(super) plugins: PluginsConfig,
+    /// `None`: as it is.
+    pub(super) metrics: Option<MetricsConfig>,
     pub(super) aside: Aside,
 }
 
@@ -25,7 +28,14 @@ impl FreshNameserver {
         elections: ElectionsConfig,
         plugins: PluginsConfig,
     ) -> Self {
-        Self { nameserver, elections, plugins, aside: Aside::default() }
+        Self { nameserver, elections, plugins, metrics: None, aside: Aside::default() }
+    }
+
+    /// The table `[metrics]`; without it, metrics go on as they are.
+    #[must_use]
+    pub fn metrics(mut self, config: MetricsConfig) -> Self {
+        self.metrics = Some(config);
+        self
     }
 
     /// Adds a table that nameservers do not know: what it says now and said at the start. Its keys that

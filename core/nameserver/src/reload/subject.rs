@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use skymesh_naming::Input;
-use skymesh_plugin_host::PluginsConfig;
 use skymesh_reload::{Applied, ConfigSource, Subject};
+use skymesh_telemetry::Sinks;
 use tokio::sync::mpsc;
 
 use super::FreshNameserver;
 use super::attempt::{Holding, attempt};
-use crate::config::{ElectionsConfig, NameserverConfig};
+use crate::config::NameserverConfig;
 use crate::elections::Elections;
 use crate::keeper::Event;
 
@@ -21,6 +21,7 @@ pub(crate) type Source = Arc<dyn ConfigSource<FreshNameserver>>;
 pub(crate) struct NameserverReload {
     pub(super) started: NameserverConfig,
     pub(super) elections: Elections,
+    pub(super) sinks: Arc<Sinks>,
     events: mpsc::Sender<Event>,
     source: Option<Source>,
     /// Locked by one reload at a time, and for no longer than to copy it.
@@ -44,14 +45,13 @@ pub(crate) enum Rest {
 impl NameserverReload {
     pub(crate) fn new(
         started: NameserverConfig,
-        configured: ElectionsConfig,
-        plugins: PluginsConfig,
+        holding: Holding,
+        sinks: Arc<Sinks>,
         elections: Elections,
         events: mpsc::Sender<Event>,
         source: Option<Source>,
     ) -> Self {
-        let holding = Mutex::new(Holding { elections: configured, plugins });
-        Self { started, elections, events, source, holding }
+        Self { started, elections, sinks, events, source, holding: Mutex::new(holding) }
     }
 }
 
@@ -65,7 +65,7 @@ impl Subject for NameserverReload {
             (Some(fresh), _) => fresh,
             (None, Some(source)) => source.read()?,
             (None, None) => {
-                let Holding { elections, plugins } = holding.clone();
+                let Holding { elections, plugins, .. } = holding.clone();
                 FreshNameserver::new(self.started.clone(), elections, plugins)
             }
         };

@@ -139,7 +139,7 @@ impl PluginHost {
         }
     }
 
-    fn choice(&self, entry: usize, kind: PluginKind, id: &str) -> Option<Choice> {
+    pub(super) fn choice(&self, entry: usize, kind: PluginKind, id: &str) -> Option<Choice> {
         let entries = self.entries();
         let loaded = entries[entry].loaded.as_ref().filter(|loaded| loaded.offers(kind, id))?;
         let library_name = entries[entry].base.library.clone();

@@ -35,8 +35,6 @@ pub struct ConfigFile {
     /// Without one, the defaults and the environment hold.
     path: Option<PathBuf>,
     adjust: Vec<Adjustment>,
-    /// What the process was started by.
-    started: Option<Arc<Config>>,
 }
 
 type Adjustment = Arc<dyn Fn(&mut Config) + Send + Sync>;
@@ -50,7 +48,7 @@ impl ConfigFile {
     /// The file at `path`; without one, the defaults and the environment over them, so that a reload
     /// looks at the plugins' files only.
     pub fn or_defaults(path: Option<PathBuf>) -> Self {
-        Self { path, adjust: Vec::new(), started: None }
+        Self { path, adjust: Vec::new() }
     }
 
     /// Has the program's own word over the file's and the environment's, each time it is read.
@@ -73,16 +71,14 @@ impl ConfigFile {
 
     /// As [`Config::agent_builder`], for an agent that reads this file at its reloads.
     pub fn agent_builder(&self, config: &Config) -> AgentBuilder {
-        let started = Some(Arc::new(config.clone()));
-        config.agent_builder().source(Self { started, ..self.clone() })
+        config.agent_builder().source(self.clone())
     }
 }
 
 impl ConfigFile {
     /// As [`Config::nameserver_builder`], for a nameserver that reads this file at its reloads.
     pub fn nameserver_builder(&self, config: &Config) -> NameserverBuilder {
-        let started = Some(Arc::new(config.clone()));
-        config.nameserver_builder().source(Self { started, ..self.clone() })
+        config.nameserver_builder().source(self.clone())
     }
 
     fn paths(&self) -> Vec<PathBuf> {
@@ -102,14 +98,9 @@ impl ConfigSource<FreshConfig> for ConfigFile {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
         let relog = relog(&config)?;
-        let mut fresh = FreshConfig::new(config.agent, config.services, config.plugins);
-        if let Some(started) = &self.started {
-            fresh = fresh.cold("metrics", &started.metrics, &config.metrics).cold(
-                "trace",
-                &started.trace,
-                &config.trace,
-            );
-        }
+        let fresh = FreshConfig::new(config.agent, config.services, config.plugins)
+            .metrics(config.metrics)
+            .trace(config.trace);
         Ok(match relog {
             Some(relog) => fresh.and_then(relog),
             None => fresh,
@@ -125,10 +116,8 @@ impl ConfigSource<FreshNameserver> for ConfigFile {
     fn read(&self) -> Result<FreshNameserver, Vec<String>> {
         let config = self.load().map_err(|error| error.faults())?;
         let (elections, relog) = (config.elections(), relog(&config)?);
-        let mut fresh = FreshNameserver::new(config.nameserver, elections, config.plugins);
-        if let Some(started) = &self.started {
-            fresh = fresh.cold("metrics", &started.metrics, &config.metrics);
-        }
+        let fresh = FreshNameserver::new(config.nameserver, elections, config.plugins)
+            .metrics(config.metrics);
         Ok(match relog {
             Some(relog) => fresh.and_then(relog),
             None => fresh,

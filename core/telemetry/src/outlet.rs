@@ -1,0 +1,300 @@
+//! The life of a sink: it serves on a thread of its own, and another one takes its place while the
+//! process goes on. Whoever counts or ends spans notices none of that.
+//!
+//! What this is not: what a sink is given. That is `metrics.rs` and `export.rs`.
+
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use skymesh_plugin_host::{PluginHost, PluginLoadError, Renewal, SinkRecord, StrategyConfig};
+
+use crate::sinks::TelemetryError;
+
+/// How long a sink that is replaced may take over its last batch and its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What differs between metrics and spans; lives as long as the process shows itself.
+pub(crate) trait Outlet: Send + Sync + 'static {
+    /// A sink.
+    type Slot: Send + Sync + 'static;
+    /// Of the thread.
+    const NAME: &'static str;
+
+    fn record(slot: &Self::Slot) -> SinkRecord;
+
+    /// As [`Renewal::metrics_for`].
+    fn renew(
+        self: &Arc<Self>,
+        renewal: &Renewal<'_>,
+        record: Option<&SinkRecord>,
+        strategy: &StrategyConfig,
+    ) -> Result<Option<Arc<Self::Slot>>, PluginLoadError>;
+
+    /// As [`PluginHost::metrics_again`].
+    fn again(host: &PluginHost, record: &SinkRecord) -> Result<Self::Slot, PluginLoadError>;
+
+    /// Gives the sink what there is, until nobody has orders any more; then what is left.
+    fn serve(&self, slot: &Self::Slot, orders: &Receiver<()>);
+
+    /// Has whoever serves look at its orders.
+    fn wake(&self) {}
+
+    /// A sink is about to serve.
+    fn begin(&self) {}
+
+    /// None serves from now on.
+    fn rest(&self) {}
+}
+
+/// A thread with its sink, which waits for its first order before it serves.
+#[derive(Debug)]
+pub(crate) struct Running {
+    orders: SyncSender<()>,
+    ended: Receiver<Infallible>,
+    thread: JoinHandle<()>,
+    record: SinkRecord,
+}
+
+impl Running {
+    fn new<O: Outlet>(outlet: &Arc<O>, slot: Arc<O::Slot>) -> Result<Self, TelemetryError> {
+        let (orders, ordered) = sync_channel(1);
+        let (alive, ended) = sync_channel(0);
+        let record = O::record(&slot);
+        let outlet = Arc::clone(outlet);
+        let serve = move || {
+            // Without a first order it was made in vain.
+            if ordered.recv().is_ok() {
+                outlet.serve(&slot, &ordered);
+            }
+            drop(slot);
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name(O::NAME.to_owned()).spawn(serve)?;
+        Ok(Self { orders, ended, thread, record })
+    }
+
+    fn serve(&self) {
+        // There is room: this is the first one.
+        let _ = self.orders.try_send(());
+    }
+
+    /// Answers whether it has ended, its sink dropped.
+    fn end(self, outlet: &impl Outlet, patience: Option<Duration>) -> bool {
+        let Self { orders, ended, thread, .. } = self;
+        drop(orders);
+        outlet.wake();
+        // A source may have been the last to hold this, and be dropped by the flush itself.
+        if thread.thread().id() == std::thread::current().id() {
+            return false;
+        }
+        match patience {
+            // It never says anything: it ends, or is waited for in vain.
+            Some(patience) => ended.recv_timeout(patience) != Err(RecvTimeoutError::Timeout),
+            // A panic of it has been said by the panic hook.
+            None => thread.join().is_ok(),
+        }
+    }
+}
+
+/// The place of one sink. Its lock is held to put one there and to take it, and for nothing else.
+#[derive(Debug)]
+pub(crate) struct Place<O: Outlet> {
+    pub(crate) outlet: Arc<O>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What a reload is to do here.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    make: Make,
+    /// What served before.
+    from: Option<String>,
+    /// What was let go for it already.
+    let_go: Option<SinkRecord>,
+    /// Why what is optional could not be had.
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Debug)]
+enum Make {
+    /// What serves goes on.
+    Same,
+    Nothing,
+    Fresh(Running),
+    /// It can't be had while the one that serves holds what it needs, it seems.
+    AfterOld(StrategyConfig),
+}
+
+impl<O: Outlet> Place<O> {
+    pub(crate) fn empty(outlet: O) -> Self {
+        Self { outlet: Arc::new(outlet), running: Mutex::default() }
+    }
+
+    /// Has that sink serve; for the start.
+    pub(crate) fn start(&self, slot: O::Slot) -> Result<(), TelemetryError> {
+        self.put(Running::new(&self.outlet, Arc::new(slot))?);
+        Ok(())
+    }
+
+    /// Has it look at its orders, and so do at once what it does at intervals.
+    pub(crate) fn nudge(&self) {
+        if let Some(running) = &*self.lock() {
+            // Full: it has an order anyway, after this.
+            let _ = running.orders.try_send(());
+        }
+        self.outlet.wake();
+    }
+
+    /// What ends it, with what is left, and waits as long as the plugin does. Nothing serves here from
+    /// now on.
+    pub(crate) fn ending(&self) -> impl FnOnce() + Send + use<O> {
+        let (running, outlet) = (self.lock().take(), Arc::clone(&self.outlet));
+        move || {
+            if let Some(running) = running {
+                outlet.rest();
+                running.end(&*outlet, None);
+            }
+        }
+    }
+
+    /// What serves.
+    pub(crate) fn strategy(&self) -> Option<String> {
+        self.record().map(|record| record.strategy().to_owned())
+    }
+
+    fn record(&self) -> Option<SinkRecord> {
+        self.lock().as_ref().map(|running| running.record.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, running: Running) {
+        self.outlet.begin();
+        running.serve();
+        *self.lock() = Some(running);
+    }
+
+    /// Makes and tries what another configuration asks for, while what serves goes on.
+    pub(crate) fn plan(
+        &self,
+        renewal: &Renewal<'_>,
+        strategy: Option<StrategyConfig>,
+    ) -> Result<Plan, TelemetryError> {
+        let record = self.record();
+        let from = record.as_ref().map(|record| record.strategy().to_owned());
+        let plan = |make, fault| Plan { make, from, let_go: None, fault };
+        let Some(strategy) = strategy else { return Ok(plan(Make::Nothing, None)) };
+        match self.outlet.renew(renewal, record.as_ref(), &strategy) {
+            Ok(None) => Ok(plan(Make::Same, None)),
+            Ok(Some(slot)) => Ok(plan(Make::Fresh(Running::new(&self.outlet, slot)?), None)),
+            Err(error) if record.is_some() && error.may_be_for_want_of_room() => {
+                Ok(plan(Make::AfterOld(strategy), None))
+            }
+            Err(error) if strategy.required => Err(error.into()),
+            Err(error) => {
+                let same = record.is_some_and(|record| record.is_configured_as(&strategy));
+                let make = if same { Make::Same } else { Make::Nothing };
+                Ok(plan(make, Some(error.to_string())))
+            }
+        }
+    }
+
+    /// Where the new one can't be had beside the one that serves: lets that go first. Should the new one
+    /// not be had then either, the old one is made once more.
+    ///
+    /// # Errors
+    /// Why, one line each.
+    pub(crate) fn hand_over(
+        &self,
+        host: &PluginHost,
+        renewal: &Renewal<'_>,
+        plan: &mut Plan,
+    ) -> Result<(), Vec<String>> {
+        let Make::AfterOld(strategy) = &plan.make else { return Ok(()) };
+        let strategy = strategy.clone();
+        plan.make = Make::Same;
+        let old = self.lock().take();
+        let Some(old) = old else { return Ok(()) };
+        let record = old.record.clone();
+        if !old.end(&*self.outlet, Some(PATIENCE)) {
+            let name = record.strategy();
+            return Err(vec![format!(
+                "{name} has not let go within {PATIENCE:?}; nothing is shown"
+            )]);
+        }
+        plan.let_go = Some(record);
+        let made = self.outlet.renew(renewal, None, &strategy).map_err(TelemetryError::from);
+        let made =
+            made.and_then(|slot| slot.map(|slot| Running::new(&self.outlet, slot)).transpose());
+        match made {
+            Ok(Some(fresh)) => plan.make = Make::Fresh(fresh),
+            Ok(None) => {}
+            Err(error) => {
+                let mut faults = vec![error.to_string()];
+                faults.extend(self.restore(host, plan));
+                if strategy.required || faults.len() > 1 {
+                    return Err(faults);
+                }
+                plan.fault = faults.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// The reload comes to nothing: what was let go for it is made once more. Answers why not, if not.
+    pub(crate) fn restore(&self, host: &PluginHost, plan: &mut Plan) -> Option<String> {
+        if let Make::Fresh(fresh) = std::mem::replace(&mut plan.make, Make::Same) {
+            fresh.end(&*self.outlet, Some(PATIENCE));
+        }
+        let record = plan.let_go.take()?;
+        let again = O::again(host, &record).map_err(TelemetryError::from);
+        match again.and_then(|slot| self.start(slot)) {
+            Ok(()) => None,
+            Err(error) => {
+                self.outlet.rest();
+                Some(format!("the one before can't be had again, nothing is shown: {error}"))
+            }
+        }
+    }
+
+    /// Has it take effect. Answers what serves before and now, if that differs; and what is late.
+    pub(crate) fn apply(&self, plan: Plan) -> (Option<[String; 2]>, Option<String>) {
+        let Plan { make, from, mut fault, .. } = plan;
+        let none = || "none".to_owned();
+        let (fresh, to) = match make {
+            Make::Same | Make::AfterOld(_) => return (None, fault),
+            Make::Nothing => (None, none()),
+            Make::Fresh(fresh) => {
+                let name = fresh.record.strategy().to_owned();
+                (Some(fresh), name)
+            }
+        };
+        let old = self.lock().take();
+        let was_there = from.is_some();
+        if fresh.is_none() {
+            self.outlet.rest();
+        }
+        if let Some(old) = old
+            && !old.end(&*self.outlet, Some(PATIENCE))
+        {
+            let name = from.as_deref().unwrap_or_default();
+            fault = Some(format!("{name} has not ended within {PATIENCE:?} and is left behind"));
+        }
+        let Some(fresh) = fresh else {
+            return (was_there.then(|| [from.unwrap_or_default(), to]), fault);
+        };
+        self.put(fresh);
+        (Some([from.unwrap_or_else(none), to]), fault)
+    }
+}
+
+impl<O: Outlet> Drop for Place<O> {
+    fn drop(&mut self) {
+        self.ending()();
+    }
+}

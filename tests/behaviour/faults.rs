@@ -1,47 +1,19 @@
 //! Faults of earlier days, each kept from coming back: memory behind refusals, answers to who has
 //! left, partitions from the nameserver alone, records that are odd, waits for the dead.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Delivery, Event, RegisterError, Resolve, SendError};
 use skymesh_nameserver::Nameserver;
 use skymesh_tests::{
-    LONG, Mesh, Node, SOON, agent_config, fast_nameserver, next_event, next_message, within,
+    Cable, LONG, Mesh, Node, SOON, agent_config, fast_nameserver, next_event, next_message, within,
 };
 use skymesh_types::{AttributeChange, Attributes};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const NODE: &str = env!("CARGO_BIN_EXE_mesh-node");
 const SERVER: &str = "app.test.server/1";
-
-/// A way to `target` that is cut and healed by the test.
-async fn cuttable(target: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (cut, is_cut) = watch::channel(false);
-    tokio::spawn(async move {
-        loop {
-            let (mut inward, _) = listener.accept().await.unwrap();
-            let mut is_cut = is_cut.clone();
-            if *is_cut.borrow() {
-                continue;
-            }
-            tokio::spawn(async move {
-                let mut outward = TcpStream::connect(target).await.unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut inward, &mut outward) => {}
-                    _ = is_cut.wait_for(|cut| *cut) => {}
-                }
-            });
-        }
-    });
-    (address, cut)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_full_inbox_refuses_takes_no_memory() {
@@ -91,8 +63,8 @@ async fn who_has_left_cannot_be_answered_into_the_void() {
 #[tokio::test]
 async fn a_sender_cut_off_from_the_nameserver_alone_is_heard_again_after_healing() {
     let mesh = Mesh::start().await;
-    let (address, cut) = cuttable(mesh.address()).await;
-    let builder = Agent::builder().app("app").nameserver(address.to_string());
+    let cable = Cable::to(mesh.address()).await;
+    let builder = Agent::builder().app("app").nameserver(cable.address());
     let senders = builder.connect().await.unwrap();
     let (sender, mut answers) = senders.register("app.test.sender/1").await.unwrap();
     let (watcher, mut inbox) = mesh.agent().await.register(SERVER).await.unwrap();
@@ -101,11 +73,11 @@ async fn a_sender_cut_off_from_the_nameserver_alone_is_heard_again_after_healing
     senders.router("app.test.server").unwrap().wait_until(SOON, known).await.unwrap();
     next_event(&mut inbox, |e| matches!(e, Event::Online(_)).then_some(())).await;
 
-    cut.send_replace(true);
+    cable.cut();
     next_event(&mut inbox, |e| matches!(e, Event::Offline { .. }).then_some(())).await;
     sender.send(SERVER, b"while it is held offline").await.unwrap();
     next_event(&mut answers, |e| matches!(e, Event::Undeliverable { .. }).then_some(())).await;
-    cut.send_replace(false);
+    cable.mend();
     next_event(&mut inbox, |e| matches!(e, Event::Online(_)).then_some(())).await;
     sender.send(SERVER, b"healed").await.unwrap();
     assert_eq!(next_message(&mut inbox).await.payload(), &b"healed"[..]);

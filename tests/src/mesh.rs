@@ -86,6 +86,11 @@ impl Mesh {
         Self::start_with(NameserverConfig { session_grace: LONG, ..fast_nameserver() }).await
     }
 
+    /// Starts a nameserver whose rounds of agreement no time ends: for tests of what does.
+    pub async fn patient_rounds() -> Self {
+        Self::start_with(NameserverConfig { round: LONG, ..fast_nameserver() }).await
+    }
+
     /// Starts a nameserver. If its store is the memory, it is one that an earlier nameserver has used:
     /// on a new one, nobody is elected for a whole lease, for there might be a leader of before.
     ///

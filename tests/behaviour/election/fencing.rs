@@ -115,7 +115,7 @@ async fn who_leads_no_longer_refuses_and_says_who_does() {
     let both = |resolve: &skymesh_agent::Resolve| resolve.members().len() == 2;
     agent.router(NAME).unwrap().wait_until(SOON, both).await.unwrap();
     // From here on it hears nothing of the election but from the candidates.
-    cable.cut().await;
+    cable.cut();
     let stale = |standing: &Standing| matches!(standing, Standing::Stale(Some(_)));
     within(SOON, election.wait_until(stale)).await;
     first.give_up();

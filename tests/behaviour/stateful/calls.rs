@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use skymesh_agent::{Agent, Event, Outgoing, Resolve};
-use skymesh_nameserver::NameserverConfig;
 use skymesh_rpc::{Methods, Request, Response, Rest, Rpc};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
-use skymesh_tests::{Mesh, SOON, fast_nameserver, next_event, next_message, within};
+use skymesh_tests::{Mesh, SOON, next_event, next_message, within};
 use skymesh_types::Key;
 
 use super::{SERVICE, shard};
@@ -123,8 +122,7 @@ async fn hang(agent: &Agent, number: u64) -> (Rpc, Rest) {
 /// straight to somebody would come before the request that it is about.
 #[tokio::test]
 async fn calls_that_are_taken_back_while_their_keys_move_run_nowhere_in_the_end() {
-    let round = Duration::from_secs(60);
-    let mesh = Mesh::start_with(NameserverConfig { round, ..fast_nameserver() }).await;
+    let mesh = Mesh::patient_rounds().await;
     let (first, first_rest) = hang(&mesh.agent().await, 1).await;
     let agent = mesh.agent().await;
     let (instance, inbox) = agent.register("app.test.client/1").await.unwrap();

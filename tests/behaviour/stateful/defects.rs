@@ -3,24 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use skymesh_agent::{Resolve, SendError};
-use skymesh_nameserver::NameserverConfig;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{RegisterRouter, UnregisterService, Watch};
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_agent, raw_watcher};
 use skymesh_tests::v1::{V1Agent, V1Socket, info};
-use skymesh_tests::{Mesh, SOON, fast_nameserver, within};
+use skymesh_tests::{Mesh, SOON, within};
 use skymesh_types::Key;
 
 use super::{SERVICE, shard};
-
-/// Rounds that time does not end.
-async fn patient_mesh() -> Mesh {
-    Mesh::start_with(NameserverConfig { round: Duration::from_secs(60), ..fast_nameserver() }).await
-}
 
 /// Which of two handles a v1 agent is told of, up to the word that `marker` is online.
 async fn told_of(agent: &mut V1Socket, handle: u64, marker: u64) -> Vec<bool> {
@@ -64,7 +57,7 @@ async fn defect_03_keys_are_hashed_and_divided_evenly_also_above_the_largest() {
 
 #[tokio::test]
 async fn defect_05_a_pending_instance_is_not_told_to_agents_that_connect_during_the_vote() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let nameserver = mesh.address().to_string();
     let mut voter = raw_watcher(&nameserver, 7, SERVICE).await;
     let mut origin = V1Agent::start(&nameserver, "app").await;
@@ -94,7 +87,7 @@ async fn defect_05_a_pending_instance_is_not_told_to_agents_that_connect_during_
 #[tokio::test]
 async fn defect_06_a_stateful_service_that_is_watched_can_grow() {
     // The vote is not lost by time: the answers count.
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let mut router = V1Agent::start(&mesh.address().to_string(), "app").await;
     router.nameserver.send(RegisterRouter { service_name: SERVICE.to_owned() }).await;
     let log = Arc::new(Log::default());
@@ -121,7 +114,7 @@ async fn defect_06_a_stateful_service_that_is_watched_can_grow() {
 
 #[tokio::test]
 async fn defect_07_during_the_vote_keys_have_owners_and_nobody_is_in_the_way() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let nameserver = mesh.address().to_string();
     let log = Arc::new(Log::default());
     let server = mesh.agent().await;
@@ -192,7 +185,7 @@ async fn defect_07_during_the_vote_keys_have_owners_and_nobody_is_in_the_way() {
 
 #[tokio::test]
 async fn defect_08_a_pending_instance_that_goes_is_not_told_offline() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let nameserver = mesh.address().to_string();
     let mut voter = raw_watcher(&nameserver, 7, SERVICE).await;
     let mut listener = V1Agent::start(&nameserver, "app").await;

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Event, InstanceState, Resolve};
-use skymesh_nameserver::NameserverConfig;
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{raw_agent, register_stateful};
 use skymesh_tests::v1::info;
-use skymesh_tests::{Mesh, SOON, fast_nameserver, next_event, within};
+use skymesh_tests::{Mesh, SOON, next_event, within};
 use skymesh_types::Key;
 
 use super::crowd::{Counts, Crowd};
@@ -53,9 +52,7 @@ async fn unregistering_stopping_and_draining_under_load_lose_nothing() {
 #[tokio::test]
 async fn a_crash_moves_the_keys_of_the_dead_and_no_others() {
     // No round: nobody is asked, so nobody can be in the way.
-    let mesh =
-        Mesh::start_with(NameserverConfig { round: Duration::from_secs(60), ..fast_nameserver() })
-            .await;
+    let mesh = Mesh::patient_rounds().await;
     let log = Arc::new(Log::default());
     let mut servers = Vec::new();
     for number in [1, 2] {

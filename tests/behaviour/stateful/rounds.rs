@@ -21,11 +21,6 @@ use super::{SERVICE, shard};
 
 const KEYS: u64 = 40;
 
-/// Rounds that time does not end.
-async fn patient_mesh() -> Mesh {
-    Mesh::start_with(NameserverConfig { round: Duration::from_secs(60), ..fast_nameserver() }).await
-}
-
 async fn voter(mesh: &Mesh) -> skymesh_tests::v1::V1Socket {
     raw_watcher(&mesh.address().to_string(), 7, SERVICE).await
 }
@@ -42,7 +37,7 @@ async fn listed(socket: &mut skymesh_tests::v1::V1Socket) -> usize {
 
 #[tokio::test]
 async fn several_registrants_share_a_round() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let mut voter = voter(&mesh).await;
     let log = Arc::new(Log::default());
     let mut joining = tokio::task::JoinSet::new();
@@ -71,7 +66,7 @@ async fn several_registrants_share_a_round() {
 
 #[tokio::test]
 async fn a_router_that_is_killed_in_mid_round_is_not_waited_for() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let log = Arc::new(Log::default());
     let server = mesh.agent().await;
     let _first = log.serve(&server, &shard(1), 1).await;
@@ -116,7 +111,7 @@ async fn a_router_that_is_only_slow_is_left_out_and_misroutes_nothing_when_it_is
 
 #[tokio::test]
 async fn a_registrant_that_gives_up_frees_the_round_at_once() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let mut voter = voter(&mesh).await;
     let server = mesh.agent().await;
     let registering = tokio::spawn({

@@ -6,21 +6,16 @@ use std::time::Duration;
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Delivery, FreshConfig, ReloadOutcome, Resolve, Router, SendError};
-use skymesh_nameserver::NameserverConfig;
 use skymesh_plugin_host::PluginsConfig;
 use skymesh_tests::keyed::{Log, Sent};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
-use skymesh_tests::{Mesh, SOON, fast_nameserver, services, within};
+use skymesh_tests::{Mesh, SOON, services, within};
 use skymesh_types::Key;
 
 use super::crowd::{Counts, sum};
 use super::{SERVICE, shard};
 
 const KEYS: u64 = 40;
-
-async fn patient_mesh() -> Mesh {
-    Mesh::start_with(NameserverConfig { round: Duration::from_secs(60), ..fast_nameserver() }).await
-}
 
 async fn sees(agent: &Agent, count: usize) -> Router {
     let router = agent.router(SERVICE).unwrap();
@@ -36,7 +31,7 @@ fn owner(router: &Router, key: u64) -> u64 {
 
 #[tokio::test]
 async fn a_member_that_takes_nothing_holds_up_its_own_keys_alone() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let log = Arc::new(Log::default());
     let agent = mesh.agent().await;
     let (_stuck, mut unread) = agent.register(shard(1).as_str()).stateful(1000).await.unwrap();
@@ -112,7 +107,7 @@ async fn a_member_that_takes_nothing_holds_up_its_own_keys_alone() {
 
 #[tokio::test]
 async fn a_router_that_is_opened_in_mid_round_holds_what_moves() {
-    let mesh = patient_mesh().await;
+    let mesh = Mesh::patient_rounds().await;
     let log = Arc::new(Log::default());
     // It hosts a shard and has no router: it prepares at once.
     let agent = mesh.agent().await;

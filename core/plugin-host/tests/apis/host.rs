@@ -15,4 +15,6 @@ pub fn selector_addition(
     instance.addition()
 }
 
-pub use skymesh_plugin_api::{Metrics, MetricsBatch, Sample, SampleValue, Span, SpanKind, SpanStatus, TraceBatch};
+pub use skymesh_plugin_api::{
+    Metrics, MetricsBatch, Sample, SampleValue, Span, SpanKind, SpanStatus, TraceBatch,
+};

@@ -73,7 +73,7 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     assert_eq!(json["reload"]["outcome"], "refused");
 
     let explained = run(&["explain", "shop.test.till", "--agent", &socket]).await;
-    assert!(explained.good().starts_with("shop.test.till: nobody\n"), "{explained:?}");
+    assert!(explained.good().starts_with("shop.test.till: nobody: "), "{explained:?}");
     assert!(
         explained.stdout.contains("skymesh_fixture_orderly/last 0.4.1 (healthy)"),
         "{explained:?}"

@@ -9,10 +9,8 @@ mod subject;
 
 use std::fmt;
 
-use serde::Serialize;
 use skymesh_plugin_host::PluginsConfig;
 use skymesh_reload::Aside;
-use skymesh_reload::keys::Role;
 use skymesh_telemetry::{MetricsConfig, TraceConfig};
 
 use crate::config::{AgentConfig, ServicesConfig};
@@ -51,15 +49,6 @@ impl FreshConfig {
     #[must_use]
     pub fn trace(mut self, config: TraceConfig) -> Self {
         self.trace = Some(config);
-        self
-    }
-
-    /// Adds a table that agents do not know: what it says now and said at the start. Its keys that differ
-    /// are told as in need of a restart, unless they are hot or no affair of agents
-    /// ([`skymesh_reload::keys`]).
-    #[must_use]
-    pub fn cold<T: Serialize>(mut self, table: &str, started: &T, now: &T) -> Self {
-        self.aside.add_cold(Role::Agent, table, started, now);
         self
     }
 

@@ -172,9 +172,7 @@ fn take_effect(
     runtime.directory.want_codecs(runtime);
     // All of them: their stages may be other ones.
     runtime.directory.outdated(runtime.directory.routers().iter().map(|core| core.name.clone()));
-    let (cold, after) = fresh.aside.take_effect();
-    needs_restart.extend(cold);
-    changed.extend(after);
+    changed.extend(fresh.aside.take_effect());
     runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
     let (services, plugins) = (fresh.services, fresh.plugins);
     let holding = Holding { agent, services, plugins, ..holding.clone() };

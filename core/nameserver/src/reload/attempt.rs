@@ -64,9 +64,7 @@ pub(super) fn attempt(
     let sink =
         |(table, [from, to]): (&str, [String; 2])| Change::of(format!("{table} sink"), from, to);
     changed.extend(shown.into_iter().map(sink));
-    let (cold, after) = aside.take_effect();
-    needs_restart.extend(cold);
-    changed.extend(after);
+    changed.extend(aside.take_effect());
     host.set_log_level(tracing::level_filters::LevelFilter::current());
     let holding = Holding { elections: configured, plugins, metrics };
     let faults = rules.warnings.into_iter().chain(faults).collect();

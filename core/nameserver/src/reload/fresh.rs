@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use skymesh_plugin_host::PluginsConfig;
-use skymesh_reload::keys::Role;
 use skymesh_reload::{Aside, Change};
 use skymesh_telemetry::MetricsConfig;
 
@@ -35,15 +33,6 @@ impl FreshNameserver {
     #[must_use]
     pub fn metrics(mut self, config: MetricsConfig) -> Self {
         self.metrics = Some(config);
-        self
-    }
-
-    /// Adds a table that nameservers do not know: what it says now and said at the start. Its keys that
-    /// differ are told as in need of a restart, unless they are hot or no affair of nameservers
-    /// ([`skymesh_reload::keys`]).
-    #[must_use]
-    pub fn cold<T: Serialize>(mut self, table: &str, started: &T, now: &T) -> Self {
-        self.aside.add_cold(Role::Nameserver, table, started, now);
         self
     }
 

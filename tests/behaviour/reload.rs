@@ -1,5 +1,6 @@
 //! Reloads, as those see them who send, ask and operate: what takes effect, what stays, what is told.
 
+mod claims;
 mod load;
 pub(crate) mod stage;
 mod told;

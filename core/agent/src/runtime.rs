@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use skymesh_plugin_host::{CodecSlot, PluginHost, SelectorSlot};
+use skymesh_plugin_host::{CodecSlot, PluginHost, PluginLoadError, SelectorSlot};
 use skymesh_telemetry::{Sinks, Tracer};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
@@ -195,7 +195,8 @@ impl Runtime {
         let (core, new) = self.directory.open_router(name, self.selector_for(&hot, name)?);
         if !Arc::ptr_eq(&hot, &self.hot.load()) {
             // A reload that did not see this router yet.
-            self.reselect(&core);
+            // It is told by the log: nobody asked for a reload here.
+            let _ = self.reselect(&core);
         }
         if new {
             self.errands.watch(name.clone());
@@ -242,13 +243,17 @@ impl Runtime {
 
     /// Gives a router the selector that is configured now. It was tried when that configuration took
     /// effect; should it be refused all the same, the router keeps what it has.
-    pub(crate) fn reselect(&self, core: &RouterCore) {
+    ///
+    /// # Errors
+    /// Why it was refused, which the log has been told.
+    pub(crate) fn reselect(&self, core: &RouterCore) -> Result<(), PluginLoadError> {
         let strategy = self.hot.load().services.selector(&core.name);
-        if let Err(error) = self.host.exchange_selector(&core.selector, &strategy) {
-            tracing::warn!(name = %core.name, %error, "the selector of before the reload stays");
-        }
+        let exchanged = self.host.exchange_selector(&core.selector, &strategy);
         self.directory.outdated([core.name.clone()]);
         core.note_exchanged();
+        exchanged.inspect_err(|error| {
+            tracing::warn!(name = %core.name, %error, "the selector of before the reload stays");
+        })
     }
 
     /// Waits until no message has come for a while and every inbox is read.

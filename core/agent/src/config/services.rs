@@ -22,8 +22,9 @@ pub struct ServiceConfig {
     /// The form of messages to it. Default: the v1 message form. Hot: for connections that are made
     /// from then on, between agents that were told of it when their instances were registered.
     pub codec: Option<StrategyConfig>,
-    /// Picks its leader, where there is an election: read by the nameserver; an agent does not look at
-    /// it. Default: the built-in rule, by which an incumbent stays. Restart.
+    /// Picks its leader, where there is an election: read by the nameserver, where it is hot (an
+    /// incumbent stays until its ballot changes); an agent does not look at it. Default: the built-in
+    /// rule, by which an incumbent stays.
     pub election: Option<StrategyConfig>,
     /// What may wait in the inbox of one of its instances in this process, in bytes. Default:
     /// `agent.inbox.limit_bytes`. Hot: for instances that are registered from then on.
@@ -41,8 +42,16 @@ const BUILTIN_SELECTOR: &str = "builtin";
 impl ServicesConfig {
     /// The selector configured for a service; the built-in one if there is none.
     pub(crate) fn selector(&self, name: &ServiceName) -> StrategyConfig {
-        let configured = self.find(name, |service| service.selector.as_ref());
+        let configured = self.selector_rule(name).map(|(_, strategy)| strategy);
         configured.cloned().unwrap_or_else(|| StrategyConfig::new(BUILTIN_SELECTOR))
+    }
+
+    /// The selector configured for a service, and where; `None` if none is.
+    pub(crate) fn selector_rule(
+        &self,
+        name: &ServiceName,
+    ) -> Option<(&ServicePattern, &StrategyConfig)> {
+        self.rule(name, |service| service.selector.as_ref())
     }
 
     /// The stages configured for a service; the defaults if there are none.
@@ -56,9 +65,17 @@ impl ServicesConfig {
         name: &ServiceName,
         key: impl Fn(&'a ServiceConfig) -> Option<&'a T>,
     ) -> Option<&'a T> {
+        self.rule(name, key).map(|(_, value)| value)
+    }
+
+    fn rule<'a, T>(
+        &'a self,
+        name: &ServiceName,
+        key: impl Fn(&'a ServiceConfig) -> Option<&'a T>,
+    ) -> Option<(&'a ServicePattern, &'a T)> {
         let matching = self.0.iter().filter(|(pattern, _)| pattern.matches(name));
         let said = matching.filter_map(|(pattern, config)| Some((pattern, key(config)?)));
-        said.max_by_key(|(pattern, _)| pattern.specificity()).map(|(_, value)| value)
+        said.max_by_key(|(pattern, _)| pattern.specificity())
     }
 }
 

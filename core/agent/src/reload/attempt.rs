@@ -1,7 +1,7 @@
 //! One reload, from a configuration to its effect. Blocks for files and runs plugin code, so it has
 //! a thread for that; holds no lock meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use skymesh_plugin_host::{
@@ -11,6 +11,7 @@ use skymesh_plugin_host::{
 use skymesh_reload::keys::{Role, When, when};
 use skymesh_reload::{Applied, Change, between};
 use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
+use skymesh_types::ServicePattern;
 
 use super::FreshConfig;
 use crate::config::{AgentConfig, ServicesConfig};
@@ -95,39 +96,73 @@ impl Ready {
         let limit = runtime.settings.agent.max_frame_bytes;
         // Peers were told of the codecs that there were: those stay to decode by.
         let mut ready = Self { codecs: hot.codecs.clone(), ..Self::default() };
+        ready.select(renewal, &fresh.services, runtime.directory.routers());
         for (pattern, service) in &fresh.services.0 {
-            let key = |strategy: &str| format!("services.\"{pattern}\".{strategy}");
-            if let Some(strategy) = &service.selector {
-                // Whether or not any router has come to need it.
-                let made = renewal.selector(strategy);
-                ready.note(&key("selector"), strategy, made.err().as_ref());
-            }
-            if let Some(strategy) = &service.codec {
-                match renewal.codec(hot.codecs.get(strategy.id()), strategy) {
-                    Ok(codec) => {
-                        ready.codecs.insert(strategy.id().to_owned(), codec.limited_to(limit));
-                    }
-                    Err(error) => ready.note(&key("codec"), strategy, Some(&error)),
+            let Some(strategy) = &service.codec else { continue };
+            match renewal.codec(hot.codecs.get(strategy.id()), strategy) {
+                Ok(codec) => {
+                    ready.codecs.insert(strategy.id().to_owned(), codec.limited_to(limit));
                 }
+                Err(error) => ready.note(pattern, "codec", strategy, &error),
             }
         }
-        for core in runtime.directory.routers() {
-            let strategy = fresh.services.selector(&core.name);
-            match renewal.selector_for(&core.selector, &strategy) {
-                Ok(selector) => ready.selectors.push((core, selector)),
-                // Said above, with its key.
-                Err(error) => {
-                    let fallback = renewal.fallback_for(&core.selector, &strategy, &error);
-                    ready.selectors.push((core, fallback));
-                }
-            }
+        // Several routers may have met with the same.
+        for lines in [&mut ready.errors, &mut ready.warnings] {
+            lines.sort_unstable();
+            lines.dedup();
         }
         ready
     }
 
-    fn note(&mut self, key: &str, strategy: &StrategyConfig, error: Option<&PluginLoadError>) {
-        let Some(error) = error else { return };
-        let line = format!("{key}: {error}");
+    /// Each router's selector is made here, and may be refused though another of the same configuration
+    /// is not. One that serves as it is configured is left alone, and none is made just to try it, for it
+    /// may claim what only one can have.
+    fn select(
+        &mut self,
+        renewal: &Renewal<'_>,
+        services: &ServicesConfig,
+        routers: Vec<Arc<RouterCore>>,
+    ) {
+        let mut met: BTreeSet<&ServicePattern> = BTreeSet::new();
+        let mut had: Vec<&StrategyConfig> = Vec::new();
+        for core in routers {
+            let strategy = services.selector(&core.name);
+            let rule = services.selector_rule(&core.name);
+            let made = renewal.selector_for(&core.selector, &strategy);
+            if let Some((pattern, strategy)) = rule
+                && met.insert(pattern)
+                && made.is_ok()
+            {
+                had.push(strategy);
+            }
+            let selector = made.unwrap_or_else(|error| {
+                let (pattern, strategy) = rule.expect("invariant: the built-in one is always had");
+                self.note(pattern, "selector", strategy, &error);
+                renewal.fallback_for(&core.selector, strategy, &error)
+            });
+            self.selectors.push((core, selector));
+        }
+        // Those that no router has come to need yet.
+        for (pattern, service) in &services.0 {
+            let Some(strategy) = &service.selector else { continue };
+            if met.contains(pattern) || had.contains(&strategy) {
+                continue;
+            }
+            match renewal.selector(strategy) {
+                Ok(_) => had.push(strategy),
+                Err(error) => self.note(pattern, "selector", strategy, &error),
+            }
+        }
+    }
+
+    fn note(
+        &mut self,
+        pattern: &ServicePattern,
+        key: &str,
+        strategy: &StrategyConfig,
+        error: &PluginLoadError,
+    ) {
+        let line = format!("services.\"{pattern}\".{key}: {error}");
         if strategy.required { &mut self.errors } else { &mut self.warnings }.push(line);
     }
 }
@@ -152,6 +187,7 @@ fn take_effect(
     let hot = Hot { agent: agent.clone(), services: fresh.services.clone(), codecs: ready.codecs };
     let before = runtime.hot.swap(Arc::new(hot));
     changed.extend(codec_changes(&before.codecs, &runtime.hot.load().codecs));
+    let mut faults = ready.warnings;
     let mut routers = Vec::new();
     for (core, selector) in &ready.selectors {
         let Some(selector) = selector else { continue };
@@ -165,7 +201,9 @@ fn take_effect(
     // Routers that were opened meanwhile, by the old configuration.
     for core in runtime.directory.routers() {
         if !ready.selectors.iter().any(|(known, _)| Arc::ptr_eq(known, &core)) {
-            runtime.reselect(&core);
+            if let Err(error) = runtime.reselect(&core) {
+                faults.push(format!("selector of {}: {error}; the one before serves", core.name));
+            }
             routers.push(core);
         }
     }
@@ -176,7 +214,7 @@ fn take_effect(
     runtime.host.set_log_level(tracing::level_filters::LevelFilter::current());
     let (services, plugins) = (fresh.services, fresh.plugins);
     let holding = Holding { agent, services, plugins, ..holding.clone() };
-    (holding, Applied { changed, needs_restart, faults: ready.warnings, rest: routers })
+    (holding, Applied { changed, needs_restart, faults, rest: routers })
 }
 
 fn codec_changes(

@@ -41,8 +41,9 @@ pub struct PluginHost {
     shelf: ArcSwap<Shelf>,
     /// In the order of loading; libraries are never removed.
     entries: Mutex<Vec<Entry>>,
-    /// What the last renewal found that was not committed: shown until there is another.
-    given_up: Mutex<BTreeSet<usize>>,
+    /// Of the last renewal, if it was not committed: what it found is shown, and what it looked for is
+    /// watched, until there is another.
+    given_up: Mutex<Option<Arc<Shelf>>>,
 }
 
 /// A strategy's instance, fresh from its plugin.
@@ -116,7 +117,7 @@ impl PluginHost {
         match self.load_all_declared(&shelf) {
             Ok(()) => Ok(shelf),
             Err(error) => {
-                self.give_up(&shelf);
+                self.give_up(shelf);
                 Err(error)
             }
         }
@@ -124,13 +125,18 @@ impl PluginHost {
 
     /// From now on strategies are made of what is on `shelf`.
     pub(crate) fn take_shelf(&self, shelf: Shelf) {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shelf.store(Arc::new(shelf));
     }
 
     /// A shelf that was not taken: the report tells what was wrong with it.
-    pub(crate) fn give_up(&self, shelf: &Shelf) {
-        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = shelf.entries();
+    pub(crate) fn give_up(&self, shelf: Shelf) {
+        let shelf = Some(Arc::new(shelf));
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = shelf;
+    }
+
+    fn given_up(&self) -> Option<Arc<Shelf>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes the selector that the configuration names.
@@ -182,7 +188,7 @@ impl PluginHost {
     /// What is loaded, in use, failed or quarantined, and why.
     pub fn report(&self) -> Vec<PluginReport> {
         let shown = self.shelf.load().entries();
-        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let given_up = self.given_up().map_or_else(BTreeSet::new, |shelf| shelf.entries());
         let entries = self.entries();
         let rows = entries.iter().enumerate().flat_map(|(index, entry)| {
             if shown.contains(&index) || given_up.contains(&index) {
@@ -194,19 +200,20 @@ impl PluginHost {
         rows.collect()
     }
 
-    /// The files that decide what is loaded: every file that could be one of the libraries in use.
+    /// The files that decide what is loaded, there or not: whatever could be one of the libraries in use,
+    /// or one that the last renewal looked for, should it have failed; with their signatures, if any count.
     /// Where none of them changes, a reload finds no other plugins.
     pub fn files(&self) -> Vec<PathBuf> {
-        let shelf = self.shelf.load();
-        let shown = shelf.entries();
-        let libraries: BTreeSet<String> = {
-            let entries = self.entries();
-            shown.iter().map(|index| entries[*index].base.library.clone()).collect()
-        };
-        let mut files: BTreeSet<PathBuf> =
-            libraries.iter().flat_map(|library| shelf.search.files_of(library)).collect();
-        files.extend(shelf.config.load.iter().filter_map(|declared| declared.path.clone()));
-        files.into_iter().collect()
+        let shelves = [Some(self.shelf.load_full()), self.given_up()].into_iter().flatten();
+        let files = shelves.flat_map(|shelf| {
+            let shown = shelf.entries();
+            let used = {
+                let entries = self.entries();
+                shown.iter().map(|index| entries[*index].base.library.clone()).collect()
+            };
+            shelf.files(used)
+        });
+        files.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// `library/id` of every library that the searched folders hold under a conventional name

@@ -204,7 +204,7 @@ impl Renewal<'_> {
 
 impl Drop for Renewal<'_> {
     fn drop(&mut self) {
-        if let Some(shelf) = &self.shelf {
+        if let Some(shelf) = self.shelf.take() {
             self.host.give_up(shelf);
         }
     }

@@ -65,7 +65,8 @@ impl Signers {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Where the signature of that library is, if it has one.
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".minisig");
     name.into()

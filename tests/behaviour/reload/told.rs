@@ -168,6 +168,25 @@ async fn files_that_change_take_effect_by_themselves() {
     assert_eq!((reload.version, reload.outcome), (3, ReloadOutcome::Applied), "{reload}");
 }
 
+/// A reload that was refused for want of a library is tried again when that arrives.
+#[tokio::test]
+async fn what_was_missing_takes_effect_when_it_arrives() {
+    let mesh = Mesh::start().await;
+    let shop = Shop::open(&mesh).await;
+    let watching = AgentConfig { watch_files: Duration::from_millis(10), ..AgentConfig::default() };
+    let (agent, paper) = agent(&mesh, &shop, watching).await;
+    let router = shop.router(&agent).await;
+    let mut reloads = agent.reloads();
+    paper.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
+    std::fs::write(&paper.path, "10").unwrap();
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused), "{reload}");
+    shop.deploy(2);
+    let reload = within(SOON, reloads.next()).await.unwrap();
+    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
+    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), keyed_to(2, 2));
+}
+
 #[tokio::test]
 async fn a_hangup_reloads_where_the_program_asked_for_it() {
     let mesh = Mesh::start().await;

@@ -1,6 +1,7 @@
 //! What one configuration of plugins has found so far: which of the loaded libraries it may use.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use semver::VersionReq;
@@ -9,6 +10,7 @@ use crate::cache::Cache;
 use crate::config::PluginsConfig;
 use crate::error::PluginLoadError;
 use crate::search::{Found, SearchPath};
+use crate::signature;
 
 /// One per configuration. A reload begins with a shelf that holds nothing but what is linked, so
 /// every file is looked for and read anew; where a file has not changed, its library is found to be
@@ -20,6 +22,8 @@ pub(crate) struct Shelf {
     pub(crate) cache: Cache,
     /// Places in the host's list.
     entries: Mutex<BTreeSet<usize>>,
+    /// Every library that was looked for, found or not.
+    wanted: Mutex<BTreeSet<String>>,
 }
 
 impl Shelf {
@@ -28,6 +32,7 @@ impl Shelf {
             search: SearchPath::new(&config.dirs, config.allow_insecure_dirs),
             cache: Cache::new(config.cache_dir.as_deref()),
             entries: Mutex::new(linked.into_iter().collect()),
+            wanted: Mutex::default(),
             config,
         }
     }
@@ -44,6 +49,9 @@ impl Shelf {
         if self.config.linked_only {
             return Err(PluginLoadError::NotLinked { library: library.to_owned() });
         }
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.insert(library.to_owned());
+        drop(wanted);
         self.search.find(library, version)
     }
 
@@ -55,5 +63,21 @@ impl Shelf {
     /// What is on it now.
     pub(super) fn entries(&self) -> BTreeSet<usize> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every file that decides what this configuration finds, there or not: what could be one of `used`,
+    /// the libraries that it finds now, or one that it looked for; and their signatures, if it heeds any.
+    pub(super) fn files(&self, used: BTreeSet<String>) -> BTreeSet<PathBuf> {
+        let mut libraries = used;
+        libraries.extend(self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let found = libraries.iter().flat_map(|library| self.search.files_of(library));
+        let declared = self.config.load.iter().filter_map(|declared| declared.path.clone());
+        let mut files: BTreeSet<PathBuf> = found.chain(declared).collect();
+        if !self.config.signers.is_empty() {
+            let signatures: Vec<PathBuf> =
+                files.iter().map(|file| signature::beside(file)).collect();
+            files.extend(signatures);
+        }
+        files
     }
 }

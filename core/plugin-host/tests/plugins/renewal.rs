@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use skymesh_plugin_host::{
-    PluginHost, PluginReport, PluginState, SelectorSlot, SlotHealth, StrategyConfig,
+    LoadConfig, PluginHost, PluginReport, PluginState, PluginsConfig, SelectorSlot, SlotHealth,
+    StrategyConfig,
 };
 
 use crate::fixture::{Folder, by_path, file_name, members, set_mode, strategy};
@@ -193,4 +194,35 @@ fn the_builtin_serves_where_another_optional_one_is_configured_and_missing() {
     assert!(reason.contains("nowhere"), "{reason}");
     assert_eq!((slot.version(), slot.strategy()), (1, "builtin".to_owned()));
     assert!(renewal.fallback_for(&slot, &missing, &error).is_none(), "it is in place");
+}
+
+/// A failed renewal is worth another attempt when what it looked for changes, and no longer once another
+/// one was committed.
+#[test]
+fn what_a_failed_renewal_looked_for_is_among_the_files() {
+    let folder = Folder::new();
+    let file = folder.path().join(file_name(EDITION));
+    let signature = folder.path().join(format!("{}.minisig", file_name(EDITION)));
+    let by_name = LoadConfig { library: Some(EDITION.into()), ..LoadConfig::default() };
+    let signed = PluginsConfig {
+        signers: vec!["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".into()],
+        load: vec![by_name],
+        ..folder.config()
+    };
+    let host = PluginHost::new(folder.config()).unwrap();
+    let renewal = host.renew(folder.config()).unwrap();
+    renewal.selector(&edition()).unwrap_err();
+    drop(renewal);
+    assert!(!host.files().contains(&file), "it is not there");
+    deploy(&folder, ONE);
+    assert!(host.files().contains(&file), "a strategy looked for it");
+    assert!(!host.files().contains(&signature), "signatures do not count");
+
+    std::fs::remove_file(&file).unwrap();
+    host.renew(signed).map(|_| ()).unwrap_err();
+    deploy(&folder, TWO);
+    let files = host.files();
+    assert!(files.contains(&file) && files.contains(&signature), "it was declared: {files:?}");
+    host.renew(folder.config()).unwrap().commit();
+    assert!(!host.files().contains(&file), "nobody wants it any more");
 }

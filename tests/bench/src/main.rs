@@ -6,7 +6,7 @@
 //! with the machine; the ratios are what counts.
 //!
 //! By their names alone, each exits with code 1 beyond what is promised: `-- picks` (goal P6), `-- reload`
-//! (P18), `-- failover` (P13). `-- rpc` compares calls.
+//! (P18), `-- failover` (P13), `-- supervision` (of a pick). `-- rpc` compares calls.
 //!
 //! The program runs itself again for each role: `role send|receive CONTENDER SIZE MESSAGES ...`.
 

@@ -10,7 +10,7 @@ mod sinks;
 
 use serde_json::{Value, json};
 use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, FreshConfig, Inbox, Instance, Router};
+use skymesh_agent::{Agent, FreshConfig, Inbox, Instance, ReloadOutcome, Router};
 use skymesh_plugin_host::{PluginKind, PluginReport, PluginState, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, next_message, services, within};
 
@@ -122,6 +122,7 @@ impl Client {
         let fresh =
             FreshConfig::new(AgentConfig::default(), services(table), PluginsConfig::default());
         let reload = within(SOON, self.agent.reload_with(fresh)).await;
+        assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
         assert!(reload.faults.is_empty(), "{reload}");
     }
 }

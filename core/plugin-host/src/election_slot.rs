@@ -69,10 +69,10 @@ impl ElectionSlot {
     }
 
     /// Whether a strategy of that origin would be the one that serves here already. One that is
-    /// quarantined does not serve: making it anew is what ends that.
+    /// quarantined, or hangs, does not serve: making it anew is what ends that.
     pub(crate) fn serves(&self, origin: &Origin) -> bool {
         let strategy = self.current.load();
-        strategy.origin == *origin && !strategy.supervision.is_quarantined()
+        strategy.origin == *origin && strategy.supervision.is_fit(clock::now_ns())
     }
 
     /// Whether what serves here was made of that configuration, or in place of it.
@@ -111,8 +111,10 @@ impl ElectionSlot {
         else {
             return Verdict::Builtin;
         };
+        supervision.note_busy(clock::now_ns());
         let begun = Instant::now();
         let picked = instance.elect(candidates, office);
+        supervision.note_idle();
         let failure = match picked {
             Picked::Panicked => Some(Failure::Panic),
             Picked::OutOfView => Some(Failure::NoCandidate),

@@ -80,7 +80,8 @@ impl Renewal<'_> {
     }
 
     /// As [`selector`](Self::selector), for a slot: `None` where the slot's selector would be made of
-    /// the same configuration and library again and is not quarantined, so that it may keep its state.
+    /// the same configuration and library again and is neither quarantined nor hangs, so that it may keep
+    /// its state.
     ///
     /// # Errors
     /// As [`selector`](Self::selector).
@@ -126,10 +127,9 @@ impl Renewal<'_> {
             return Ok(known.clone());
         }
         let made = self.host.make_codec(self.shelf(), strategy)?;
-        tested(
-            made.supervision.name(),
-            self_test::within_budget(made.instance.clone(), |kept| self_test::codec(kept)),
-        )?;
+        let budget = self.limits().codec_budget;
+        let test = move |instance: &Kept<_>| self_test::codec(instance, budget);
+        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
         Ok(CodecSlot::new(made))
     }
 
@@ -151,10 +151,9 @@ impl Renewal<'_> {
             return Ok(Some(FreshElection { made: FreshRule::Builtin }));
         }
         let made = self.host.make_election(self.shelf(), strategy)?;
-        tested(
-            made.supervision.name(),
-            self_test::within_budget(made.instance.clone(), |kept| self_test::election(kept)),
-        )?;
+        let budget = self.limits().election_budget;
+        let test = move |instance: &Kept<_>| self_test::election(instance, budget);
+        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
         Ok(Some(FreshElection { made: FreshRule::Plugin(made) }))
     }
 

@@ -18,6 +18,10 @@ use crate::patience::in_time;
 const SIZES: [u64; 3] = [0, 1, 3];
 /// Picks of each view, with a key and without.
 const PICKS: u64 = 8;
+/// Elections of each sample ballot.
+const ELECTIONS: u64 = 4;
+/// Envelopes that are sent through a codec.
+const ENVELOPES: u64 = 8;
 
 /// How long a test may take: a thousand times what a good strategy needs on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,28 +63,29 @@ pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Re
             }
         }
     }
-    pace(times, pick_budget)
+    pace("picks", times, pick_budget)
 }
 
-/// Whether picks that took so long are too slow. A few may be, as their thread may lose its core.
-fn pace(mut times: Vec<Duration>, budget: Duration) -> Result<(), String> {
+/// Whether calls that took so long are too slow. A few may be, as their thread may lose its core.
+fn pace(calls: &str, mut times: Vec<Duration>, budget: Duration) -> Result<(), String> {
     times.sort_unstable();
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX).max(1);
     let slow = times.iter().filter(|took| **took > budget).count();
     let mean = times.iter().sum::<Duration>() / count;
     if slow * 2 >= times.len() || (slow * 8 >= times.len() && mean > budget) {
-        return Err(format!("its picks take {mean:?} in the mean, of {budget:?} that they may"));
+        return Err(format!("its {calls} take {mean:?} in the mean, of {budget:?} that they may"));
     }
     Ok(())
 }
 
-/// Asks for leaders of sample ballots, with an incumbent and without.
+/// Asks for leaders of sample ballots, with an incumbent and without; else as [`selector`].
 ///
 /// # Errors
 /// As [`selector`].
-pub(crate) fn election(instance: &ElectionInstance) -> Result<(), String> {
+pub(crate) fn election(instance: &ElectionInstance, budget: Duration) -> Result<(), String> {
+    let mut times = Vec::new();
     for size in SIZES {
-        for incumbent in [None, Some(1)] {
+        for incumbent in (0..ELECTIONS).flat_map(|_| [None, Some(1)]) {
             let candidate = |id| ElectionCandidate {
                 instance: id,
                 handle: id,
@@ -89,7 +94,11 @@ pub(crate) fn election(instance: &ElectionInstance) -> Result<(), String> {
                 ..ElectionCandidate::default()
             };
             let mut candidates: Vec<_> = (1..=size).map(candidate).collect();
-            match instance.elect(&mut candidates, &Office { incumbent, ..Office::default() }) {
+            let office = Office { incumbent, ..Office::default() };
+            let begun = Instant::now();
+            let picked = instance.elect(&mut candidates, &office);
+            times.push(begun.elapsed());
+            match picked {
                 Picked::Index(_) | Picked::None => {}
                 Picked::Panicked => return Err(format!("it panicked on a ballot of {size}")),
                 Picked::OutOfView => {
@@ -98,14 +107,14 @@ pub(crate) fn election(instance: &ElectionInstance) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    pace("elections", times, budget)
 }
 
-/// Sends one envelope through it and back.
+/// Sends envelopes through it and back; else as [`selector`].
 ///
 /// # Errors
 /// As [`selector`].
-pub(crate) fn codec(instance: &CodecInstance) -> Result<(), String> {
+pub(crate) fn codec(instance: &CodecInstance, budget: Duration) -> Result<(), String> {
     let sample = Envelope {
         destination: 1,
         source: 2,
@@ -116,16 +125,23 @@ pub(crate) fn codec(instance: &CodecInstance) -> Result<(), String> {
         metadata: b"self",
         payload: b"test",
     };
-    let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
-    let encoded = instance.encode_into(&sample, &mut bytes, FRAME_BYTES);
-    encoded.map_err(|error| format!("it can't encode ({error})"))?;
-    let decoded = instance.decode(&bytes, &mut scratch, FRAME_BYTES);
-    let decoded = decoded.map_err(|error| format!("it can't decode its own bytes ({error})"))?;
-    if decoded.envelope(&bytes, &scratch) == sample {
-        Ok(())
-    } else {
-        Err("it decodes another envelope than it encoded".to_owned())
+    let mut times = Vec::new();
+    for _ in 0..ENVELOPES {
+        let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
+        let begun = Instant::now();
+        let encoded = instance.encode_into(&sample, &mut bytes, FRAME_BYTES);
+        times.push(begun.elapsed());
+        encoded.map_err(|error| format!("it can't encode ({error})"))?;
+        let begun = Instant::now();
+        let decoded = instance.decode(&bytes, &mut scratch, FRAME_BYTES);
+        times.push(begun.elapsed());
+        let decoded =
+            decoded.map_err(|error| format!("it can't decode its own bytes ({error})"))?;
+        if decoded.envelope(&bytes, &scratch) != sample {
+            return Err("it decodes another envelope than it encoded".to_owned());
+        }
     }
+    pace("calls", times, budget)
 }
 
 #[cfg(test)]
@@ -140,7 +156,11 @@ mod tests {
             [(1, false), (2, false), (3, false), (8, false), (24, true), (99, true)]
         {
             let times = (1..=48).map(|at| if at % every == 0 { slow } else { quick }).collect();
-            assert_eq!(pace(times, Duration::from_millis(1)).is_ok(), good, "every {every}");
+            assert_eq!(
+                pace("picks", times, Duration::from_millis(1)).is_ok(),
+                good,
+                "every {every}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The places of a metrics sink and of a trace exporter in the core. Whatever a sink does costs its
 //! own batch, and no message.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use skymesh_plugin_api::abi::host::{MetricsInstance, TraceInstance};
@@ -20,7 +20,9 @@ use crate::supervision::Supervision;
 /// What both kinds have in common.
 #[derive(Debug)]
 struct Sink<I> {
-    instance: Kept<I>,
+    /// Dropped at quarantine, with all that it holds: a port that answers on with old values would
+    /// look as if all were well. Its lock is never held while the plugin's code runs.
+    instance: Mutex<Option<Arc<Kept<I>>>>,
     origin: Origin,
     supervision: Arc<Supervision>,
     /// The last batch was refused, which was said.
@@ -30,13 +32,11 @@ struct Sink<I> {
 impl<I> Sink<I> {
     /// Hands a batch over, unless the sink is quarantined. Answers whether it was taken.
     fn hand_over(&self, batch: impl FnOnce(&I) -> Result<(), PluginError>) -> bool {
-        if self.supervision.is_quarantined() {
-            return false;
-        }
+        let Some(instance) = self.instance().clone() else { return false };
         // Who asks meanwhile sees for how long it has had the batch.
         self.supervision.note_busy(clock::now_ns());
         let begun = Instant::now();
-        let answer = batch(&self.instance);
+        let answer = batch(&instance);
         let took = begun.elapsed();
         self.supervision.note_idle();
         let budget = self.supervision.budget();
@@ -45,7 +45,7 @@ impl<I> Sink<I> {
             self.supervision.failed(Failure::Slow(budget), now_ns);
         }
         self.supervision.timed(took);
-        match answer {
+        let taken = match answer {
             Ok(()) => {
                 if took <= budget {
                     self.supervision.succeeded(now_ns);
@@ -65,7 +65,16 @@ impl<I> Sink<I> {
                 }
                 false
             }
+        };
+        if self.supervision.is_quarantined() {
+            let held = self.instance().take();
+            drop((held, instance));
         }
+        taken
+    }
+
+    fn instance(&self) -> MutexGuard<'_, Option<Arc<Kept<I>>>> {
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,10 +97,10 @@ impl SinkRecord {
         self.origin.strategy == *strategy
     }
 
-    /// Whether one of that origin would be the one that serves already. One that is quarantined does
-    /// not serve: making it anew is what ends that.
+    /// Whether one of that origin would be the one that serves already. One that is quarantined, or
+    /// hangs, does not serve: making it anew is what ends that.
     pub(crate) fn serves(&self, origin: &Origin) -> bool {
-        self.origin == *origin && !self.supervision.is_quarantined()
+        self.origin == *origin && self.supervision.is_fit(clock::now_ns())
     }
 }
 
@@ -106,6 +115,7 @@ macro_rules! slot {
         impl $name {
             pub(crate) fn new(made: Made<$instance>) -> Self {
                 let Made { instance, supervision, origin } = made;
+                let instance = Mutex::new(Some(Arc::new(instance)));
                 let failing = AtomicBool::new(false);
                 Self { sink: Sink { instance, origin, supervision, failing } }
             }
@@ -136,7 +146,7 @@ macro_rules! slot {
                 self.sink.supervision.failures()
             }
 
-            /// Whether it failed too often and gets nothing more until a reload.
+            /// Whether it failed too often: it was dropped, and gets nothing more until a reload.
             pub fn is_quarantined(&self) -> bool {
                 self.sink.supervision.is_quarantined()
             }

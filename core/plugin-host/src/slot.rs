@@ -124,15 +124,20 @@ impl SelectorSlot {
 
     /// Puts another strategy in place. What was prepared before goes on with the old one.
     pub(crate) fn exchange(&self, made: &Made<SelectorInstance>) {
-        self.current
-            .rcu(|old| Strategy { version: old.version + 1, ..Strategy::plugin(made.clone()) });
+        self.replace(|version| Strategy { version, ..Strategy::plugin(made.clone()) });
+    }
+
+    /// Puts in place what is made for the next version. What was there is late for nobody any more.
+    fn replace(&self, next: impl Fn(u64) -> Strategy) {
+        let old = self.current.rcu(|old| next(old.version + 1));
+        old.supervision.note_late(false);
     }
 
     /// Whether a strategy of that origin would be the one that serves here already. One that is
-    /// quarantined does not serve: making it anew is what ends that.
+    /// quarantined, or hangs, does not serve: making it anew is what ends that.
     pub(crate) fn serves(&self, origin: &Origin) -> bool {
         let strategy = self.current.load();
-        strategy.origin == *origin && !strategy.supervision.is_quarantined()
+        strategy.origin == *origin && strategy.supervision.is_fit(clock::now_ns())
     }
 
     /// Whether what serves here was made of that configuration, or in place of it.
@@ -142,8 +147,8 @@ impl SelectorSlot {
 
     /// Puts the built-in selector in place of a plugin that can't be had.
     pub(crate) fn use_instead(&self, origin: &Origin, reason: &str) {
-        self.current.rcu(|old| Strategy {
-            version: old.version + 1,
+        self.replace(|version| Strategy {
+            version,
             origin: origin.clone(),
             ..Strategy::builtin(Some(reason.to_owned()))
         });
@@ -157,7 +162,7 @@ impl SelectorSlot {
 
     /// Puts the built-in selector in place, as [`builtin`](Self::builtin).
     pub fn use_builtin(&self) {
-        self.current.rcu(|old| Strategy { version: old.version + 1, ..Strategy::builtin(None) });
+        self.replace(|version| Strategy { version, ..Strategy::builtin(None) });
     }
 
     /// Counts the exchanges. What was [prepared](Prepared::version) at a lower version picks by the

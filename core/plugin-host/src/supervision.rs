@@ -37,7 +37,7 @@ pub(crate) struct Supervision {
     stopwatch: Stopwatch,
     late: AtomicBool,
     unprepared: AtomicBool,
-    /// Since when a sink has had a batch; 0 while it has none.
+    /// Since when it has had a batch, or a ballot; 0 while it has none. Of sinks and elections only.
     busy_since_ns: AtomicU64,
     failures: AtomicU64,
     /// Kinds of failure that were named in the log, as bits.
@@ -112,7 +112,20 @@ impl Supervision {
         self.unprepared.store(!prepared, Relaxed);
     }
 
-    /// A sink gets a batch at `now_ns`.
+    /// Whether to leave it where it is if it would be made the same once more: not what is quarantined, nor
+    /// what hangs, for nothing but another one ends that.
+    pub(crate) fn is_fit(&self, now_ns: u64) -> bool {
+        !self.is_quarantined() && !self.is_late() && self.overdue(now_ns).is_none()
+    }
+
+    /// For how long it has had what it has, if that is longer than it may.
+    fn overdue(&self, now_ns: u64) -> Option<Duration> {
+        let since = self.busy_since_ns.load(Relaxed);
+        let busy = Duration::from_nanos(now_ns.saturating_sub(since));
+        (since != 0 && busy > self.budget()).then_some(busy)
+    }
+
+    /// It gets a batch or a ballot at `now_ns`.
     pub(crate) fn note_busy(&self, now_ns: u64) {
         self.busy_since_ns.store(now_ns.max(1), Relaxed);
     }
@@ -159,11 +172,10 @@ impl Supervision {
 
     /// What is wrong with it at `now_ns` although it is in service, if anything is.
     pub(crate) fn trouble(&self, now_ns: u64) -> Option<String> {
-        let since = self.busy_since_ns.load(Relaxed);
-        let busy = Duration::from_nanos(now_ns.saturating_sub(since));
-        if since != 0 && busy > self.budget() {
+        if let Some(busy) = self.overdue(now_ns) {
             let (busy, budget) = (busy.as_secs_f64(), self.budget());
-            return Some(format!("it has had a batch for {busy:.1} s, of {budget:?} that it may"));
+            let what = if self.kind == PluginKind::Election { "ballot" } else { "batch" };
+            return Some(format!("it has had a {what} for {busy:.1} s, of {budget:?} that it may"));
         }
         if self.is_late() {
             return Some("it has no table for the newest membership yet".to_owned());
@@ -327,6 +339,10 @@ mod tests {
         let budget_ns = u64::try_from(limits.batch_budget.as_nanos()).unwrap();
         let trouble = bad.trouble(5 + 2 * budget_ns).unwrap();
         assert_eq!(trouble, "it has had a batch for 2.0 s, of 1s that it may");
+        fair.note_busy(5);
+        assert!(fair.is_fit(5 + budget_ns) && !fair.is_fit(5 + 2 * budget_ns));
+        fair.note_idle();
+        assert!(fair.is_fit(5 + 2 * budget_ns) && !bad.is_fit(0));
         bad.note_idle();
         assert_eq!(bad.trouble(5 + 2 * budget_ns), None);
     }

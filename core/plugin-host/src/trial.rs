@@ -41,13 +41,17 @@ pub fn try_out(
     config: &str,
     limits: &PluginsConfig,
 ) -> Result<(), TrialError> {
-    let pick_budget = limits.quarantine.pick_budget;
+    let budgets = limits.quarantine;
     let trial = Trial { library, id: &plugin.id, config, patience: limits.start_budget };
     match plugin.kind {
-        PluginKind::Selector => trial
-            .hold(Library::selector, move |instance| self_test::selector(instance, pick_budget)),
-        PluginKind::Codec => trial.hold(Library::codec, self_test::codec),
-        PluginKind::Election => trial.hold(Library::election, self_test::election),
+        PluginKind::Selector => {
+            trial.hold(Library::selector, move |one| self_test::selector(one, budgets.pick_budget))
+        }
+        PluginKind::Codec => {
+            trial.hold(Library::codec, move |one| self_test::codec(one, budgets.codec_budget))
+        }
+        PluginKind::Election => trial
+            .hold(Library::election, move |one| self_test::election(one, budgets.election_budget)),
         PluginKind::Metrics => trial.hold(Library::metrics, |_| Ok(())),
         PluginKind::Trace => trial.hold(Library::trace, |_| Ok(())),
     }

@@ -153,6 +153,59 @@ async fn a_quarantined_sink_recovers_by_a_reload() {
     assert_ne!(state(), PluginState::Quarantined);
 }
 
+/// It has all that it had to show, and will never show more: better nothing than values that stand still.
+#[tokio::test]
+async fn a_quarantined_endpoint_closes_and_opens_again_with_a_reload() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let mut plugins = PluginsConfig::default();
+    plugins.quarantine.batch_budget = Duration::from_nanos(1);
+    let agent = mesh.builder().plugins(plugins).metrics(prometheus(endpoint));
+    let agent = agent.connect().await.unwrap();
+    let (server, mut inbox) = agent.register(SERVER).await.unwrap();
+    sends(&server, &mut inbox, 2).await;
+    let state = || agent.plugins().into_iter().find(|row| row.kind == Some(PluginKind::Metrics));
+    let closed = async {
+        while state().unwrap().state != PluginState::Quarantined
+            || std::net::TcpStream::connect(endpoint).is_ok()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, closed).await;
+    applied(&agent, prometheus(endpoint)).await;
+    let seen = Exposition::read(&scrape(endpoint).await.unwrap());
+    assert_eq!(sent(&seen), Some(2.0), "nothing that was counted is lost");
+    within(SOON, agent.shutdown()).await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_left_behind_by_a_reload_that_changes_nothing_else() {
+    let mesh = Mesh::start().await;
+    let hangs = || {
+        let table = json!({ "mischief": "hang_in_call", "every": 2 });
+        config("skymesh_fixture_unruly/unruly", &table)
+    };
+    let mut plugins = PluginsConfig::default();
+    plugins.quarantine.batch_budget = Duration::from_millis(50);
+    let agent = mesh.builder().plugins(plugins.clone()).metrics(hangs()).connect().await.unwrap();
+    let hung = || {
+        let reason = agent.plugins().into_iter().find_map(|row| row.reason);
+        reason.is_some_and(|reason| reason.starts_with("it has had a batch for "))
+    };
+    let has_hung = async {
+        while !hung() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(SOON, has_hung).await;
+    let reload = within(SOON, agent.reload_with(fresh(hangs(), plugins))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    assert!(reload.changed.iter().any(|one| one.what == "metrics sink"), "{reload}");
+    assert!(reload.faults.iter().all(|fault| fault.contains("is left behind")), "{reload}");
+    within(SOON, agent.shutdown()).await;
+}
+
 #[tokio::test]
 async fn another_interval_holds_at_once() {
     let mesh = Mesh::start().await;

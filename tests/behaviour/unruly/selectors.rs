@@ -1,8 +1,9 @@
 //! Selectors: whatever one does, each message goes to an instance of the view.
 
 use serde_json::{Value, json};
+use skymesh_agent::{Resolve, Router};
 use skymesh_plugin_host::{PluginKind, PluginState, SlotHealth};
-use skymesh_tests::{Mesh, Stock, both_ways, services};
+use skymesh_tests::{Mesh, SOON, Stock, both_ways, services, within};
 
 use super::{Client, Servers, optional, told, unruly};
 
@@ -71,6 +72,43 @@ async fn one_that_panics_in_its_constructor_fails_the_start_unless_it_is_optiona
     assert!(reason.contains("the constructor panicked: mischief in new"), "{reason}");
     let said = (PluginState::Checked, "the constructor panicked: mischief in new");
     told(|| client.agent.plugins(), PluginKind::Selector, said).await;
+}
+
+/// It hangs at one of its tables, and once made anew it does so no more for a while.
+#[tokio::test]
+async fn one_that_hangs_recovers_by_a_reload_that_changes_nothing_else() {
+    let mesh = Mesh::start().await;
+    let mut servers = Servers::start(&mesh, 1, json!({})).await;
+    // Two of its tables are the self-test's.
+    let hangs = || table(&unruly("hang_in_prepare", 6));
+    let client = Client::start(&mesh, hangs()).await;
+    let router = client.router(1).await;
+    let is_late = || matches!(router.health(), SlotHealth::Late { .. });
+    let mut count = 1;
+    // Each new instance wants a new table, unless the one before is not there yet.
+    while !is_late() {
+        servers.add().await;
+        count += 1;
+        let shown = async {
+            while router_size(&router) < count && !is_late() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(SOON, shown).await;
+    }
+    assert!(router_size(&router) < count);
+    client.reload(hangs()).await;
+    client.router(count).await;
+    assert!(!router.health().is_degraded(), "{:?}", router.health());
+    client.send(&router, MESSAGES).await;
+    assert_eq!(servers.count(&client.me).await, MESSAGES);
+}
+
+fn router_size(router: &Router) -> usize {
+    match router.instances() {
+        Resolve::Ready(known) => known.members.len(),
+        _ => 0,
+    }
 }
 
 /// Its tables end with each change of the membership, and it ends with a reload.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use skymesh_plugin_host::{
-    LoadConfig, PluginHost, PluginReport, PluginState, PluginsConfig, SelectorSlot, SlotHealth,
-    StrategyConfig,
+    ElectionSlot, LoadConfig, PluginHost, PluginReport, PluginState, PluginsConfig, SelectorSlot,
+    SlotHealth, StrategyConfig,
 };
 
 use crate::fixture::{Folder, by_path, file_name, members, set_mode, strategy};
@@ -155,7 +155,42 @@ fn a_slow_one_fails_its_self_test() {
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("its picks take") && error.contains("of 1ms"), "{error}");
     }
+    let builtin = ElectionSlot::builtin();
+    let faults = |config| {
+        let strategy = strategy("skymesh_fixture_unruly/unruly", config);
+        let (codec, election) =
+            (renewal.codec(None, &strategy), renewal.election_for(&builtin, &strategy));
+        [codec.err(), election.err()].map(|error| error.map(|error| error.to_string()))
+    };
+    for every in [1, 2] {
+        let [codec, election] = faults(json!({"mischief": "stall", "every": every}));
+        let codec = codec.expect("it is slow");
+        assert!(codec.contains("its calls take") && codec.contains("of 1ms"), "{codec}");
+        let election = election.expect("it is slow");
+        assert!(election.contains("its elections take"), "{election}");
+        assert!(election.contains("of 20ms"), "{election}");
+    }
+    assert_eq!(faults(json!({})), [None, None]);
     renewal.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
+}
+
+#[test]
+fn one_that_is_late_is_made_anew_though_nothing_has_changed() {
+    let folder = Folder::new();
+    deploy(&folder, ONE);
+    let host = PluginHost::new(folder.config()).unwrap();
+    let slot = host.selector(&edition()).unwrap();
+    let row = || host.report().into_iter().find(|row| row.library == EDITION).unwrap();
+    slot.note_late(slot.version(), true);
+    assert!(matches!(slot.health(), SlotHealth::Late { .. }));
+    // What hangs holds the old one for ever.
+    let held = slot.prepare(members(1));
+    assert_eq!(row().state, PluginState::Degraded);
+    assert_eq!(renew(&host, &folder, &slot), Ok(true));
+    assert!(matches!(slot.health(), SlotHealth::Healthy { .. }));
+    assert_eq!((row().state, row().reason), (PluginState::Active, None));
+    assert_eq!(renew(&host, &folder, &slot), Ok(false), "which is left alone");
+    drop(held);
 }
 
 #[test]

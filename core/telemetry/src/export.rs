@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,7 @@ pub(crate) struct Export {
     /// A share, as bits.
     sample: AtomicU64,
     room: AtomicUsize,
+    /// Exchanged under the lock of `unread` only, so that the two always belong together.
     queue: ArcSwap<Queue>,
     /// What waits in the queue, while nobody reads it.
     unread: Mutex<Option<Receiver<Item>>>,
@@ -122,8 +123,11 @@ impl Outlet for Export {
     }
 
     fn serve(&self, slot: &TraceSlot, orders: &Receiver<()>) {
-        let queue = self.queue.load_full();
-        let Some(items) = self.take_unread() else { return };
+        let (queue, items) = {
+            let mut unread = self.unread();
+            (self.queue.load_full(), unread.take())
+        };
+        let Some(items) = items else { return };
         let mut spans = Vec::new();
         loop {
             let ended = self.gather(&queue, &items, orders, &mut spans);
@@ -134,8 +138,9 @@ impl Outlet for Export {
             }
         }
         // Unless it took so long that there is another queue.
+        let mut unread = self.unread();
         if Arc::ptr_eq(&queue, &self.queue.load()) {
-            *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(items);
+            *unread = Some(items);
         }
     }
 
@@ -144,13 +149,14 @@ impl Outlet for Export {
     }
 
     fn begin(&self) {
-        let unread = self.take_unread().unwrap_or_else(|| {
+        let mut unread = self.unread();
+        if unread.is_none() {
             // The exporter before has not come back with it.
             let (queue, items) = self.tracer.queue(0);
             self.queue.store(queue);
-            items
-        });
-        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(unread);
+            *unread = Some(items);
+        }
+        drop(unread);
         self.switch_on();
     }
 
@@ -161,8 +167,8 @@ impl Outlet for Export {
 }
 
 impl Export {
-    fn take_unread(&self) -> Option<Receiver<Item>> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn unread(&self) -> MutexGuard<'_, Option<Receiver<Item>>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn switch_on(&self) {

@@ -79,6 +79,8 @@ fn a_plugin_of_another_api_loads_or_is_refused_by_what_has_changed() {
         ("resized", "built against different types than plugin-api 1.0.2 has: "),
         ("reordered", "built against different types than plugin-api 1.0.3 has: "),
         ("inserted", "built against different types than plugin-api 1.0.4 has: "),
+        ("vtable", "built against different types than plugin-api 1.0.5 has: "),
+        ("codec", "built against different types than plugin-api 1.0.6 has: "),
         ("two", "built for plugin-api 2.x"),
     ];
     for (change, said) in refused {

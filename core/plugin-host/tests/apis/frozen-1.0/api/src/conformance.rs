@@ -2,17 +2,30 @@
 //! of its trait, through the same shims that a host calls. A broken promise panics with a message
 //! that names the plugin and the promise.
 //!
-//! ```ignore
-//! #[test]
-//! fn keeps_the_contract() {
-//!     skymesh_plugin_api::conformance::selector::<RoundRobin>();
-//! }
+//! ```
+//! # use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View};
+//! # struct RoundRobin;
+//! # impl Selector for RoundRobin {
+//! #     const ID: &'static str = "round_robin";
+//! #     type Config = NoConfig;
+//! #     type Table = ();
+//! #     fn new(_: NoConfig) -> Result<Self, PluginError> {
+//! #         Ok(Self)
+//! #     }
+//! #     fn prepare(&self, _: &View<'_>) {}
+//! #     fn pick(&self, view: &View<'_>, _: &(), request: &Request) -> Option<usize> {
+//! #         (!view.is_empty()).then(|| (request.entropy() % view.len() as u64) as usize)
+//! #     }
+//! # }
+//! // In a `#[test]`:
+//! skymesh_plugin_api::conformance::selector::<RoundRobin>();
 //! ```
 
 mod codec;
 mod election;
 mod selector;
 mod sinks;
+mod tries;
 
 pub use codec::{codec, codec_with};
 pub use election::{election, election_with};
@@ -23,6 +36,7 @@ use serde_json::{Value, json};
 
 use crate::abi::host::{CreateError, Library};
 use crate::{ErrorKind, Manifest, PluginError, PluginKind};
+use tries::Tries;
 
 /// What a plugin says of itself.
 struct Declared<'a> {
@@ -32,43 +46,66 @@ struct Declared<'a> {
 }
 
 /// For tools: the suite of a plugin in a library, with the configuration `config`, a JSON object.
-/// Metrics and trace plugins are not tried: making one may open a port or a file.
+/// Answers the promises that the plugin breaks, each once; those of a kind that depend on a broken one are
+/// not tried. A sink opens its ports and files, and is given the suite's batches.
 ///
-/// # Panics
-/// If the plugin breaks a promise of its kind, as the suites for authors do.
-pub fn library(library: &Library, plugin: &Manifest, config: &str) {
+/// The suite panics inside and catches it, so the panic hook is called; and a plugin that hangs, hangs
+/// it.
+pub fn library(library: &Library, plugin: &Manifest, config: &str) -> Vec<String> {
     let Manifest { id, config_schema, deterministic, .. } = plugin;
     let declared = Declared { id, schema: config_schema, deterministic: *deterministic };
     let refusal = |error| match error {
         CreateError::Refused(error) => error,
         CreateError::Unknown => PluginError::failed("the library does not know it"),
     };
+    let mut tries = Tries::Gathered(Vec::new());
+    let (with, tries_) = (config, &mut tries);
     match plugin.kind {
         PluginKind::Selector => {
-            selector::check(&declared, config, &|json| library.selector(id, json).map_err(refusal));
+            let make = |json: &str| library.selector(id, json).map_err(refusal);
+            selector::check(&declared, with, &make, tries_);
         }
         PluginKind::Codec => {
-            codec::check(&declared, config, &|json| library.codec(id, json).map_err(refusal));
+            let make = |json: &str| library.codec(id, json).map_err(refusal);
+            codec::check(&declared, with, &make, tries_);
         }
         PluginKind::Election => {
-            election::check(&declared, config, &|json| library.election(id, json).map_err(refusal));
+            let make = |json: &str| library.election(id, json).map_err(refusal);
+            election::check(&declared, with, &make, tries_);
         }
-        PluginKind::Metrics | PluginKind::Trace => check_names(id, config_schema),
+        PluginKind::Metrics => {
+            let make = |json: &str| library.metrics(id, json).map_err(refusal);
+            sinks::check_metrics(&declared, with, &make, tries_);
+        }
+        PluginKind::Trace => {
+            let make = |json: &str| library.trace(id, json).map_err(refusal);
+            sinks::check_trace(&declared, with, &make, tries_);
+        }
     }
+    tries.broken()
 }
 
-/// Checks what holds for plugins of any kind: a well-formed id, a schema that is JSON, a config that
-/// is accepted, and an unknown key that is not.
+/// Checks what holds for plugins of any kind: a well-formed id, a schema that is JSON, an unknown key that
+/// is refused, and a config that is not. Answers what was made of that.
 fn check_declaration<T>(
-    id: &str,
-    schema: &str,
+    declared: &Declared<'_>,
     config: &str,
     make: impl Fn(&str) -> Result<T, PluginError>,
-) -> T {
-    check_names(id, schema);
-    let made =
-        make(config).unwrap_or_else(|error| panic!("{id}: refused its config {config}: {error}"));
+    tries: &mut Tries,
+) -> Option<T> {
+    let Declared { id, schema, .. } = declared;
+    tries.of(|| check_id(id));
+    let schema = tries.of(|| check_schema(id, schema));
+    // By a schema that is none every config is refused.
+    schema?;
+    let made = tries.of(|| {
+        make(config).unwrap_or_else(|error| panic!("{id}: refused its config {config}: {error}"))
+    });
+    tries.of(|| check_unknown_key(id, config, make));
+    made
+}
 
+fn check_unknown_key<T>(id: &str, config: &str, make: impl Fn(&str) -> Result<T, PluginError>) {
     let mut table: Value = serde_json::from_str(config)
         .unwrap_or_else(|error| panic!("{id}: the test's config is not JSON: {error}"));
     table["no_such_key_of_any_plugin"] = json!(1);
@@ -82,13 +119,14 @@ fn check_declaration<T>(
             );
         }
     }
-    made
 }
 
-/// A well-formed id, and a schema that is JSON.
-fn check_names(id: &str, schema: &str) {
+fn check_id(id: &str) {
     let of_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     assert!(!id.is_empty() && id.bytes().all(of_word), "{id}: the id must match [a-z0-9_]+");
+}
+
+fn check_schema(id: &str, schema: &str) {
     let schema: Value = serde_json::from_str(schema)
         .unwrap_or_else(|error| panic!("{id}: CONFIG_SCHEMA is not JSON: {error}"));
     assert!(schema.is_object(), "{id}: CONFIG_SCHEMA must be a JSON object");

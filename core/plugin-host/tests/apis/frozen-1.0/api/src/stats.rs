@@ -49,7 +49,8 @@ impl InstanceStats {
         rtt_ewma_ns, set_rtt_ewma_ns, u64
     }
     gauge! {
-        /// Smoothed share of failed requests, in parts per million.
+        /// Smoothed share of failed requests, in parts per million. Only calls (RPC and gRPC) have
+        /// answers that can fail: it stays 0 where nothing but messages is sent.
         error_ppm, set_error_ppm, u32
     }
     gauge! {

@@ -99,14 +99,29 @@ pub const fn header(constructor: extern "C" fn() -> RootModuleResult) -> LibHead
 /// `skymesh_plugin()` for linking it statically. Once per crate, at its root.
 ///
 /// Any of the kinds, in this order:
-/// ```ignore
+/// ```
+/// # use skymesh_plugin_api::{NoConfig, PluginError, Request, Selector, View};
+/// # struct RoundRobin;
+/// # impl Selector for RoundRobin {
+/// #     const ID: &'static str = "round_robin";
+/// #     type Config = NoConfig;
+/// #     type Table = ();
+/// #     fn new(_: NoConfig) -> Result<Self, PluginError> {
+/// #         Ok(Self)
+/// #     }
+/// #     fn prepare(&self, _: &View<'_>) {}
+/// #     fn pick(&self, view: &View<'_>, _: &(), request: &Request) -> Option<usize> {
+/// #         (!view.is_empty()).then(|| (request.entropy() % view.len() as u64) as usize)
+/// #     }
+/// # }
 /// skymesh_plugin_api::export_plugin! {
-///     selectors: [A, B],
-///     codecs: [C],
+///     selectors: [RoundRobin],
+///     codecs: [],
 ///     elections: [],
 ///     metrics: [],
 ///     traces: [],
 /// }
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! export_plugin {

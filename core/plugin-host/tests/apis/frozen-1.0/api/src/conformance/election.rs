@@ -1,5 +1,6 @@
 //! The suite for election algorithms.
 
+use super::tries::Tries;
 use super::{Declared, Dice, check_declaration};
 use crate::abi::host::{ElectionCandidate, ElectionInstance, Office, Picked};
 use crate::{Election, PluginError};
@@ -18,7 +19,7 @@ pub fn election<E: Election>() {
 /// If `E` breaks a promise of [`Election`].
 pub fn election_with<E: Election>(config: &str) {
     let declared = Declared { id: E::ID, schema: E::CONFIG_SCHEMA, deterministic: false };
-    check(&declared, config, &ElectionInstance::of::<E>);
+    check(&declared, config, &ElectionInstance::of::<E>, &mut Tries::Strict);
 }
 
 /// As [`election_with`], however instances are made.
@@ -26,14 +27,15 @@ pub(super) fn check(
     declared: &Declared<'_>,
     config: &str,
     make: &dyn Fn(&str) -> Result<ElectionInstance, PluginError>,
+    tries: &mut Tries,
 ) {
     let id = declared.id;
-    let election = check_declaration(id, declared.schema, config, make);
+    let Some(election) = check_declaration(declared, config, make, tries) else { return };
     let other = make(config).expect("the same config was accepted before");
     let mut dice = Dice(5);
     for count in [0, 1, 2, 3, 1000] {
         for _ in 0..50 {
-            let mut ballot: Vec<_> = (1..=count).map(|n| candidate(n, &mut dice)).collect();
+            let ballot: Vec<_> = (1..=count).map(|n| candidate(n, &mut dice)).collect();
             let incumbent = match dice.below(3) {
                 0 => None,
                 1 => Some(u64::MAX - 1),
@@ -45,27 +47,33 @@ pub(super) fn check(
                 now_ns: dice.roll(),
                 led_for_ns: dice.roll(),
             };
-            let picked = election.elect(&mut ballot, &office);
-            match picked {
-                Picked::Panicked => panic!("{id}: panicked on a ballot of {count}"),
-                Picked::OutOfView => panic!("{id}: elected nobody of a ballot of {count}"),
-                Picked::Index(_) | Picked::None => {}
-            }
-            assert_eq!(
-                picked,
-                other.elect(&mut ballot, &office),
-                "{id}: equal ballots of {count} gave different leaders"
-            );
-            if let Picked::Index(index) = picked {
-                let seated =
-                    Office { incumbent: Some(ballot[index].handle), led_for_ns: 0, ..office };
-                let again = election.elect(&mut ballot, &seated);
-                assert_eq!(
-                    again, picked,
-                    "{id}: it takes the leadership from whom it just elected"
-                );
-            }
+            tries.of(|| check_ballot(id, [&election, &other], ballot, &office));
         }
+    }
+}
+
+fn check_ballot(
+    id: &str,
+    [election, other]: [&ElectionInstance; 2],
+    mut ballot: Vec<ElectionCandidate>,
+    office: &Office,
+) {
+    let count = ballot.len();
+    let picked = election.elect(&mut ballot, office);
+    match picked {
+        Picked::Panicked => panic!("{id}: panicked on a ballot of {count}"),
+        Picked::OutOfView => panic!("{id}: elected nobody of a ballot of {count}"),
+        Picked::Index(_) | Picked::None => {}
+    }
+    assert_eq!(
+        picked,
+        other.elect(&mut ballot, office),
+        "{id}: equal ballots of {count} gave different leaders"
+    );
+    if let Picked::Index(index) = picked {
+        let seated = Office { incumbent: Some(ballot[index].handle), led_for_ns: 0, ..*office };
+        let again = election.elect(&mut ballot, &seated);
+        assert_eq!(again, picked, "{id}: it takes the leadership from whom it just elected");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::tries::Tries;
 use super::{Declared, Dice, check_declaration};
 use crate::abi::host::{Picked, PreparedSelector, SelectorInstance};
 use crate::{InstanceStats, Member, PluginError, Request, Roster, Selector};
@@ -28,7 +29,7 @@ pub fn selector<S: Selector>() {
 pub fn selector_with<S: Selector>(config: &str) {
     let declared =
         Declared { id: S::ID, schema: S::CONFIG_SCHEMA, deterministic: S::DETERMINISTIC };
-    check(&declared, config, &SelectorInstance::of::<S>);
+    check(&declared, config, &SelectorInstance::of::<S>, &mut Tries::Strict);
 }
 
 /// As [`selector_with`], however instances are made.
@@ -36,27 +37,34 @@ pub(super) fn check(
     declared: &Declared<'_>,
     config: &str,
     make: &dyn Fn(&str) -> Result<SelectorInstance, PluginError>,
+    tries: &mut Tries,
 ) {
     let id = declared.id;
-    let instance = check_declaration(id, declared.schema, config, make);
+    let Some(instance) = check_declaration(declared, config, make, tries) else { return };
     for (name, members) in memberships() {
-        let usable = members.iter().any(|member| !member.suspect && member.weight > 0);
-        let prepared = prepare(id, &instance, name, members.clone());
-        let mut dice = Dice(7);
-        for round in 0..ROUNDS {
-            for key in KEYS {
-                shake(&members, &mut dice);
-                let request =
-                    Request::new(key, dice.roll(), extreme(&mut dice), (round % 70) as u32);
-                check_pick(id, name, members.len(), usable, prepared.pick(&request));
-            }
-        }
+        tries.of(|| check_picks(id, name, &members, &instance));
         if declared.deterministic {
-            let other = make(config).expect("the same config was accepted before");
-            check_deterministic(id, name, &prepared, &prepare(id, &other, name, members));
+            tries.of(|| {
+                let other = make(config).expect("the same config was accepted before");
+                let one = prepare(id, &instance, name, members.clone());
+                check_deterministic(id, name, &one, &prepare(id, &other, name, members));
+            });
         }
     }
-    check_threads(id, &instance);
+    tries.of(|| check_threads(id, &instance));
+}
+
+fn check_picks(id: &str, name: &str, members: &[Member], instance: &SelectorInstance) {
+    let usable = members.iter().any(|member| !member.suspect && member.weight > 0);
+    let prepared = prepare(id, instance, name, members.to_vec());
+    let mut dice = Dice(7);
+    for round in 0..ROUNDS {
+        for key in KEYS {
+            shake(members, &mut dice);
+            let request = Request::new(key, dice.roll(), extreme(&mut dice), (round % 70) as u32);
+            check_pick(id, name, members.len(), usable, prepared.pick(&request));
+        }
+    }
 }
 
 fn prepare(
@@ -99,16 +107,18 @@ fn check_deterministic(id: &str, name: &str, one: &PreparedSelector, other: &Pre
 /// Picks from several threads at once: nothing may panic or leave the view.
 fn check_threads(id: &str, instance: &SelectorInstance) {
     let prepared = prepare(id, instance, "16 instances", (1..=16).map(Member::new).collect());
+    let work = |thread: u32| {
+        let mut dice = Dice(u64::from(thread));
+        for now in 0..5_000 {
+            let request = Request::new(Some(dice.roll()), dice.roll(), now, thread);
+            check_pick(id, "16 instances, 4 threads", 16, true, prepared.pick(&request));
+        }
+    };
     std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let prepared = &prepared;
-            scope.spawn(move || {
-                let mut dice = Dice(u64::from(thread));
-                for now in 0..5_000 {
-                    let request = Request::new(Some(dice.roll()), dice.roll(), now, thread);
-                    check_pick(id, "16 instances, 4 threads", 16, true, prepared.pick(&request));
-                }
-            });
+        let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || work(thread)));
+        for thread in threads {
+            // In the thread's own words.
+            thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
         }
     });
 }

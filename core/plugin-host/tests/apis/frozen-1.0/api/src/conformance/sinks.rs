@@ -1,14 +1,15 @@
 //! The suites for metrics and trace plugins. They take a configuration, for most sinks need an
 //! address or a file.
 
-use super::check_declaration;
+use super::tries::Tries;
+use super::{Declared, check_declaration};
 use crate::abi::host::{MetricsInstance, TraceInstance};
 use crate::{
     Attribute, AttributeValue, Bucket, ErrorKind, Histogram, Label, Metrics, MetricsBatch,
     PluginError, Sample, SampleValue, Span, SpanEvent, SpanKind, SpanStatus, Trace, TraceBatch,
 };
 
-fn check(id: &str, what: &str, result: &Result<(), PluginError>) {
+fn check_answer(id: &str, what: &str, result: &Result<(), PluginError>) {
     let panicked = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Panicked);
     assert!(!panicked, "{id}: panicked on {what}");
 }
@@ -18,7 +19,19 @@ fn check(id: &str, what: &str, result: &Result<(), PluginError>) {
 /// # Panics
 /// If `M` breaks a promise of [`Metrics`].
 pub fn metrics_with<M: Metrics>(config: &str) {
-    let sink = check_declaration(M::ID, M::CONFIG_SCHEMA, config, MetricsInstance::of::<M>);
+    let declared = Declared { id: M::ID, schema: M::CONFIG_SCHEMA, deterministic: false };
+    check_metrics(&declared, config, &MetricsInstance::of::<M>, &mut Tries::Strict);
+}
+
+/// As [`metrics_with`], however instances are made.
+pub(super) fn check_metrics(
+    declared: &Declared<'_>,
+    config: &str,
+    make: &dyn Fn(&str) -> Result<MetricsInstance, PluginError>,
+    tries: &mut Tries,
+) {
+    let id = declared.id;
+    let Some(sink) = check_declaration(declared, config, make, tries) else { return };
     let labels =
         [Label { key: "service", value: "a.b.\"c\"\n" }, Label { key: "empty", value: "" }];
     let buckets =
@@ -41,7 +54,8 @@ pub fn metrics_with<M: Metrics>(config: &str) {
     for samples in [&[], samples.as_slice()] {
         let unix_ns = started_unix_ns + 1;
         let batch = MetricsBatch { samples, resource: &labels, unix_ns, started_unix_ns };
-        check(M::ID, &format!("{} samples", samples.len()), &sink.flush(&batch));
+        let what = format!("{} samples", samples.len());
+        tries.of(|| check_answer(id, &what, &sink.flush(&batch)));
     }
 }
 
@@ -50,7 +64,19 @@ pub fn metrics_with<M: Metrics>(config: &str) {
 /// # Panics
 /// If `T` breaks a promise of [`Trace`].
 pub fn trace_with<T: Trace>(config: &str) {
-    let exporter = check_declaration(T::ID, T::CONFIG_SCHEMA, config, TraceInstance::of::<T>);
+    let declared = Declared { id: T::ID, schema: T::CONFIG_SCHEMA, deterministic: false };
+    check_trace(&declared, config, &TraceInstance::of::<T>, &mut Tries::Strict);
+}
+
+/// As [`trace_with`], however instances are made.
+pub(super) fn check_trace(
+    declared: &Declared<'_>,
+    config: &str,
+    make: &dyn Fn(&str) -> Result<TraceInstance, PluginError>,
+    tries: &mut Tries,
+) {
+    let id = declared.id;
+    let Some(exporter) = check_declaration(declared, config, make, tries) else { return };
     let attributes = [
         Attribute { key: "text", value: AttributeValue::Text("\"") },
         Attribute { key: "integer", value: AttributeValue::Integer(i64::MIN) },
@@ -75,6 +101,7 @@ pub fn trace_with<T: Trace>(config: &str) {
     });
     for spans in [&[], spans.as_slice()] {
         let batch = TraceBatch { spans, resource: &attributes, dropped: 3 };
-        check(T::ID, &format!("{} spans", spans.len()), &exporter.export(&batch));
+        let what = format!("{} spans", spans.len());
+        tries.of(|| check_answer(id, &what, &exporter.export(&batch)));
     }
 }

@@ -1,12 +1,17 @@
 //! Whether files have changed, by looks at them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How far the system's stamps may be behind its clock: they are taken at its ticks.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Path, time of change and length of files. Deploying a library or saving a file changes one of
-/// them, and looking costs a system call for each.
+/// them, and looking costs a system call for each. The time is the one that renaming and `chmod` move as
+/// well, and copies do not inherit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stamps(BTreeMap<PathBuf, Option<(SystemTime, u64)>>);
 
@@ -16,10 +21,12 @@ impl Stamps {
         Self(files.into_iter().map(stamp).collect())
     }
 
-    /// As they looked `before`, where that is known.
-    pub(crate) fn backdated_to(mut self, before: &Self) -> Self {
+    /// As they looked `before`, when a reload began. One of which nothing was known then, and that is no
+    /// older, may have come when the reload had looked for it: as if it were not there.
+    pub(crate) fn backdated_to(mut self, before: &Self, began: SystemTime) -> Self {
+        let is_new = |(changed, _): (SystemTime, u64)| changed + TICK >= began;
         for (path, stamp) in &mut self.0 {
-            *stamp = *before.0.get(path).unwrap_or(stamp);
+            *stamp = before.0.get(path).copied().unwrap_or(stamp.filter(|stamp| !is_new(*stamp)));
         }
         self
     }
@@ -53,8 +60,13 @@ impl Looks {
 
 fn stamp(path: PathBuf) -> (PathBuf, Option<(SystemTime, u64)>) {
     let metadata = fs::metadata(&path).ok();
-    let stamp = metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len())));
-    (path, stamp)
+    (path, metadata.map(|metadata| (changed(&metadata), metadata.len())))
+}
+
+fn changed(metadata: &Metadata) -> SystemTime {
+    let whole = u64::try_from(metadata.ctime()).unwrap_or(0);
+    let part = u32::try_from(metadata.ctime_nsec()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(whole, part)
 }
 
 #[cfg(test)]
@@ -95,8 +107,20 @@ mod tests {
     fn what_changed_during_a_reload_is_another_change() {
         let mut looks = Looks::default();
         // 1 when the reload began, 2 when it had ended.
-        looks.settle(look(2).backdated_to(&look(1)));
+        looks.settle(look(2).backdated_to(&look(1), SystemTime::UNIX_EPOCH));
         assert!(!looks.have_settled_anew(look(2)));
         assert!(looks.have_settled_anew(look(2)));
+    }
+
+    #[test]
+    fn what_came_while_a_reload_looked_for_it_is_another_change() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        // When the reload began, and whether the file, which was not looked at before, is taken for new.
+        for (began, new) in [(epoch, true), (epoch + TICK, true), (epoch + TICK * 2, false)] {
+            let mut looks = Looks::default();
+            looks.settle(look(1).backdated_to(&Stamps::default(), began));
+            assert!(!looks.have_settled_anew(look(1)));
+            assert_eq!(looks.have_settled_anew(look(1)), new, "{began:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -67,13 +67,13 @@ impl<S: Subject> Reloader<S> {
     /// Reloads once; tells the log and those who watch.
     async fn reload(&mut self, config: Option<S::Fresh>) -> Arc<Reload> {
         // Before the files are read: what changes while they are is another change.
-        let before = self.stamps().await;
+        let (before, began) = (self.stamps().await, SystemTime::now());
         let subject = Arc::clone(&self.subject);
         let ended = tokio::task::spawn_blocking(move || subject.attempt(config)).await;
         let attempted = ended.unwrap_or_else(|_| Err(vec!["the reload itself failed".into()]));
         let reload = Arc::new(self.conclude(attempted).await);
-        // Other libraries may be in use now; of these nothing was known before.
-        let now = self.stamps().await.backdated_to(&before);
+        // Other libraries may be in use or wanted now; of these nothing was known before.
+        let now = self.stamps().await.backdated_to(&before, began);
         self.looks.settle(now);
         match reload.outcome {
             ReloadOutcome::Refused => tracing::warn!("reload {reload}"),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, FreshConfig, ReloadOutcome};
+use skymesh_agent::{Agent, AgentBuilder, FreshConfig, ReloadOutcome};
 use skymesh_plugin_host::{PluginState, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, next_message, services, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,21 +101,24 @@ async fn tap() -> (SocketAddr, JoinHandle<Vec<u8>>) {
     (address, task)
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// An agent with that codec, the first connection to which is tapped.
 async fn tapped_agent(mesh: &Mesh, codec: &Value) -> (Agent, JoinHandle<Vec<u8>>) {
+    tapped(mesh, mesh.builder().services(services(json!({ "app.*.*": { "codec": codec } })))).await
+}
+
+/// An agent, the first connection to which is tapped.
+pub(crate) async fn tapped(mesh: &Mesh, builder: AgentBuilder) -> (Agent, JoinHandle<Vec<u8>>) {
     let (front, tapped) = tap().await;
     let config = AgentConfig {
         listen: SocketAddr::from((BEHIND, front.port())),
         advertise: Some(front.to_string()),
         ..mesh.config()
     };
-    let table = json!({ "app.*.*": { "codec": codec } });
-    let agent = mesh.builder().config(config).services(services(table)).connect().await.unwrap();
-    (agent, tapped)
+    (builder.config(config).connect().await.unwrap(), tapped)
 }
 
 /// What one 100 000-byte message of a repeated sentence looks like between two agents.
@@ -146,6 +149,38 @@ async fn the_configured_form_is_what_travels() {
     assert!(zstd.len() < 2000, "{} bytes", zstd.len());
     let threshold = json!({ "use": "lz4", "config": { "threshold_bytes": 100_001 } });
     assert!(on_the_wire(&threshold).await.len() > 100_000 - 35);
+}
+
+#[tokio::test]
+async fn two_services_have_two_tables_of_one_codec() {
+    let mesh = Mesh::start().await;
+    let sentence = b"The same sentence again and again. ";
+    let payload = sentence.repeat(100_000 / 35);
+    // Patterns in both orders: neither table may serve for both.
+    let table = json!({
+        "app.a.*": { "codec": { "use": "lz4" } },
+        "app.b.*": { "codec": { "use": "lz4", "config": { "threshold_bytes": 100_001 } } },
+        "app.c.*": { "codec": { "use": "lz4" } },
+    });
+    let builder = || mesh.builder().services(services(table.clone()));
+    let (server, tap) = tapped(&mesh, builder()).await;
+    let clients = builder().connect().await.unwrap();
+    let (client, _inbox) = clients.register("app.test.client/1").await.unwrap();
+    let mut servers = Vec::new();
+    for service in ["app.a.server/1", "app.b.server/1", "app.c.server/1"] {
+        let (instance, mut inbox) = server.register(service).await.unwrap();
+        client.send(service, &payload).await.unwrap();
+        assert!(next_message(&mut inbox).await.payload() == &payload, "{service}");
+        // The one connection lasts for as long as there is somebody to send to.
+        servers.push((instance, inbox));
+    }
+    within(SOON, clients.shutdown()).await;
+    within(SOON, server.shutdown()).await;
+    let seen = within(SOON, tap).await.unwrap();
+    // One of the three travels as it is.
+    let plain = payload.len();
+    assert!((plain..plain + 10_000).contains(&seen.len()), "{} bytes", seen.len());
+    assert!(contains(&seen, &payload));
 }
 
 #[tokio::test]

@@ -3,13 +3,17 @@
 
 use serde_json::json;
 use skymesh::Config;
-use skymesh_agent::Resolve;
-use skymesh_plugin_host::PluginState;
-use skymesh_tests::{Mesh, SOON, next_message, services};
+use skymesh_agent::{FreshConfig, ReloadOutcome, Resolve};
+use skymesh_plugin_host::{PluginState, PluginsConfig};
+use skymesh_tests::{Mesh, SOON, next_message, services, within};
 
+use crate::codecs::{contains, tapped};
 use crate::reload::stage::{EDITION, Versions};
 
 const INSTANCES: u64 = 4;
+
+/// The codec of the fixture, which says on the wire which edition has written.
+const STAMPED: &str = "skymesh_fixture_edition/stamped";
 
 /// Two service names ask for two versions of one plugin in the configuration file, and a third for
 /// whatever is highest.
@@ -75,6 +79,59 @@ async fn two_versions_of_one_plugin_serve_two_services_at_once() {
     let error = error.to_string();
     assert!(error.contains("of version `^3` not found"), "{error}");
     assert!(error.contains("there are only"), "{error}");
+}
+
+/// Each service is written to by its version of the codec, and the higher one reads both.
+#[tokio::test]
+async fn two_versions_of_one_codec_write_to_two_services_at_once() {
+    let mesh = Mesh::start().await;
+    let folder = Versions::installed();
+    let [lib, cache] = folder.paths();
+    let plugins = || PluginsConfig {
+        dirs: vec![lib.clone().into()],
+        cache_dir: Some(cache.clone().into()),
+        ..PluginsConfig::default()
+    };
+    let codec = |version: &str| json!({ "codec": { "use": STAMPED, "version": version } });
+    // The lower one is the last pattern's.
+    let table = || services(json!({ "app.a.*": codec("^2"), "app.b.*": codec("^1") }));
+    let builder = || mesh.builder().services(table()).plugins(plugins());
+    let (server, tap) = tapped(&mesh, builder()).await;
+    let clients = builder().connect().await.unwrap();
+    let (client, _inbox) = clients.register("app.test.client/1").await.unwrap();
+    let (_a, mut a) = server.register("app.a.server/1").await.unwrap();
+    let (_b, mut b) = server.register("app.b.server/1").await.unwrap();
+    for text in ["one", "two"] {
+        client.send("app.a.server/1", text).await.unwrap();
+        assert_eq!(next_message(&mut a).await.payload(), text);
+        client.send("app.b.server/1", text).await.unwrap();
+        assert_eq!(next_message(&mut b).await.payload(), text);
+    }
+
+    // Only new connections are written to in another version.
+    let now = services(json!({ "app.*.*": codec("^2") }));
+    let fresh = FreshConfig::new(mesh.config(), now, plugins());
+    let reload = within(SOON, clients.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    let told = reload.changed.iter().find(|one| one.what == "codec stamped of new connections");
+    let told = told.unwrap_or_else(|| panic!("{reload}"));
+    let [one, two] = ["1.0.0", "2.0.0"].map(|version| format!("{STAMPED} {version}"));
+    assert_eq!((&told.from, &told.to), (&Some(format!("{one}, {two}")), &Some(two)));
+    client.send("app.b.server/1", "three").await.unwrap();
+    assert_eq!(next_message(&mut b).await.payload(), "three");
+    let (later, later_tap) = tapped(&mesh, builder()).await;
+    let (_later, mut later_b) = later.register("app.b.server/2").await.unwrap();
+    client.send("app.b.server/2", "four").await.unwrap();
+    assert_eq!(next_message(&mut later_b).await.payload(), "four");
+
+    for agent in [&clients, &server, &later] {
+        within(SOON, agent.shutdown()).await;
+    }
+    let count = |seen: &[u8], mark: &[u8]| seen.windows(mark.len()).filter(|w| *w == mark).count();
+    let seen = within(SOON, tap).await.unwrap();
+    assert_eq!((count(&seen, b"edition-1"), count(&seen, b"edition-2")), (3, 2));
+    let seen = within(SOON, later_tap).await.unwrap();
+    assert!(contains(&seen, b"edition-2") && !contains(&seen, b"edition-1"));
 }
 
 /// 1.0's own text, frozen, and a 1.1 that has appended a field and a function: both serve here.

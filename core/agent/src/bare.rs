@@ -1,6 +1,5 @@
 //! A runtime that is connected to nothing and runs no task, and what belongs to one, for unit tests.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use skymesh_naming::{AttributeLayers, InstanceRecord, InstanceState, PeerProtocol};
@@ -8,6 +7,7 @@ use skymesh_plugin_host::{PluginHost, PluginsConfig};
 use skymesh_types::{AgentId, Attributes, Handle, Revision};
 use tokio::sync::mpsc;
 
+use crate::codecs::Codecs;
 use crate::config::InboxConfig;
 use crate::election::Admission;
 use crate::inbox::Queue;
@@ -26,7 +26,7 @@ pub(crate) fn runtime() -> (Arc<Runtime>, mpsc::Receiver<Command>) {
         app: "app".parse().unwrap(),
         address: "127.0.0.1:1".into(),
         host,
-        codecs: HashMap::new(),
+        codecs: Codecs::default(),
         desk,
         uplink,
     };

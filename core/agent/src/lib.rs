@@ -12,6 +12,7 @@ pub mod admin;
 mod agent;
 #[cfg(test)]
 mod bare;
+mod codecs;
 pub mod config;
 mod convert;
 mod counted;

@@ -234,7 +234,7 @@ fn build(runtime: &Arc<Runtime>, url: &ServiceUrl, said: Said) -> (Instance, Inb
         handle,
         address: Arc::clone(&runtime.address),
         agent: Some(runtime.agent),
-        protocol: PeerProtocol { version: 2, codecs: runtime.codec_ids().into() },
+        protocol: PeerProtocol { version: 2, codecs: runtime.hot.load().codecs.ids().into() },
         state: InstanceState::Online,
         attributes: Arc::new(declared),
         weight,

@@ -1,13 +1,12 @@
 //! What all parts of one agent share.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use skymesh_plugin_host::{CodecSlot, PluginHost, PluginLoadError, SelectorSlot};
+use skymesh_plugin_host::{PluginHost, PluginLoadError, SelectorSlot};
 use skymesh_telemetry::{Sinks, Tracer};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
@@ -17,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::codecs::Codecs;
 use crate::config::{AgentConfig, ServicesConfig};
 use crate::counters::Counters;
 use crate::directory::Directory;
@@ -44,8 +44,7 @@ pub(crate) struct Hot {
     /// That of the start, with the newest hot keys.
     pub(crate) agent: AgentConfig,
     pub(crate) services: ServicesConfig,
-    /// Every codec that is, or ever was, configured for any service: what this agent can decode.
-    pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) codecs: Arc<Codecs>,
 }
 
 /// See the module.
@@ -109,7 +108,7 @@ pub(crate) struct Parts {
     pub(crate) app: AppId,
     pub(crate) address: Arc<str>,
     pub(crate) host: PluginHost,
-    pub(crate) codecs: HashMap<String, CodecSlot>,
+    pub(crate) codecs: Codecs,
     pub(crate) desk: Desk,
     pub(crate) uplink: mpsc::Sender<Command>,
 }
@@ -118,6 +117,7 @@ impl Runtime {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { settings, app, address, host, codecs, desk, uplink } = parts;
         let Settings { agent, services } = settings.clone();
+        let codecs = Arc::new(codecs);
         let started = Instant::now();
         let elections = Elections::new(agent.nameserver_protocol, started);
         Arc::new(Self {
@@ -293,19 +293,6 @@ impl Runtime {
     /// As who this agent chooses among instances.
     pub(crate) fn chooser(&self) -> Chooser<'_> {
         Chooser { agent: self.agent.get(), zone: self.settings.agent.zone.as_deref() }
-    }
-
-    /// Id of the codec configured for a service.
-    pub(crate) fn codec_for(&self, name: &ServiceName) -> Option<String> {
-        let hot = self.hot.load();
-        let strategy = hot.services.find(name, |service| service.codec.as_ref())?;
-        Some(strategy.id().to_owned())
-    }
-
-    pub(crate) fn codec_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.hot.load().codecs.keys().cloned().collect();
-        ids.sort();
-        ids
     }
 
     pub(crate) fn read_config(&self) -> ReadConfig {

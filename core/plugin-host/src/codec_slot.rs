@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use semver::Version;
 use skymesh_plugin_api::Envelope;
 use skymesh_plugin_api::abi::host::{CodecInstance, DecodeError, Decoded, EncodeError};
 use skymesh_types::limits::FRAME_BYTES;
 
+use crate::config::StrategyConfig;
 use crate::failure::Failure;
 use crate::host::Made;
 use crate::kept::Kept;
@@ -30,18 +32,30 @@ pub struct CodecSlot {
     limit_bytes: usize,
     supervision: Arc<Supervision>,
     origin: Arc<Origin>,
+    version: Option<Arc<Version>>,
 }
 
 impl CodecSlot {
-    pub(crate) fn new(made: Made<CodecInstance>) -> Self {
+    pub(crate) fn new(made: Made<CodecInstance>, version: Option<Version>) -> Self {
         let Made { instance, supervision, origin } = made;
         let (id, origin) = (origin.strategy.id().into(), Arc::new(origin));
-        Self { id, instance, limit_bytes: FRAME_BYTES, supervision, origin }
+        let version = version.map(Arc::new);
+        Self { id, instance, limit_bytes: FRAME_BYTES, supervision, origin, version }
     }
 
     /// Whether a codec of that origin would be this one.
     pub(crate) fn is_of(&self, origin: &Origin) -> bool {
         *self.origin == *origin
+    }
+
+    /// Whether it was made of that configuration.
+    pub fn is_configured_as(&self, strategy: &StrategyConfig) -> bool {
+        self.origin.strategy == *strategy
+    }
+
+    /// The version of its library.
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_deref()
     }
 
     /// As it is named in logs: `library/id` and the library's version.

@@ -182,7 +182,17 @@ impl PluginHost {
     /// # Errors
     /// [`PluginLoadError`] if it is `required`.
     pub fn codec(&self, strategy: &StrategyConfig) -> Result<Option<CodecSlot>, PluginLoadError> {
-        optional(strategy, self.make_codec(&self.shelf.load(), strategy).map(CodecSlot::new))
+        optional(
+            strategy,
+            self.make_codec(&self.shelf.load(), strategy).map(|made| self.codec_slot(made)),
+        )
+    }
+
+    pub(crate) fn codec_slot(&self, made: Made<CodecInstance>) -> CodecSlot {
+        let version = made.origin.entry.and_then(|entry| {
+            self.entries()[entry].loaded.as_ref().map(|loaded| loaded.version.clone())
+        });
+        CodecSlot::new(made, version)
     }
 
     /// What is loaded, in use, failed or quarantined, and why.

@@ -113,24 +113,24 @@ impl Renewal<'_> {
     }
 
     /// Makes the codec that the configuration names, and sends an envelope through it; or answers
-    /// `known`, where it would be the same.
+    /// the one of `known` that would be the same.
     ///
     /// # Errors
     /// As [`selector`](Self::selector).
-    pub fn codec(
+    pub fn codec<'k>(
         &self,
-        known: Option<&CodecSlot>,
+        known: impl IntoIterator<Item = &'k CodecSlot>,
         strategy: &StrategyConfig,
     ) -> Result<CodecSlot, PluginLoadError> {
         let origin = self.origin(PluginKind::Codec, strategy)?;
-        if let Some(known) = known.filter(|known| known.is_of(&origin)) {
+        if let Some(known) = known.into_iter().find(|known| known.is_of(&origin)) {
             return Ok(known.clone());
         }
         let made = self.host.make_codec(self.shelf(), strategy)?;
         let budget = self.limits().codec_budget;
         let test = move |instance: &Kept<_>| self_test::codec(instance, budget);
         tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
-        Ok(CodecSlot::new(made))
+        Ok(self.host.codec_slot(made))
     }
 
     /// Makes the election algorithm that the configuration names, for a slot, and asks it for leaders of

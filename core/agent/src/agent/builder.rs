@@ -1,10 +1,9 @@
 //! What an agent is started with, and how it starts.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use skymesh_plugin_host::{CodecSlot, LinkedPlugin, PluginHost, PluginLoadError, PluginsConfig};
+use skymesh_plugin_host::{LinkedPlugin, PluginHost, PluginLoadError, PluginsConfig};
 use skymesh_reload::Reloader;
 use skymesh_telemetry::{MetricsConfig, TelemetryError, TraceConfig};
 use skymesh_transport::{BindError, Listener};
@@ -14,6 +13,7 @@ use tokio::sync::mpsc;
 use super::Agent;
 use super::shown::Shown;
 use crate::admin::{self, AdminError};
+use crate::codecs::Codecs;
 use crate::config::{AgentConfig, RangeError, ServicesConfig, Unreachable};
 use crate::reload::{AgentReload, ConfigSource, Desk, FreshConfig};
 use crate::runtime::{Contact, Parts, Runtime, Settings};
@@ -182,24 +182,18 @@ impl AgentBuilder {
 }
 
 /// Loads every strategy that is configured, so that what is wrong is said at the start, not at the
-/// first message. Answers the codecs by id.
+/// first message.
 fn load_strategies(
     host: &PluginHost,
     services: &ServicesConfig,
     max_frame_bytes: usize,
-) -> Result<HashMap<String, CodecSlot>, PluginLoadError> {
-    let mut codecs = HashMap::new();
+) -> Result<Codecs, PluginLoadError> {
     for service in services.0.values() {
         if let Some(strategy) = &service.selector {
             host.selector(strategy)?;
         }
-        if let Some(strategy) = &service.codec
-            && let Some(codec) = host.codec(strategy)?
-        {
-            codecs.insert(strategy.id().to_owned(), codec.limited_to(max_frame_bytes));
-        }
     }
-    Ok(codecs)
+    Codecs::load(host, services, max_frame_bytes)
 }
 
 /// What an agent is started with, once it is checked.
@@ -207,7 +201,7 @@ struct Start {
     settings: Settings,
     app: AppId,
     host: PluginHost,
-    codecs: HashMap<String, CodecSlot>,
+    codecs: Codecs,
     plugins: PluginsConfig,
     source: Option<Arc<dyn ConfigSource<FreshConfig>>>,
     shown: Shown,

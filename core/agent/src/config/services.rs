@@ -20,7 +20,10 @@ pub struct ServiceConfig {
     /// first. Hot.
     pub stages: Option<StagesConfig>,
     /// The form of messages to it. Default: the v1 message form. Hot: for connections that are made
-    /// from then on, between agents that were told of it when their instances were registered.
+    /// from then on, between agents that were told of it when their instances were registered. Two
+    /// services may have two versions of one plugin, or two tables. Agents tell each other the plugin's
+    /// id only, and of each id one reads, the one of the highest version: all that have an id in a mesh
+    /// must understand each other, so a form that does not needs an id of its own.
     pub codec: Option<StrategyConfig>,
     /// Picks its leader, where there is an election: read by the nameserver, where it is hot (an
     /// incumbent stays until its ballot changes); an agent does not look at it. Default: the built-in

@@ -11,15 +11,6 @@ use crate::peer::{Link, LocalTarget, Peer, PeerKey, Remote, Route, Target};
 use crate::runtime::Runtime;
 
 impl Directory {
-    /// Has every route take the codec that is configured now from its next connection on.
-    pub(crate) fn want_codecs(&self, runtime: &Runtime) {
-        for route in self.remote_routes() {
-            if let Target::Remote(remote) = &route.target {
-                remote.want_codec(runtime.codec_for(&route.name));
-            }
-        }
-    }
-
     /// Every connection to a peer.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.peers().into_iter().filter_map(|peer| peer.link()).collect()
@@ -112,7 +103,7 @@ impl Directory {
         let key = PeerKey { address: Arc::clone(&record.address), agent: record.agent };
         let peer = state.peer(runtime, &key, &record.protocol.codecs);
         let name = record.url.name.clone();
-        let target = Target::Remote(Remote::new(peer, runtime.codec_for(&name)));
+        let target = Target::Remote(Remote::new(peer));
         let meter = runtime.meters.of(&name);
         let route = Route::new(record.handle, name, meter, target);
         // It may have gone offline between the look at it and this lock: then nobody would ever

@@ -81,10 +81,10 @@ impl Guest {
             return Err(GreetingError::Codecs(said.data_codecs.len()));
         }
         let hot = runtime.hot.load();
-        let codecs = said.data_codecs.into_iter().map(|id| match hot.codecs.get(&id) {
+        let codecs = said.data_codecs.into_iter().map(|id| match hot.codecs.reader(&id) {
             Some(slot) => Ok(slot.clone()),
             None => {
-                let offered = runtime.codec_ids().join(", ");
+                let offered = hot.codecs.ids().join(", ");
                 Err(GreetingError::Codec { codec: id, offered })
             }
         });

@@ -9,11 +9,12 @@ use skymesh_proto::msg::Body;
 use skymesh_proto::{AgentInfo, Msg, Refused};
 use skymesh_transport::{Backoff, Connection, FrameReader, Outbox, Writer, dial};
 use skymesh_types::{AgentId, Handle};
-use skymesh_wire::{DATA_CODECS, Frames, decode_msg, encode_msg};
+use skymesh_wire::{Frames, decode_msg, encode_msg};
 use tokio::time::{Instant, timeout};
 
 use super::link::Dialect;
 use super::{Link, Shared};
+use crate::codecs::LinkCodecs;
 use crate::convert;
 use crate::inbox::{Event, UndeliverableReason};
 use crate::runtime::{Runtime, entropy};
@@ -34,11 +35,7 @@ pub(super) fn start(runtime: Arc<Runtime>, shared: Arc<Shared>) {
 fn renew(runtime: &Runtime, shared: &Shared) -> Writer {
     let (outbox, writer) = Outbox::new(runtime.outbox_config());
     let hot = runtime.hot.load();
-    let common = shared.codecs.iter().filter_map(|id| {
-        let slot = hot.codecs.get(id)?;
-        Some((id.clone(), slot.clone()))
-    });
-    let codecs = common.take(DATA_CODECS).collect();
+    let codecs = LinkCodecs::new(&hot.codecs, &shared.codecs);
     let dialect = shared.key.dialect();
     let link = Link::new(outbox, dialect, runtime.settings.agent.max_frame_bytes, codecs);
     shared.link.store(Some(Arc::new(link)));
@@ -124,7 +121,7 @@ impl PeerTask {
             Dialect::V2 => AgentInfo {
                 protocol: 2,
                 agent: self.runtime.agent.get(),
-                data_codecs: link.codec_ids(),
+                data_codecs: link.codecs().ids().to_vec(),
                 ..plain
             },
         };

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use skymesh_plugin_host::CodecSlot;
 use skymesh_proto::msg::Body;
 use skymesh_proto::{Introduction, Msg, UnregisterService};
 use skymesh_transport::{Outbox, TryPushError, Turn};
 use skymesh_types::Handle;
-use skymesh_wire::{CodecIndex, Envelope, append_data, encode_msg, message};
+use skymesh_wire::{Envelope, encode_msg, message};
 
 use super::{Lane, NotPosted, Post, Refusal};
+use crate::codecs::{DataCodec, LinkCodecs};
 use crate::config::MIN_WINDOW_BYTES;
 use crate::convert;
 use crate::sender::Sender;
@@ -33,13 +33,6 @@ pub(super) enum Dialect {
     V1,
     /// Ours.
     V2,
-}
-
-/// One codec of the link's hello.
-#[derive(Debug, Clone)]
-pub(super) struct DataCodec {
-    index: CodecIndex,
-    slot: CodecSlot,
 }
 
 /// Memory that a thread or a connection keeps for the next message; what a larger one took is freed
@@ -63,8 +56,7 @@ pub(crate) struct Link {
     outbox: Outbox,
     dialect: Dialect,
     max_frame_bytes: usize,
-    /// Codecs that both sides have, by index.
-    codecs: Vec<(String, CodecSlot)>,
+    codecs: LinkCodecs,
     /// Sending instances that the receiver knows.
     introduced: ArcSwap<HashSet<Handle>>,
     lanes: Mutex<Lanes>,
@@ -86,7 +78,7 @@ impl Link {
         outbox: Outbox,
         dialect: Dialect,
         max_frame_bytes: usize,
-        codecs: Vec<(String, CodecSlot)>,
+        codecs: LinkCodecs,
     ) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let window_bytes = match dialect {
@@ -114,14 +106,8 @@ impl Link {
         &self.outbox
     }
 
-    /// Ids of the codecs that data frames on this link may be in, by index.
-    pub(super) fn codec_ids(&self) -> Vec<String> {
-        self.codecs.iter().map(|(id, _)| id.clone()).collect()
-    }
-
-    pub(super) fn codec(&self, id: &str) -> Option<DataCodec> {
-        let index = self.codecs.iter().position(|(known, _)| known == id)?;
-        Some(DataCodec { index: CodecIndex::new(index)?, slot: self.codecs[index].1.clone() })
+    pub(super) fn codecs(&self) -> &LinkCodecs {
+        &self.codecs
     }
 
     /// The lane to `destination`, opened if there is none.
@@ -178,46 +164,55 @@ impl Link {
         if !lane.has_room() {
             return Err(NotPosted::NoRoom(Arc::clone(lane)));
         }
-        let destination = lane.destination().get();
-        let mut moved = false;
-        let pushed = match codec {
-            None => self.outbox.take_turn(|out| {
-                moved = !post.may_go();
-                if !moved {
-                    append_v1(self.dialect, post, destination, out);
-                    lane.note_sent(bytes);
-                }
-            }),
+        let envelope = Envelope { destination: lane.destination().get(), ..post.envelope };
+        match codec {
+            None => self.append(lane, post, |out| append_v1(self.dialect, post, envelope, out)),
             // A plugin runs outside of the outbox's lock, so it writes elsewhere first.
-            Some(DataCodec { index, slot }) => ENCODED.with_borrow_mut(|encoded| {
+            Some(codec) => ENCODED.with_borrow_mut(|encoded| {
                 encoded.clear();
-                let appended = append_data(*index, encoded, |out| {
-                    let envelope = Envelope { destination, ..post.envelope };
-                    slot.encode(&convert::plugin_envelope(&envelope), out).map(drop)
-                });
-                appended.map_err(|error| {
-                    // It may have asked for ever more space.
-                    give_back(encoded);
-                    NotPosted::Refused(Refusal::Codec(error.to_string()))
-                })?;
-                // A codec may make more of it than the envelope's allowance.
-                if encoded.len() > self.max_frame_bytes {
-                    let limit = self.max_frame_bytes;
-                    let made =
-                        format!("it made {} bytes, over max_frame_bytes = {limit}", encoded.len());
-                    return Err(NotPosted::Refused(Refusal::Codec(made)));
-                }
-                let turn = self.outbox.take_turn(|out| {
-                    moved = !post.may_go();
-                    if !moved {
-                        out.extend_from_slice(encoded);
-                        lane.note_sent(bytes);
-                    }
-                });
+                let appended = self
+                    .encode(codec, &envelope, encoded)
+                    .and_then(|()| self.append(lane, post, |out| out.extend_from_slice(encoded)));
+                // It may have asked for ever more space.
                 give_back(encoded);
-                Ok(turn)
-            })?,
-        };
+                appended
+            }),
+        }
+    }
+
+    #[inline]
+    fn encode(
+        &self,
+        codec: &DataCodec,
+        envelope: &Envelope<'_>,
+        encoded: &mut Vec<u8>,
+    ) -> Result<(), NotPosted> {
+        let refused = |reason| NotPosted::Refused(Refusal::Codec(reason));
+        codec.append(envelope, encoded).map_err(|error| refused(error.to_string()))?;
+        // A codec may make more of it than the envelope's allowance.
+        let (bytes, limit) = (encoded.len(), self.max_frame_bytes);
+        if bytes > limit {
+            return Err(refused(format!("it made {bytes} bytes, over max_frame_bytes = {limit}")));
+        }
+        Ok(())
+    }
+
+    /// Has the frame written into the outbox, unless the message may not go any more.
+    #[inline]
+    fn append(
+        self: &Arc<Self>,
+        lane: &Lane,
+        post: &Post<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Turn, NotPosted> {
+        let mut moved = false;
+        let pushed = self.outbox.take_turn(|out| {
+            moved = !post.may_go();
+            if !moved {
+                write(out);
+                lane.note_sent(post.bytes());
+            }
+        });
         match pushed {
             Ok(_) if moved => Err(NotPosted::Moved),
             pushed => pushed.map_err(|error| self.not_pushed(&error)),
@@ -361,14 +356,14 @@ fn give_back(encoded: &mut Vec<u8>) {
     }
 }
 
-fn append_v1(dialect: Dialect, post: &Post<'_>, destination: u64, out: &mut Vec<u8>) {
+fn append_v1(dialect: Dialect, post: &Post<'_>, envelope: Envelope<'_>, out: &mut Vec<u8>) {
     let url = post.sender.source.url();
     let source = message::Source { service_name: url.name.as_str(), instance: url.instance.get() };
     let envelope = match dialect {
-        Dialect::V2 => Envelope { destination, ..post.envelope },
+        Dialect::V2 => envelope,
         // Nothing but the payload has a place there.
         Dialect::V1 => {
-            let Envelope { source, payload, .. } = post.envelope;
+            let Envelope { destination, source, payload, .. } = envelope;
             Envelope { destination, source, payload, ..Envelope::default() }
         }
     };

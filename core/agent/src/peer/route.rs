@@ -8,9 +8,9 @@ use skymesh_plugin_api::InstanceStats;
 use skymesh_transport::Turn;
 use skymesh_types::{Handle, ServiceName};
 
-use super::link::DataCodec;
 use super::picks::Picks;
 use super::{Lane, Link, LocalTarget, NotPosted, Peer, Post};
+use crate::codecs::DataCodec;
 use crate::meter::Meter;
 
 /// How messages reach one incarnation, and what is measured of it. Lives as long as anybody routes
@@ -38,8 +38,6 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) peer: Arc<Peer>,
-    /// The codec configured for the service, if any.
-    wanted_codec: ArcSwapOption<String>,
     /// Nothing more goes this way.
     ended: AtomicBool,
     /// The lane on the link that was current at the last message.
@@ -94,7 +92,7 @@ impl Route {
     pub(crate) fn post(&self, post: &Post<'_>) -> Result<Turn, NotPosted> {
         let turn = match &self.target {
             Target::Local(local) => local.post(post)?,
-            Target::Remote(remote) => remote.post(self.handle, post)?,
+            Target::Remote(remote) => remote.post(self, post)?,
         };
         self.meter.sent(post.envelope.payload.len());
         Ok(turn)
@@ -102,39 +100,28 @@ impl Route {
 }
 
 impl Remote {
-    pub(crate) fn new(peer: Arc<Peer>, wanted_codec: Option<String>) -> Self {
-        Self {
-            peer,
-            wanted_codec: ArcSwapOption::from_pointee(wanted_codec),
-            ended: AtomicBool::new(false),
-            seat: ArcSwapOption::empty(),
-        }
-    }
-
-    /// Another codec is configured; it serves from the next connection on.
-    pub(crate) fn want_codec(&self, wanted: Option<String>) {
-        self.wanted_codec.store(wanted.map(Arc::new));
+    pub(crate) fn new(peer: Arc<Peer>) -> Self {
+        Self { peer, ended: AtomicBool::new(false), seat: ArcSwapOption::empty() }
     }
 
     #[inline]
-    fn post(&self, destination: Handle, post: &Post<'_>) -> Result<Turn, NotPosted> {
+    fn post(&self, to: &Route, post: &Post<'_>) -> Result<Turn, NotPosted> {
         match &*self.seat.load() {
             Some(seat) if !seat.lane.has_ended() => seat.post(post),
-            _ => self.take_seat(destination, post),
+            _ => self.take_seat(to, post),
         }
     }
 
     /// The first message on a link, or the first after the link before was lost.
     #[cold]
-    fn take_seat(&self, destination: Handle, post: &Post<'_>) -> Result<Turn, NotPosted> {
+    fn take_seat(&self, to: &Route, post: &Post<'_>) -> Result<Turn, NotPosted> {
         if self.ended.load(Ordering::Acquire) {
             return Err(NotPosted::Gone);
         }
         let Some(link) = self.peer.link() else {
             return Err(NotPosted::Gone);
         };
-        let lane = link.lane(destination);
-        let codec = self.wanted_codec.load().as_deref().and_then(|id| link.codec(id));
+        let (lane, codec) = (link.lane(to.handle), link.codecs().of(&to.name));
         let seat = Arc::new(Seat { link, lane, codec });
         self.seat.store(Some(Arc::clone(&seat)));
         seat.post(post)

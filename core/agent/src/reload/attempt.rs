@@ -1,12 +1,10 @@
 //! One reload, from a configuration to its effect. Blocks for files and runs plugin code, so it has
 //! a thread for that; holds no lock meanwhile.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use skymesh_plugin_host::{
-    CodecSlot, FreshSelector, PluginLoadError, PluginsConfig, Renewal, StrategyConfig,
-};
+use skymesh_plugin_host::{FreshSelector, PluginLoadError, PluginsConfig, Renewal, StrategyConfig};
 
 use skymesh_reload::keys::{Role, When, when};
 use skymesh_reload::{Applied, Change, between};
@@ -14,6 +12,7 @@ use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
 use skymesh_types::ServicePattern;
 
 use super::FreshConfig;
+use crate::codecs::Codecs;
 use crate::config::{AgentConfig, ServicesConfig};
 use crate::router::RouterCore;
 use crate::runtime::{Hot, Runtime};
@@ -34,7 +33,7 @@ pub(super) type Outcome = (Holding, Applied<Vec<Arc<RouterCore>>>);
 /// Everything that is ready to take effect.
 #[derive(Debug, Default)]
 struct Ready {
-    codecs: HashMap<String, CodecSlot>,
+    codecs: Arc<Codecs>,
     selectors: Vec<(Arc<RouterCore>, Option<FreshSelector>)>,
     /// Why it can't take effect.
     errors: Vec<String>,
@@ -94,18 +93,14 @@ impl Ready {
     fn make(runtime: &Runtime, renewal: &Renewal<'_>, fresh: &FreshConfig) -> Self {
         let hot = runtime.hot.load();
         let limit = runtime.settings.agent.max_frame_bytes;
-        // Peers were told of the codecs that there were: those stay to decode by.
-        let mut ready = Self { codecs: hot.codecs.clone(), ..Self::default() };
+        let mut ready = Self::default();
         ready.select(renewal, &fresh.services, runtime.directory.routers());
-        for (pattern, service) in &fresh.services.0 {
-            let Some(strategy) = &service.codec else { continue };
-            match renewal.codec(hot.codecs.get(strategy.id()), strategy) {
-                Ok(codec) => {
-                    ready.codecs.insert(strategy.id().to_owned(), codec.limited_to(limit));
-                }
-                Err(error) => ready.note(pattern, "codec", strategy, &error),
+        let codecs = hot.codecs.renewed(renewal, &fresh.services, limit, |pattern, error| {
+            if let Some(strategy) = &fresh.services.0[pattern].codec {
+                ready.note(pattern, "codec", strategy, error);
             }
-        }
+        });
+        ready.codecs = Arc::new(codecs);
         // Several routers may have met with the same.
         for lines in [&mut ready.errors, &mut ready.warnings] {
             lines.sort_unstable();
@@ -207,7 +202,6 @@ fn take_effect(
             routers.push(core);
         }
     }
-    runtime.directory.want_codecs(runtime);
     // All of them: their stages may be other ones.
     runtime.directory.outdated(runtime.directory.routers().iter().map(|core| core.name.clone()));
     changed.extend(fresh.aside.take_effect());
@@ -217,18 +211,13 @@ fn take_effect(
     (holding, Applied { changed, needs_restart, faults, rest: routers })
 }
 
-fn codec_changes(
-    old: &HashMap<String, CodecSlot>,
-    new: &HashMap<String, CodecSlot>,
-) -> Vec<Change> {
-    let name = |slot: &CodecSlot| slot.strategy().to_owned();
-    let differs = |(id, slot): &(&String, &CodecSlot)| {
-        old.get(*id).is_none_or(|before| before.strategy() != slot.strategy())
-    };
-    let changed = new.iter().filter(differs).map(|(id, slot)| Change {
-        what: format!("codec {id} of new connections"),
-        from: old.get(id).map(name),
-        to: Some(name(slot)),
-    });
+fn codec_changes(old: &Codecs, new: &Codecs) -> Vec<Change> {
+    let (old, new) = (old.strategies(), new.strategies());
+    let changed =
+        new.iter().filter(|(id, now)| old.get(*id) != Some(now)).map(|(id, now)| Change {
+            what: format!("codec {id} of new connections"),
+            from: old.get(id).map(|before| before.join(", ")),
+            to: Some(now.join(", ")),
+        });
     changed.collect()
 }

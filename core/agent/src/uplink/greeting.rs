@@ -89,7 +89,7 @@ impl Uplink {
             (hello.protocol, hello.agent) = (2, agent);
             (register.protocol, register.agent) = (2, agent);
             register.resume_session = self.session.map_or(0, SessionId::get);
-            register.codecs = runtime.codec_ids();
+            register.codecs = runtime.hot.load().codecs.ids();
         }
         let mut greeting = Vec::new();
         encode_msg(&Msg::from(hello), &mut greeting);

@@ -35,7 +35,8 @@ fn renew(host: &PluginHost, folder: &Folder, slot: &SelectorSlot) -> Result<bool
 
 fn states(host: &PluginHost) -> Vec<(Option<String>, PluginState)> {
     let row = |row: PluginReport| (row.version, row.state);
-    host.report().into_iter().filter(|row| row.library == EDITION).map(row).collect()
+    let selector = |row: &PluginReport| row.id.as_deref() == Some("edition");
+    host.report().into_iter().filter(selector).map(row).collect()
 }
 
 #[test]

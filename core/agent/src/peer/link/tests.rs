@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_lane_is_forgotten_once_nobody_sends_on_it_and_what_is_open_stays_counted() {
     let (outbox, _writer) = Outbox::new(OutboxConfig::default());
-    let link = Link::new(outbox, Dialect::V2, 65_536, Vec::new());
+    let link = Link::new(outbox, Dialect::V2, 65_536, LinkCodecs::default());
     for number in 1..=1000 {
         let destination = Handle::new(number).unwrap();
         let lane = link.lane(destination);

@@ -11,12 +11,15 @@ use super::stage::{EDITION, Shop, keyed_to};
 
 const RELOADS: u64 = 200;
 const SENDERS: u64 = 4;
+/// Sends one message after each reload, with the reload's number.
+const PROBE: u64 = SENDERS;
 
 /// Takes messages until each sender has said that it is done; answers how many there were. Each must
-/// be where one of the two editions sends its key, and be the next of its sender here.
+/// be where one of the two editions sends its key, a probe where the newest does, and be the next of its
+/// sender here.
 async fn take(till: u64, mut inbox: Inbox) -> u64 {
     let (mut taken, mut done) = (0, 0);
-    let mut last = [None; SENDERS as usize];
+    let mut last = [None; SENDERS as usize + 1];
     while done < SENDERS {
         let Some(Delivery::Message(message)) = inbox.recv().await else { continue };
         let payload = message.payload();
@@ -26,13 +29,21 @@ async fn take(till: u64, mut inbox: Inbox) -> u64 {
             done += 1;
             continue;
         }
-        let may = [keyed_to(sequence, 1), keyed_to(sequence, 2)];
-        assert!(may.contains(&till), "message {sequence} is at {till}, misrouted");
+        let may = match sender {
+            PROBE => vec![keyed_to(sequence, edition_at(sequence))],
+            _ => vec![keyed_to(sequence, 1), keyed_to(sequence, 2)],
+        };
+        assert!(may.contains(&till), "message {sequence} of {sender} is at {till}, misrouted");
         let before = last[sender as usize].replace(sequence);
         assert!(before < Some(sequence), "message {sequence} came after {before:?}");
         taken += 1;
     }
     taken
+}
+
+/// The edition that a reload of that number puts in place.
+fn edition_at(reload: u64) -> u64 {
+    reload % 2 + 1
 }
 
 fn payload(sender: u64, sequence: u64) -> Vec<u8> {
@@ -76,10 +87,12 @@ async fn two_hundred_reloads_lose_misroute_and_refuse_nothing() {
             sequence
         }));
     }
+    let (probe, _told) = agent.register("app.shop.probe/1").await.unwrap();
     for turn in 1..=RELOADS {
-        shop.deploy(turn % 2 + 1);
+        shop.deploy(edition_at(turn));
         let reload = within(SOON, agent.reload()).await;
         assert_eq!((reload.version, reload.outcome), (turn, ReloadOutcome::Applied), "{reload}");
+        probe.send(router.key(turn), payload(PROBE, turn)).await.unwrap();
         // Some messages go by each.
         let before = sent.load(Relaxed);
         while sent.load(Relaxed) < before + SENDERS {
@@ -87,7 +100,7 @@ async fn two_hundred_reloads_lose_misroute_and_refuse_nothing() {
         }
     }
     stop.store(true, Relaxed);
-    let mut total = 0;
+    let mut total = RELOADS;
     for sender in senders {
         total += within(SOON, sender).await.unwrap();
     }

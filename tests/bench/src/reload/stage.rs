@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use skymesh_agent::config::ServicesConfig;
-use skymesh_agent::{Agent, Delivery, Event, Inbox, Instance, Resolve, Router};
+use skymesh_agent::{Agent, Delivery, Event, Inbox, Instance, ReloadOutcome, Resolve, Router};
 use skymesh_nameserver::{Nameserver, NameserverConfig, StoreConfig};
 use skymesh_plugin_host::PluginsConfig;
 use tokio::task::spawn_blocking;
@@ -132,7 +132,7 @@ impl Stage {
             deployed.map_err(|error| error.to_string())??;
             if turn < reloads {
                 let reload = self.agent.reload().await;
-                if !reload.faults.is_empty() {
+                if reload.outcome != ReloadOutcome::Applied || !reload.faults.is_empty() {
                     return Err(reload.to_string());
                 }
             }

@@ -59,8 +59,10 @@ impl SearchPath {
         named.map(|(folder, _)| folder.clone()).collect()
     }
 
-    /// The file of a library: of the first folder that has a fitting one, the highest version. An
-    /// unversioned name counts as lowest, and fits for now: what it is shows once it is open.
+    /// The files that may be the library, at least one, in the order of preference: of the first folder
+    /// that has a fitting one, the highest version; then those of the next. An unversioned name counts as
+    /// lowest of its folder, and fits for now: what it is shows once it is open, and where it does not
+    /// fit then, it is the next one's turn.
     ///
     /// # Errors
     /// [`PluginLoadError::Name`], [`PluginLoadError::LibraryNotFound`].
@@ -68,11 +70,11 @@ impl SearchPath {
         &self,
         library: &str,
         required: Option<&VersionReq>,
-    ) -> Result<Found, PluginLoadError> {
+    ) -> Result<Vec<Found>, PluginLoadError> {
         check_name(library)?;
-        let mut others = Vec::new();
+        let (mut all, mut others) = (Vec::new(), Vec::new());
         for (folder, trust) in &self.folders {
-            let mut fitting: Option<Found> = None;
+            let mut fitting: Vec<Found> = Vec::new();
             for path in candidates(folder, library) {
                 let Some((_, version)) = split_name(&path, library) else { continue };
                 let fits = match (&version, required) {
@@ -81,13 +83,15 @@ impl SearchPath {
                 };
                 if !fits {
                     others.extend(version);
-                } else if fitting.as_ref().is_none_or(|best| best.version < version) {
-                    fitting = Some(Found { library: library.into(), version, path, trust: *trust });
+                } else {
+                    fitting.push(Found { library: library.into(), version, path, trust: *trust });
                 }
             }
-            if let Some(found) = fitting {
-                return Ok(found);
-            }
+            fitting.sort_by(|a, b| b.version.cmp(&a.version));
+            all.append(&mut fitting);
+        }
+        if !all.is_empty() {
+            return Ok(all);
         }
         others.sort();
         others.dedup();
@@ -205,17 +209,18 @@ mod tests {
         }
         let path = SearchPath { folders: vec![(first, Trust::Anyone), (second, Trust::Anyone)] };
         let cases = [
-            ("x_a", None, "libx_a-0.4.10.so"),
-            ("x_a", Some("^0.4"), "libx_a-0.4.10.so"),
-            ("x_a", Some("=0.4.1"), "libx_a-0.4.1.so"),
+            ("x_a", None, "libx_a-0.4.10.so libx_a-0.4.1.so libx_a.so libx_a-0.9.0.so"),
+            ("x_a", Some("^0.4"), "libx_a-0.4.10.so libx_a-0.4.1.so libx_a.so"),
+            ("x_a", Some("=0.4.1"), "libx_a-0.4.1.so libx_a.so"),
             // The unversioned file is tried before another folder: it may be anything.
-            ("x_a", Some("^0.9"), "libx_a.so"),
+            ("x_a", Some("^0.9"), "libx_a.so libx_a-0.9.0.so"),
             ("x_b", Some("^1"), "libx_b.so"),
         ];
         for (library, required, expected) in cases {
             let required = required.map(|text| VersionReq::parse(text).unwrap());
             let found = path.find(library, required.as_ref()).unwrap();
-            assert_eq!(found.path.file_name().unwrap(), expected);
+            let names: Vec<_> = found.iter().map(|one| one.path.file_name().unwrap()).collect();
+            assert_eq!(names, expected.split(' ').collect::<Vec<_>>(), "{library} {required:?}");
         }
         let error = path.find("x_ab", Some(&VersionReq::parse("^2").unwrap())).unwrap_err();
         let text = error.to_string();

@@ -192,6 +192,11 @@ impl Supervision {
         self.failures.load(Relaxed)
     }
 
+    /// What went wrong last, whenever that was.
+    pub(crate) fn last(&self) -> Option<Failure> {
+        self.record().last.map(|(failure, _)| failure)
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

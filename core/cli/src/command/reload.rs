@@ -72,9 +72,7 @@ fn text(reload: &skymesh::Reload) -> String {
     all.extend(lines(&reload.changed, ""));
     all.extend(lines(&reload.needs_restart, "needs a restart: "));
     if reload.outcome != ReloadOutcome::Refused {
-        all.extend(
-            reload.faults.iter().map(|fault| format!("  optional, and not to be had: {fault}")),
-        );
+        all.extend(reload.faults.iter().map(|fault| format!("  warning: {fault}")));
     }
     all.iter().map(|line| format!("{line}\n")).collect()
 }

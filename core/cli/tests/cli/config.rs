@@ -70,6 +70,13 @@ const WRONG: &[(&str, &[&str])] = &[
         &[":2: `services.\"a.b.c\".election` must be a table such as { use = \"...\" }, not text"],
     ),
     (
+        "[metrics]\nuse = 'prometeus'\n[trace]\nuse = 'skymesh_fixture_orderly/taly'",
+        &[
+            ": metrics: metrics `prometeus` not found; ",
+            ": trace: library `skymesh_fixture_orderly` has no trace `taly`; ",
+        ],
+    ),
+    (
         "[services.'a.b.c'.selector]\nuse = 'skymesh_fixture_orderly/cycle'\nconfig = { start = -1 }",
         &[": services.\"a.b.c\".selector: selector `cycle` of library `skymesh_fixture_orderly`: "],
     ),
@@ -110,6 +117,19 @@ async fn check_warns_of_what_is_missing_and_not_required() {
     assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", file.name())));
     let expected = format!("warning: {}: services.\"a.b.c\".codec: codec `no_such`", file.name());
     assert!(answer.stderr.starts_with(&expected), "{}", answer.stderr);
+
+    // A sink that is there is not made: its port may be that of the agent that runs.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let sinks = File::new(&format!(
+        "[metrics]\nuse = 'prometheus'\nconfig = {{ listen = '{}' }}\n\
+         [trace]\nuse = 'no_such'\nrequired = false",
+        taken.local_addr().unwrap()
+    ));
+    let answer = run(&["config", "check", sinks.name()]).await;
+    assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", sinks.name())));
+    let expected = format!("warning: {}: trace: trace `no_such` not found; ", sinks.name());
+    assert!(answer.stderr.starts_with(&expected), "{}", answer.stderr);
+    assert_eq!(answer.stderr.lines().count(), 1, "{}", answer.stderr);
 
     let answer = run(&["config", "check", "--no-plugins", file.name()]).await;
     assert_eq!(answer.good(), format!("{}: ok\n", file.name()));

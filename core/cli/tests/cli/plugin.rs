@@ -34,7 +34,8 @@ async fn list_shows_states_and_reasons() {
         "[[plugins.load]]\nlibrary = 'skymesh_fixture_orderly'\n[[plugins.load]]\nlibrary = 'absent'\n\
          [services.'a.b.c']\nselector = { use = 'cycle' }\ncodec = { use = 'no_such' }\n\
          election = { use = 'skymesh_fixture_orderly/foremost' }\n\
-         [services.'a.b.*']\nelection = { use = 'no_such' }\n",
+         [services.'a.b.*']\nelection = { use = 'no_such' }\n\
+         [metrics]\nuse = 'no_such'\n[trace]\nuse = 'no_such'\n",
     );
     let answer = run(&["plugin", "list", "--config", &config]).await;
     let row = |start: &str| {
@@ -49,7 +50,9 @@ async fn list_shows_states_and_reasons() {
     assert!(row("last ").contains("checked"));
     assert!(row("foremost ").contains("active"));
     let missing = |kind: &str| answer.stdout.contains(&format!("{kind} `no_such` not found"));
-    assert!(missing("codec") && missing("election"), "{answer:?}");
+    for kind in ["codec", "election", "metrics", "trace"] {
+        assert!(missing(kind), "{kind}: {answer:?}");
+    }
     let absent = answer.stdout.lines().find(|line| line.contains("library `absent` not found"));
     assert!(absent.is_some_and(|line| line.contains("declared")), "{answer:?}");
 

@@ -44,7 +44,7 @@ impl PluginHost {
         check_name(&library)?;
         let missing = match shelf.find(&library, version) {
             Ok(found) => {
-                let entry = self.load_found(shelf, &found, version)?;
+                let entry = self.load_first(shelf, &found, version)?;
                 return match self.choice(entry, kind, id) {
                     Some(choice) => Ok(choice),
                     None => Err(self.not_in_library(kind, id, entry)),
@@ -85,11 +85,12 @@ impl PluginHost {
         if declared || choice.named_version.is_none() {
             return Ok(choice);
         }
-        let found = shelf.find(library, strategy.version.as_ref());
-        let Some(found) = found.ok().filter(|found| found.version > choice.named_version) else {
+        let found = shelf.find(library, strategy.version.as_ref()).unwrap_or_default();
+        let named = found.into_iter().find(|found| found.version.is_some());
+        let Some(found) = named.filter(|found| found.version > choice.named_version) else {
             return Ok(choice);
         };
-        let entry = self.load_found(shelf, &found, strategy.version.as_ref())?;
+        let entry = self.load_first(shelf, &[found], strategy.version.as_ref())?;
         // It may have lost the plugin meanwhile.
         Ok(self.choice(entry, kind, strategy.id()).unwrap_or(choice))
     }
@@ -172,11 +173,13 @@ impl PluginHost {
             (None, Some(_)) if shelf.config.linked_only => {
                 Err(PluginLoadError::NotLinked { library: declared.shown() })
             }
-            (None, Some(path)) => found_at(path, shelf.config.allow_insecure_dirs),
+            (None, Some(path)) => {
+                found_at(path, shelf.config.allow_insecure_dirs).map(|found| vec![found])
+            }
             _ => return Err(PluginLoadError::Entry),
         };
         match found {
-            Ok(found) => self.load_found(shelf, &found, version),
+            Ok(found) => self.load_first(shelf, &found, version),
             Err(error) => {
                 let mut entry = Entry::declared(&declared.shown());
                 entry.base.reason = Some(error.to_string());
@@ -186,13 +189,47 @@ impl PluginHost {
         }
     }
 
-    /// Loads a file, unless its very content is loaded already.
+    /// Loads the first of these files, unless its very content is loaded already. Where it is unversioned
+    /// and turns out to be another version than the one that is asked for, or that is pinned, it is the
+    /// next one's turn; if there is none that fits, the first one says why.
+    fn load_first(
+        &self,
+        shelf: &Shelf,
+        found: &[Found],
+        version: Option<&VersionReq>,
+    ) -> Result<usize, PluginLoadError> {
+        let is_other = |one: &Found, error: &PluginLoadError| {
+            let other = matches!(
+                error,
+                PluginLoadError::Version { .. } | PluginLoadError::PinMismatch { .. }
+            );
+            one.version.is_none() && version.is_some() && other
+        };
+        let mut first = None;
+        for one in found {
+            let (entry, result) = self.load_found(shelf, one, version)?;
+            match result {
+                Err(error) if is_other(one, &error) => {
+                    first.get_or_insert((entry, error));
+                }
+                result => {
+                    let index = self.enter(shelf, entry);
+                    return result.map(|()| index);
+                }
+            }
+        }
+        let (entry, error) = first.expect("invariant: there is at least one file");
+        self.enter(shelf, entry);
+        Err(error)
+    }
+
+    /// Takes one file as far as it goes.
     fn load_found(
         &self,
         shelf: &Shelf,
         found: &Found,
         version: Option<&VersionReq>,
-    ) -> Result<usize, PluginLoadError> {
+    ) -> Result<(Entry, Result<(), PluginLoadError>), PluginLoadError> {
         let pins = pins(&shelf.config, &found.library)?;
         let signers = Signers::of(&shelf.config)?;
         let mut entry = Entry::declared(&found.library);
@@ -205,8 +242,7 @@ impl PluginHost {
             start_budget: shelf.config.start_budget,
         };
         let result = entry.load(found, &checks);
-        let index = self.enter(shelf, entry);
-        result.map(|()| index)
+        Ok((entry, result))
     }
 
     /// Puts an entry into the list, unless there is one like it, and on the shelf.

@@ -37,7 +37,7 @@ impl Shelf {
         }
     }
 
-    /// The file of a library, as [`SearchPath::find`].
+    /// The files that may be a library, as [`SearchPath::find`].
     ///
     /// # Errors
     /// As [`SearchPath::find`]; [`PluginLoadError::NotLinked`] where no file may be taken.
@@ -45,7 +45,7 @@ impl Shelf {
         &self,
         library: &str,
         version: Option<&VersionReq>,
-    ) -> Result<Found, PluginLoadError> {
+    ) -> Result<Vec<Found>, PluginLoadError> {
         if self.config.linked_only {
             return Err(PluginLoadError::NotLinked { library: library.to_owned() });
         }

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skymesh_plugin_api::abi::host::Library;
+use skymesh_plugin_api::abi::host::{CreateError, Library};
 use skymesh_plugin_api::{ErrorKind, PluginKind};
 
 use super::{Renewal, tested};
 use crate::config::StrategyConfig;
 use crate::error::PluginLoadError;
+use crate::failure::Failure;
+use crate::host::Made;
 use crate::patience::in_time;
 use crate::sink_slot::{MetricsSlot, SinkRecord, TraceSlot};
 
@@ -38,21 +40,8 @@ impl Renewal<'_> {
         strategy: &StrategyConfig,
         first: impl FnOnce(&MetricsSlot) + Send + 'static,
     ) -> Result<Option<Arc<MetricsSlot>>, PluginLoadError> {
-        let origin = self.origin(PluginKind::Metrics, strategy)?;
-        if record.is_some_and(|record| record.serves(&origin)) {
-            return Ok(None);
-        }
-        let shelf = self.shelf();
-        let made = self.host.make_on(shelf, PluginKind::Metrics, strategy, Library::metrics)?;
-        let slot = Arc::new(MetricsSlot::new(made));
-        let of_test = Arc::clone(&slot);
-        let test = in_time(PATIENCE, move || {
-            first(&of_test);
-            of_test.failures()
-        });
-        let outcome = judged(test.map_err(|error| error.to_string()));
-        tested(slot.strategy(), outcome)?;
-        Ok(Some(slot))
+        let (kind, create) = (PluginKind::Metrics, Library::metrics);
+        self.sink_for(kind, record, strategy, create, MetricsSlot::new, first)
     }
 
     /// As [`metrics_for`](Self::metrics_for), of a trace exporter.
@@ -65,26 +54,37 @@ impl Renewal<'_> {
         strategy: &StrategyConfig,
         first: impl FnOnce(&TraceSlot) + Send + 'static,
     ) -> Result<Option<Arc<TraceSlot>>, PluginLoadError> {
-        let origin = self.origin(PluginKind::Trace, strategy)?;
+        let (kind, create) = (PluginKind::Trace, Library::trace);
+        self.sink_for(kind, record, strategy, create, TraceSlot::new, first)
+    }
+
+    fn sink_for<I: Send + 'static, S: Send + Sync + 'static>(
+        &self,
+        kind: PluginKind,
+        record: Option<&SinkRecord>,
+        strategy: &StrategyConfig,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+        slot: fn(Made<I>) -> S,
+        first: impl FnOnce(&S) + Send + 'static,
+    ) -> Result<Option<Arc<S>>, PluginLoadError> {
+        let origin = self.origin(kind, strategy)?;
         if record.is_some_and(|record| record.serves(&origin)) {
             return Ok(None);
         }
-        let made = self.host.make_on(self.shelf(), PluginKind::Trace, strategy, Library::trace)?;
-        let slot = Arc::new(TraceSlot::new(made));
+        let made = self.host.make_on(self.shelf(), kind, strategy, create)?;
+        let supervision = Arc::clone(&made.supervision);
+        let slot = Arc::new(slot(made));
         let of_test = Arc::clone(&slot);
-        let test = in_time(PATIENCE, move || {
-            first(&of_test);
-            of_test.failures()
-        });
-        let outcome = judged(test.map_err(|error| error.to_string()));
-        tested(slot.strategy(), outcome)?;
+        let outcome = match in_time(PATIENCE, move || first(&of_test)) {
+            Err(no_answer) => Err(no_answer.to_string()),
+            Ok(()) => supervision.last().map_or(Ok(()), |failure| Err(failure.to_string())),
+        };
+        let key = match supervision.last() {
+            Some(Failure::Slow(_)) => ", the plugins.quarantine.batch_budget,",
+            _ => "",
+        };
+        let outcome = outcome.map_err(|fault| format!("{fault}{key} over its first batch"));
+        tested(supervision.name(), outcome)?;
         Ok(Some(slot))
-    }
-}
-
-fn judged(failures: Result<u64, String>) -> Result<(), String> {
-    match failures? {
-        0 => Ok(()),
-        _ => Err("it panicked over its first batch, or took too long".to_owned()),
     }
 }

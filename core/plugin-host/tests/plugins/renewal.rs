@@ -1,9 +1,12 @@
 //! Files change under a running host: what is found anew, what is kept, and what is refused.
 
+use std::time::Duration;
+
 use serde_json::json;
+use skymesh_plugin_api::{MetricsBatch, TraceBatch};
 use skymesh_plugin_host::{
-    ElectionSlot, LoadConfig, PluginHost, PluginReport, PluginState, PluginsConfig, SelectorSlot,
-    SlotHealth, StrategyConfig,
+    ElectionSlot, LoadConfig, MetricsSlot, PluginHost, PluginReport, PluginState, PluginsConfig,
+    SelectorSlot, SlotHealth, StrategyConfig, TraceSlot,
 };
 
 use crate::fixture::{Folder, by_path, file_name, members, set_mode, strategy};
@@ -261,4 +264,41 @@ fn what_a_failed_renewal_looked_for_is_among_the_files() {
     assert!(files.contains(&file) && files.contains(&signature), "it was declared: {files:?}");
     host.renew(folder.config()).unwrap().commit();
     assert!(!host.files().contains(&file), "nobody wants it any more");
+}
+
+/// Who reads why a sink was refused is told what it did, how long it might take, and where that is set.
+#[test]
+fn a_sink_that_fails_over_its_first_batch_is_told_of_by_what_it_did() {
+    let folder = Folder::new();
+    let mut config = PluginsConfig { dirs: Vec::new(), ..folder.config() };
+    config.quarantine.batch_budget = Duration::from_millis(10);
+    let host = PluginHost::new(config.clone()).unwrap();
+    let renewal = host.renew(config).unwrap();
+    let cases = [
+        (
+            "stall",
+            "it took longer than 10ms, the plugins.quarantine.batch_budget, over its first batch",
+        ),
+        ("panic_in_call", ": it panicked over its first batch"),
+    ];
+    for (mischief, said) in cases {
+        let unruly = strategy("skymesh_fixture_unruly/unruly", json!({ "mischief": mischief }));
+        let flush = |slot: &MetricsSlot| {
+            slot.flush(&MetricsBatch {
+                samples: &[],
+                resource: &[],
+                started_unix_ns: 0,
+                unix_ns: 0,
+            });
+        };
+        let export = |slot: &TraceSlot| {
+            slot.export(&TraceBatch { spans: &[], resource: &[], dropped: 0 });
+        };
+        let metrics = renewal.metrics_for(None, &unruly, flush).map(|_| ());
+        let trace = renewal.trace_for(None, &unruly, export).map(|_| ());
+        for refused in [metrics, trace] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains(said), "{mischief}: {error}");
+        }
+    }
 }

@@ -47,6 +47,40 @@ fn two_versions_live_at_once_as_each_service_asks() {
     assert!(error.contains("`^3`") && error.contains("there are only 1.0.0, 2.0.0"), "{error}");
 }
 
+/// An unversioned file of a folder that is searched first, such as a build of one's own, is what the
+/// configuration asks for or it is not: then the next folder has its turn, and nothing is shown of it.
+#[test]
+fn an_unversioned_file_of_another_version_does_not_hide_one_that_fits() {
+    let (first, second) = (Folder::new(), both());
+    first.put("skymesh_fixture_edition_one", &file_name(LIBRARY));
+    let mut config = first.config();
+    config.dirs.extend(second.config().dirs);
+    std::fs::remove_file(second.path().join(file_name(&format!("{LIBRARY}-1.0.0")))).unwrap();
+    let host = PluginHost::new(config.clone()).unwrap();
+    for (version, expected) in [(Some("^2"), 3), (Some("^1"), 2)] {
+        let slot = host.selector(&edition(version)).unwrap();
+        assert_eq!(slot.prepare(members(4)).pick(Some(2)), Some(expected), "{version:?}");
+    }
+    assert!(host.report().iter().all(|row| row.reason.is_none()), "{:?}", host.report());
+    // The same where only the one that fits is pinned.
+    let pinned = host.report().into_iter().find(|row| row.version.as_deref() == Some("2.0.0"));
+    config.load.push(skymesh_plugin_host::LoadConfig {
+        library: Some(LIBRARY.into()),
+        version: Some(VersionReq::parse("^2").unwrap()),
+        sha256: Some(pinned.unwrap().sha256.unwrap().to_string()),
+        required: true,
+        ..Default::default()
+    });
+    let host = PluginHost::new(config).unwrap();
+    assert!(host.selector(&edition(Some("^2"))).is_ok());
+    // None fits: what is said is of the file that was tried.
+    let error = host.selector(&edition(Some("^3"))).unwrap_err().to_string();
+    assert!(error.contains("sha256 is"), "{error}");
+    let host = PluginHost::new(first.config()).unwrap();
+    let error = host.selector(&edition(Some("^3"))).unwrap_err().to_string();
+    assert!(error.contains("version 1.0.0 does not satisfy `^3`"), "{error}");
+}
+
 #[test]
 fn a_declared_version_is_the_one_that_serves() {
     let folder = both();

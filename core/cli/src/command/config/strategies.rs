@@ -4,7 +4,7 @@
 
 use skymesh::Config;
 use skymesh::config::{PluginsConfig, StrategyConfig};
-use skymesh_plugin_host::{PluginHost, PluginLoadError};
+use skymesh_plugin_host::{PluginHost, PluginKind, PluginLoadError};
 
 /// What is wrong with the plugins of a configuration.
 #[derive(Debug, Default)]
@@ -58,6 +58,16 @@ pub(super) fn check(config: &Config) -> Findings {
             let made = host.election(&required(strategy)).err();
             made.inspect(|error| found.add(strategy.required, &key(pattern, "election"), error));
         }
+    }
+    // Looked for and not made: a sink that is made listens on the port of the one that runs.
+    let sinks = [
+        ("metrics", PluginKind::Metrics, config.metrics.strategy()),
+        ("trace", PluginKind::Trace, config.trace.strategy()),
+    ];
+    for (table, kind, strategy) in sinks {
+        let Some(strategy) = strategy else { continue };
+        let there = host.find(kind, &strategy).err();
+        there.inspect(|error| found.add(strategy.required, table, error));
     }
     found
 }

@@ -37,6 +37,13 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     let codecs: Vec<_> = codecs.map(|one| (one, host.codec(&required(one)))).collect();
     let elections = services().filter_map(|service| service.election.as_ref());
     let elections: Vec<_> = elections.map(|one| (one, host.election(&required(one)))).collect();
+    // Not made: a sink that is made may listen on the port of the one that runs.
+    let sinks = [
+        (PluginKind::Metrics, config.metrics.strategy()),
+        (PluginKind::Trace, config.trace.strategy()),
+    ];
+    let sinks = sinks.into_iter().filter_map(|(kind, one)| Some((kind, one?)));
+    let sinks: Vec<_> = sinks.map(|(kind, one)| (kind, host.find(kind, &one), one)).collect();
     // One that can't be loaded has its row, too; what is refused for its name alone gets one here.
     let mut misnamed = Vec::new();
     for name in host.conventional() {
@@ -58,6 +65,9 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     }
     for (strategy, made) in &elections {
         note(&mut reports, PluginKind::Election, strategy, made.as_ref().err());
+    }
+    for (kind, there, strategy) in &sinks {
+        note(&mut reports, *kind, strategy, there.as_ref().err());
     }
     match form {
         Form::Json => print_json(&reports),

@@ -65,7 +65,7 @@ pub struct Applied<R> {
     pub changed: Vec<Change>,
     /// Keys that say something else than what the process runs by, and are read at a start only.
     pub needs_restart: Vec<Change>,
-    /// What is optional and could not be had.
+    /// What is optional and could not be had, and what of before has not ended in time.
     pub faults: Vec<String>,
     /// See [`Subject::finish`].
     pub rest: R,

@@ -18,7 +18,8 @@ pub struct Reload {
     /// Keys of processes of the other kind (an agent's at a nameserver, and the other way round) are
     /// not among them.
     pub needs_restart: Vec<Change>,
-    /// Why it was refused; of an applied one, what is optional and could not be had.
+    /// Why it was refused; of an applied one, what is optional and could not be had, and what of before
+    /// has not ended in time.
     pub faults: Vec<String>,
 }
 

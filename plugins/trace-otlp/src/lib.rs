@@ -10,7 +10,8 @@
 //! A batch is tried again with growing pauses (0.5 s to 30 s, spread at random, or as `Retry-After`
 //! says), for `give_up_after_ms`; HTTP statuses other than 429, 502, 503 and 504 are not tried again.
 //! Meanwhile up to `queue_bytes` wait; batches beyond that are dropped, and the host counts and says
-//! so. When the process ends, what waits has 5 seconds.
+//! so. When the process ends, or another exporter takes over, what waits has
+//! 3 seconds.
 //!
 //! # Cost
 //! A thread, and about 200 bytes for each span that waits. Nothing on the message path.

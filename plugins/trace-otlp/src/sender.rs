@@ -14,8 +14,9 @@ use crate::backoff::wait;
 /// How long one attempt may take, from the dial to the last byte of the answer.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// How long the last batches may take once nothing more comes.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the last batches may take once nothing more comes. Less than the 5 s that a host waits for an
+/// exporter that another one replaces: its clock starts first, and what is later is left behind.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Most bytes of an answer that are read. Answers are short, and nothing hangs on them.
 const ANSWER_BYTES: u64 = 64 << 10;

@@ -1,17 +1,19 @@
 //! The life of a sink: it serves on a thread of its own, and another one takes its place while the
 //! process goes on. Whoever counts or ends spans notices none of that.
 //!
-//! What this is not: what a sink is given. That is `metrics.rs` and `export.rs`.
+//! What this is not: what a sink is given. That is `metrics.rs` and `export.rs`. Nor the thread, which is
+//! `outlet/running.rs`.
 
-use std::convert::Infallible;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+mod running;
+
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use skymesh_plugin_host::{PluginHost, PluginLoadError, Renewal, SinkRecord, StrategyConfig};
 
 use crate::sinks::TelemetryError;
+use running::Running;
 
 /// How long a sink that is replaced may take over its last batch and its end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,56 +51,6 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     fn rest(&self) {}
 }
 
-/// A thread with its sink, which waits for its first order before it serves.
-#[derive(Debug)]
-pub(crate) struct Running {
-    orders: SyncSender<()>,
-    ended: Receiver<Infallible>,
-    thread: JoinHandle<()>,
-    record: SinkRecord,
-}
-
-impl Running {
-    fn new<O: Outlet>(outlet: &Arc<O>, slot: Arc<O::Slot>) -> Result<Self, TelemetryError> {
-        let (orders, ordered) = sync_channel(1);
-        let (alive, ended) = sync_channel(0);
-        let record = O::record(&slot);
-        let outlet = Arc::clone(outlet);
-        let serve = move || {
-            // Without a first order it was made in vain.
-            if ordered.recv().is_ok() {
-                outlet.serve(&slot, &ordered);
-            }
-            drop(slot);
-            drop(alive);
-        };
-        let thread = std::thread::Builder::new().name(O::NAME.to_owned()).spawn(serve)?;
-        Ok(Self { orders, ended, thread, record })
-    }
-
-    fn serve(&self) {
-        // There is room: this is the first one.
-        let _ = self.orders.try_send(());
-    }
-
-    /// Answers whether it has ended, its sink dropped.
-    fn end(self, outlet: &impl Outlet, patience: Option<Duration>) -> bool {
-        let Self { orders, ended, thread, .. } = self;
-        drop(orders);
-        outlet.wake();
-        // A source may have been the last to hold this, and be dropped by the flush itself.
-        if thread.thread().id() == std::thread::current().id() {
-            return false;
-        }
-        match patience {
-            // It never says anything: it ends, or is waited for in vain.
-            Some(patience) => ended.recv_timeout(patience) != Err(RecvTimeoutError::Timeout),
-            // A panic of it has been said by the panic hook.
-            None => thread.join().is_ok(),
-        }
-    }
-}
-
 /// The place of one sink. Its lock is held to put one there and to take it, and for nothing else.
 #[derive(Debug)]
 pub(crate) struct Place<O: Outlet> {
@@ -124,6 +76,8 @@ enum Make {
     Same,
     Nothing,
     Fresh(Running),
+    /// What served was to make room, is over its end for too long, and does not come back.
+    Lost,
     /// It can't be had while the one that serves holds what it needs, it seems.
     AfterOld(StrategyConfig),
 }
@@ -142,8 +96,7 @@ impl<O: Outlet> Place<O> {
     /// Has it look at its orders, and so do at once what it does at intervals.
     pub(crate) fn nudge(&self) {
         if let Some(running) = &*self.lock() {
-            // Full: it has an order anyway, after this.
-            let _ = running.orders.try_send(());
+            running.nudge();
         }
         self.outlet.wake();
     }
@@ -155,7 +108,7 @@ impl<O: Outlet> Place<O> {
         move || {
             if let Some(running) = running {
                 outlet.rest();
-                running.end(&*outlet, None);
+                running.join(&*outlet);
             }
         }
     }
@@ -166,7 +119,7 @@ impl<O: Outlet> Place<O> {
     }
 
     fn record(&self) -> Option<SinkRecord> {
-        self.lock().as_ref().map(|running| running.record.clone())
+        self.lock().as_ref().map(|running| running.record().clone())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -175,7 +128,7 @@ impl<O: Outlet> Place<O> {
 
     fn put(&self, running: Running) {
         self.outlet.begin();
-        running.serve();
+        running.nudge();
         *self.lock() = Some(running);
     }
 
@@ -219,13 +172,10 @@ impl<O: Outlet> Place<O> {
         let strategy = strategy.clone();
         plan.make = Make::Same;
         let old = self.lock().take();
-        let Some(old) = old else { return Ok(()) };
-        let record = old.record.clone();
-        if !old.end(&*self.outlet, Some(PATIENCE)) {
-            let name = record.strategy();
-            return Err(vec![format!(
-                "{name} has not let go within {PATIENCE:?}; nothing is shown"
-            )]);
+        let Some(mut old) = old else { return Ok(()) };
+        let record = old.record().clone();
+        if !old.end(&*self.outlet, PATIENCE) {
+            return self.keep(old, plan);
         }
         plan.let_go = Some(record);
         let made = self.outlet.renew(renewal, None, &strategy).map_err(TelemetryError::from);
@@ -246,10 +196,32 @@ impl<O: Outlet> Place<O> {
         Ok(())
     }
 
+    /// What serves has not ended in time. Where it is at a batch it serves on, and all is as it was; where
+    /// it is at its end nothing can stop that, and the reload goes on without it.
+    fn keep(&self, mut old: Running, plan: &mut Plan) -> Result<(), Vec<String>> {
+        let name = old.record().strategy().to_owned();
+        if old.recall() {
+            *self.lock() = Some(old);
+            return Err(vec![format!(
+                "{name} has had a batch for {PATIENCE:?} and has not let go of what the new one needs; \
+                 it serves on: reload again once it has come back, or restart"
+            )]);
+        }
+        self.outlet.rest();
+        plan.make = Make::Lost;
+        plan.fault = Some(format!(
+            "{name} has not ended within {PATIENCE:?}, and holds what the new one needs; nothing is \
+             shown: reload again once it has ended, or restart"
+        ));
+        Ok(())
+    }
+
     /// The reload comes to nothing: what was let go for it is made once more. Answers why not, if not.
     pub(crate) fn restore(&self, host: &PluginHost, plan: &mut Plan) -> Option<String> {
-        if let Make::Fresh(fresh) = std::mem::replace(&mut plan.make, Make::Same) {
-            fresh.end(&*self.outlet, Some(PATIENCE));
+        match std::mem::replace(&mut plan.make, Make::Same) {
+            Make::Fresh(mut fresh) => drop(fresh.end(&*self.outlet, PATIENCE)),
+            Make::Lost => return plan.fault.take(),
+            Make::Same | Make::Nothing | Make::AfterOld(_) => {}
         }
         let record = plan.let_go.take()?;
         let again = O::again(host, &record).map_err(TelemetryError::from);
@@ -268,9 +240,9 @@ impl<O: Outlet> Place<O> {
         let none = || "none".to_owned();
         let (fresh, to) = match make {
             Make::Same | Make::AfterOld(_) => return (None, fault),
-            Make::Nothing => (None, none()),
+            Make::Nothing | Make::Lost => (None, none()),
             Make::Fresh(fresh) => {
-                let name = fresh.record.strategy().to_owned();
+                let name = fresh.record().strategy().to_owned();
                 (Some(fresh), name)
             }
         };
@@ -279,8 +251,8 @@ impl<O: Outlet> Place<O> {
         if fresh.is_none() {
             self.outlet.rest();
         }
-        if let Some(old) = old
-            && !old.end(&*self.outlet, Some(PATIENCE))
+        if let Some(mut old) = old
+            && !old.end(&*self.outlet, PATIENCE)
         {
             let name = from.as_deref().unwrap_or_default();
             fault = Some(format!("{name} has not ended within {PATIENCE:?} and is left behind"));

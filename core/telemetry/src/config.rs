@@ -55,11 +55,8 @@ impl MetricsConfig {
 
     /// The plugin as the host is asked for it; `None` if none is wanted.
     pub fn strategy(&self) -> Option<StrategyConfig> {
-        let mut strategy = StrategyConfig::new(self.plugin.clone()?);
-        strategy.version = self.version.clone();
-        strategy.required = self.required;
-        strategy.config = self.config.clone();
-        Some(strategy)
+        let Self { plugin, version, required, config, .. } = self;
+        Some(strategy(plugin.as_ref()?, version.as_ref(), *required, config))
     }
 }
 
@@ -121,12 +118,22 @@ impl TraceConfig {
 
     /// The plugin as the host is asked for it; `None` if none is wanted.
     pub fn strategy(&self) -> Option<StrategyConfig> {
-        let mut strategy = StrategyConfig::new(self.plugin.clone()?);
-        strategy.version = self.version.clone();
-        strategy.required = self.required;
-        strategy.config = self.config.clone();
-        Some(strategy)
+        let Self { plugin, version, required, config, .. } = self;
+        Some(strategy(plugin.as_ref()?, version.as_ref(), *required, config))
     }
+}
+
+fn strategy(
+    plugin: &str,
+    version: Option<&VersionReq>,
+    required: bool,
+    config: &Map<String, Value>,
+) -> StrategyConfig {
+    let mut strategy = StrategyConfig::new(plugin);
+    strategy.version = version.cloned();
+    strategy.required = required;
+    strategy.config = config.clone();
+    strategy
 }
 
 #[cfg(test)]

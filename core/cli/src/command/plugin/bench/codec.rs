@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use skymesh_plugin_host::Envelope;
+use skymesh_plugin_host::{CodecSlot, Envelope};
 use skymesh_wire::message::{self, Source};
 use skymesh_wire::{Envelope as OwnEnvelope, HEADER_BYTES, Kind};
 
@@ -24,8 +24,7 @@ pub(super) fn measured(
     let codec = codec.ok_or_else(|| failed("the codec can't be had"))?;
     let mut table = Table::new(["PAYLOAD", "BYTES", "ENCODE", "BUILT-IN", "DECODE", "BUILT-IN"]);
     for size in sizes {
-        // Neither all alike nor random: what can be compressed is, a little.
-        let payload: Vec<u8> = (0..*size).map(|at| (at * at / 7 % 61) as u8).collect();
+        let payload = payload(*size);
         let envelope = Envelope {
             destination: DESTINATION,
             source: SOURCE,
@@ -44,10 +43,7 @@ pub(super) fn measured(
         codec.encode(&envelope, &mut bytes).map_err(failed)?;
         let mut own_frame = Vec::new();
         message::append(sender, &own, &mut own_frame);
-        let decoded = codec.decode(&bytes, &mut Vec::new()).map_err(failed)?;
-        if decoded.destination != DESTINATION || decoded.source != SOURCE {
-            return Err(failed("what it decodes is not what it encoded; run its conformance test"));
-        }
+        check(&codec, &bytes)?;
         let (mut out, mut own_out, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
         let [encode, own_encode, decode, own_decode] = effort.medians([
             &mut |calls| {
@@ -79,4 +75,17 @@ pub(super) fn measured(
         table.row([size, bytes, ns(encode), ns(own_encode), ns(decode), ns(own_decode)]);
     }
     Ok(table.text())
+}
+
+/// Neither all alike nor random: what can be compressed is, a little.
+fn payload(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at * at / 7 % 61) as u8).collect()
+}
+
+fn check(codec: &CodecSlot, bytes: &[u8]) -> Result<(), Failure> {
+    let decoded = codec.decode(bytes, &mut Vec::new()).map_err(failed)?;
+    if decoded.destination != DESTINATION || decoded.source != SOURCE {
+        return Err(failed("what it decodes is not what it encoded; run its conformance test"));
+    }
+    Ok(())
 }

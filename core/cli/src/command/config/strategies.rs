@@ -1,6 +1,7 @@
-//! Whether the plugins that a configuration names are there and take their tables: everything that
-//! an agent or a nameserver would be refused at its start, and what would be missing without stopping
-//! it.
+//! Whether the plugins that a configuration names are there, and whether selectors, codecs and
+//! elections take their tables: what an agent or a nameserver would be refused at its start, and what
+//! would be missing without stopping it. Metrics and trace plugins are found, not made, since they open
+//! ports as they are made: a wrong table of theirs is told at the start.
 
 use skymesh::Config;
 use skymesh::config::{PluginsConfig, StrategyConfig};

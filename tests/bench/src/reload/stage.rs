@@ -41,7 +41,8 @@ impl Stage {
     pub(super) async fn open() -> Result<Self, String> {
         let folder = std::env::temp_dir().join(format!("skymesh-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        deploy(&folder, 0)?;
+        // What the first reload of a round puts in place is the other edition.
+        deploy(&folder, 1)?;
         let config = NameserverConfig {
             listen: "127.0.0.1:0".to_owned(),
             store: StoreConfig::memory(),

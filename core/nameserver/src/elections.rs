@@ -14,6 +14,9 @@ use skymesh_types::{ServiceName, ServicePattern};
 
 use crate::config::ElectionsConfig;
 
+/// What a change is from, or to, where no rule has the pattern.
+const NO_RULE: &str = "no rule";
+
 /// Which slot elects for which names.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
@@ -65,8 +68,9 @@ impl Elections {
         let held = self.rules.load_full();
         let mut fresh = FreshRules::default();
         for (pattern, strategy) in &config.0 {
-            let known = held.iter().find(|rule| rule.pattern == *pattern);
-            let known = known.map_or_else(ElectionSlot::builtin, |rule| rule.slot.clone());
+            let rule = held.iter().find(|rule| rule.pattern == *pattern);
+            let from = rule.map_or_else(|| NO_RULE.to_owned(), |rule| rule.slot.strategy());
+            let known = rule.map_or_else(ElectionSlot::builtin, |rule| rule.slot.clone());
             let made = renewal.election_for(&known, strategy).or_else(|error| {
                 let line = format!("services.\"{pattern}\".election: {error}");
                 if strategy.required {
@@ -81,16 +85,22 @@ impl Elections {
                     // In a slot of its own: the others do not change before all of them do.
                     let slot = ElectionSlot::builtin();
                     slot.renew(made);
-                    fresh.changed.push(exchanged(pattern, known.strategy(), slot.strategy()));
+                    fresh.changed.push(exchanged(pattern, from, slot.strategy()));
                     slot
                 }
-                Ok(None) => known,
+                Ok(None) => {
+                    // A broader rule, or none, was asked before: vacancies are for this one now.
+                    if rule.is_none() {
+                        fresh.changed.push(exchanged(pattern, from, known.strategy()));
+                    }
+                    known
+                }
                 Err(()) => continue,
             };
             fresh.rules.push(Rule { pattern: pattern.clone(), slot });
         }
         for rule in held.iter().filter(|rule| !config.0.contains_key(&rule.pattern)) {
-            fresh.changed.push(exchanged(&rule.pattern, rule.slot.strategy(), "no rule".into()));
+            fresh.changed.push(exchanged(&rule.pattern, rule.slot.strategy(), NO_RULE.to_owned()));
         }
         fresh.rules = sorted(fresh.rules);
         fresh

@@ -51,7 +51,7 @@ impl ElectionSlot {
 
     /// The built-in one in place of an optional plugin that can't be had.
     pub(crate) fn missing(strategy: &StrategyConfig, reason: String) -> Self {
-        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
+        let origin = Origin::without_plugin(strategy.clone());
         Self::holding(Strategy { origin, ..Strategy::builtin(Some(reason)) })
     }
 
@@ -145,7 +145,7 @@ impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
         let supervision =
             Supervision::new(PluginKind::Election, BUILTIN.into(), QuarantineConfig::default());
-        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
+        let origin = Origin::builtin();
         Self { origin, instance: None, instead, supervision: Arc::new(supervision) }
     }
 

@@ -26,8 +26,7 @@ use crate::patience::in_time;
 use crate::report::PluginReport;
 use crate::slot::{Origin, SelectorSlot};
 use crate::supervision::Supervision;
-use resolve::Choice;
-pub(crate) use resolve::found_at;
+pub(crate) use resolve::{Choice, found_at};
 pub(crate) use shelf::Shelf;
 
 /// The `use` that names the selector, or the election rule, which needs no plugin.
@@ -301,7 +300,7 @@ impl PluginHost {
         self.make_of(choice, &shelf.config, kind, strategy, create)
     }
 
-    fn make_of<I: Send + 'static>(
+    pub(crate) fn make_of<I: Send + 'static>(
         &self,
         choice: Choice,
         config: &PluginsConfig,

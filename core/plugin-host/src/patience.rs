@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-/// Threads that have not come back.
+/// Threads that did not come back in time, so far; some may have come back since.
 static LEFT_BEHIND: AtomicU64 = AtomicU64::new(0);
 
 /// Why there is no answer.
@@ -20,11 +20,11 @@ pub enum NoAnswer {
     NoThread(String),
     /// It panicked outside of the plugin's own guards.
     Panicked,
-    /// It took longer than that; so many threads were left behind so far.
+    /// It took longer than that.
     Late {
         /// How long it might take.
         limit: Duration,
-        /// Threads of this process that have not come back.
+        /// Threads of this process that did not come back in time, so far.
         left_behind: u64,
     },
 }

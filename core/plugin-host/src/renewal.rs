@@ -4,13 +4,13 @@
 mod sinks;
 
 use skymesh_plugin_api::PluginKind;
-use skymesh_plugin_api::abi::host::{ElectionInstance, SelectorInstance};
+use skymesh_plugin_api::abi::host::{CreateError, ElectionInstance, Library, SelectorInstance};
 
 use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, QuarantineConfig, StrategyConfig};
 use crate::election_slot::ElectionSlot;
 use crate::error::PluginLoadError;
-use crate::host::{BUILTIN, Made, PluginHost, Shelf};
+use crate::host::{BUILTIN, Choice, Made, PluginHost, Shelf};
 use crate::kept::Kept;
 use crate::self_test;
 use crate::slot::{Origin, SelectorSlot};
@@ -38,29 +38,21 @@ pub struct Renewal<'a> {
 /// A selector that is ready to serve, and has passed its self-test.
 #[derive(Debug, Clone)]
 pub struct FreshSelector {
-    made: FreshMade,
-}
-
-#[derive(Debug, Clone)]
-enum FreshMade {
-    Builtin,
-    /// The built-in one, in place of an optional plugin, with the reason.
-    Missing(Origin, String),
-    Plugin(Made<SelectorInstance>),
+    made: Fresh<SelectorInstance>,
 }
 
 /// An election algorithm that is ready to serve, and has passed its self-test.
 #[derive(Debug, Clone)]
 pub struct FreshElection {
-    made: FreshRule,
+    made: Fresh<ElectionInstance>,
 }
 
 #[derive(Debug, Clone)]
-enum FreshRule {
+enum Fresh<I> {
     Builtin,
     /// The built-in one, in place of an optional plugin, with the reason.
     Missing(Origin, String),
-    Plugin(Made<ElectionInstance>),
+    Plugin(Made<I>),
 }
 
 impl Renewal<'_> {
@@ -69,14 +61,8 @@ impl Renewal<'_> {
     /// # Errors
     /// [`PluginLoadError`], whether it is `required` or not.
     pub fn selector(&self, strategy: &StrategyConfig) -> Result<FreshSelector, PluginLoadError> {
-        if strategy.plugin == BUILTIN {
-            return Ok(FreshSelector { made: FreshMade::Builtin });
-        }
-        let made = self.host.make_selector(self.shelf(), strategy)?;
-        let budget = self.limits().pick_budget;
-        let test = move |instance: &Kept<_>| self_test::selector(instance, budget);
-        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
-        Ok(FreshSelector { made: FreshMade::Plugin(made) })
+        let fresh = self.fresh_selector(strategy, |_| false)?;
+        Ok(fresh.expect("invariant: nothing there is taken for the same"))
     }
 
     /// As [`selector`](Self::selector), for a slot: `None` where the slot's selector would be made of
@@ -90,11 +76,19 @@ impl Renewal<'_> {
         slot: &SelectorSlot,
         strategy: &StrategyConfig,
     ) -> Result<Option<FreshSelector>, PluginLoadError> {
-        let origin = self.origin(PluginKind::Selector, strategy)?;
-        if slot.serves(&origin) {
-            return Ok(None);
-        }
-        self.selector(strategy).map(Some)
+        self.fresh_selector(strategy, |origin| slot.serves(origin))
+    }
+
+    fn fresh_selector(
+        &self,
+        strategy: &StrategyConfig,
+        serves: impl FnOnce(&Origin) -> bool,
+    ) -> Result<Option<FreshSelector>, PluginLoadError> {
+        let budget = self.limits().pick_budget;
+        let test = move |instance: &SelectorInstance| self_test::selector(instance, budget);
+        let (kind, create) = (PluginKind::Selector, Library::selector);
+        let made = self.fresh(kind, strategy, serves, create, test)?;
+        Ok(made.map(|made| FreshSelector { made }))
     }
 
     /// For a slot whose optional plugin can't be had, for that reason: the built-in selector, as at a
@@ -108,8 +102,9 @@ impl Renewal<'_> {
         if slot.is_configured_as(strategy) {
             return None;
         }
-        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
-        Some(FreshSelector { made: FreshMade::Missing(origin, reason.to_string()) })
+        Some(FreshSelector {
+            made: Fresh::Missing(Origin::without_plugin(strategy.clone()), reason.to_string()),
+        })
     }
 
     /// Makes the codec that the configuration names, and sends an envelope through it; or answers
@@ -122,14 +117,13 @@ impl Renewal<'_> {
         known: impl IntoIterator<Item = &'k CodecSlot>,
         strategy: &StrategyConfig,
     ) -> Result<CodecSlot, PluginLoadError> {
-        let origin = self.origin(PluginKind::Codec, strategy)?;
+        let (origin, choice) = self.origin(PluginKind::Codec, strategy)?;
         if let Some(known) = known.into_iter().find(|known| known.is_of(&origin)) {
             return Ok(known.clone());
         }
-        let made = self.host.make_codec(self.shelf(), strategy)?;
+        let made = self.make(choice, PluginKind::Codec, strategy, Library::codec)?;
         let budget = self.limits().codec_budget;
-        let test = move |instance: &Kept<_>| self_test::codec(instance, budget);
-        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
+        let made = tried(made, move |instance| self_test::codec(instance, budget))?;
         Ok(self.host.codec_slot(made))
     }
 
@@ -143,18 +137,11 @@ impl Renewal<'_> {
         slot: &ElectionSlot,
         strategy: &StrategyConfig,
     ) -> Result<Option<FreshElection>, PluginLoadError> {
-        let origin = self.origin(PluginKind::Election, strategy)?;
-        if slot.serves(&origin) {
-            return Ok(None);
-        }
-        if strategy.plugin == BUILTIN {
-            return Ok(Some(FreshElection { made: FreshRule::Builtin }));
-        }
-        let made = self.host.make_election(self.shelf(), strategy)?;
         let budget = self.limits().election_budget;
-        let test = move |instance: &Kept<_>| self_test::election(instance, budget);
-        tested(made.supervision.name(), self_test::within_budget(made.instance.clone(), test))?;
-        Ok(Some(FreshElection { made: FreshRule::Plugin(made) }))
+        let test = move |instance: &ElectionInstance| self_test::election(instance, budget);
+        let (kind, create) = (PluginKind::Election, Library::election);
+        let made = self.fresh(kind, strategy, |origin| slot.serves(origin), create, test)?;
+        Ok(made.map(|made| FreshElection { made }))
     }
 
     /// As [`fallback_for`](Self::fallback_for), of an algorithm.
@@ -167,8 +154,9 @@ impl Renewal<'_> {
         if slot.is_configured_as(strategy) {
             return None;
         }
-        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
-        Some(FreshElection { made: FreshRule::Missing(origin, reason.to_string()) })
+        Some(FreshElection {
+            made: Fresh::Missing(Origin::without_plugin(strategy.clone()), reason.to_string()),
+        })
     }
 
     /// From now on the host makes strategies of what was found here.
@@ -178,18 +166,47 @@ impl Renewal<'_> {
         }
     }
 
-    /// What a strategy of that configuration would be made of.
+    /// For kinds that have a built-in one. `None` where `serves` says of the origin that it would be the
+    /// same.
+    fn fresh<I: Clone + Send + 'static>(
+        &self,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+        serves: impl FnOnce(&Origin) -> bool,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+        test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+    ) -> Result<Option<Fresh<I>>, PluginLoadError> {
+        if strategy.plugin == BUILTIN {
+            // Whatever else is said of it.
+            return Ok((!serves(&Origin::builtin())).then_some(Fresh::Builtin));
+        }
+        let (origin, choice) = self.origin(kind, strategy)?;
+        if serves(&origin) {
+            return Ok(None);
+        }
+        let made = self.make(choice, kind, strategy, create)?;
+        Ok(Some(Fresh::Plugin(tried(made, test)?)))
+    }
+
+    /// What a plugin of that configuration would be made of.
     fn origin(
         &self,
         kind: PluginKind,
         strategy: &StrategyConfig,
-    ) -> Result<Origin, PluginLoadError> {
-        let entry = match strategy.plugin.as_str() {
-            BUILTIN => None,
-            _ => Some(self.host.choose(self.shelf(), kind, strategy)?.entry),
-        };
-        let limits = entry.is_some().then(|| self.limits());
-        Ok(Origin { strategy: strategy.clone(), entry, limits })
+    ) -> Result<(Origin, Choice), PluginLoadError> {
+        let choice = self.host.choose(self.shelf(), kind, strategy)?;
+        let (entry, limits) = (Some(choice.entry), Some(self.limits()));
+        Ok((Origin { strategy: strategy.clone(), entry, limits }, choice))
+    }
+
+    fn make<I: Send + 'static>(
+        &self,
+        choice: Choice,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+    ) -> Result<Made<I>, PluginLoadError> {
+        self.host.make_of(choice, &self.shelf().config, kind, strategy, create)
     }
 
     fn limits(&self) -> QuarantineConfig {
@@ -214,9 +231,9 @@ impl SelectorSlot {
     /// with the old one, which ends with the last of that.
     pub fn renew(&self, fresh: &FreshSelector) {
         match &fresh.made {
-            FreshMade::Builtin => self.use_builtin(),
-            FreshMade::Missing(origin, reason) => self.use_instead(origin, reason),
-            FreshMade::Plugin(made) => self.exchange(made),
+            Fresh::Builtin => self.use_builtin(),
+            Fresh::Missing(origin, reason) => self.use_instead(origin, reason),
+            Fresh::Plugin(made) => self.exchange(made),
         }
     }
 }
@@ -226,9 +243,9 @@ impl ElectionSlot {
     /// with the old one.
     pub fn renew(&self, fresh: FreshElection) {
         match fresh.made {
-            FreshRule::Builtin => self.use_builtin(),
-            FreshRule::Missing(origin, reason) => self.use_instead(origin, reason),
-            FreshRule::Plugin(made) => self.exchange(made),
+            Fresh::Builtin => self.use_builtin(),
+            Fresh::Missing(origin, reason) => self.use_instead(origin, reason),
+            Fresh::Plugin(made) => self.exchange(made),
         }
     }
 }
@@ -237,10 +254,20 @@ impl FreshSelector {
     /// As [`SelectorSlot::strategy`].
     pub fn strategy(&self) -> &str {
         match &self.made {
-            FreshMade::Builtin | FreshMade::Missing(..) => BUILTIN,
-            FreshMade::Plugin(made) => made.supervision.name(),
+            Fresh::Builtin | Fresh::Missing(..) => BUILTIN,
+            Fresh::Plugin(made) => made.supervision.name(),
         }
     }
+}
+
+/// Answers what was made, if it passes a test within its time.
+fn tried<I: Clone + Send + 'static>(
+    made: Made<I>,
+    test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+) -> Result<Made<I>, PluginLoadError> {
+    let test = move |instance: &Kept<I>| test(instance);
+    let outcome = self_test::within_budget(made.instance.clone(), test);
+    tested(made.supervision.name(), outcome).map(|()| made)
 }
 
 fn tested(strategy: &str, outcome: Result<(), String>) -> Result<(), PluginLoadError> {

@@ -31,6 +31,18 @@ pub(crate) struct Origin {
     pub(crate) limits: Option<QuarantineConfig>,
 }
 
+impl Origin {
+    /// Of the built-in one, whatever the configuration says beside that.
+    pub(crate) fn builtin() -> Self {
+        Self::without_plugin(StrategyConfig::new(BUILTIN))
+    }
+
+    /// Of the built-in one, in place of what that configuration names.
+    pub(crate) fn without_plugin(strategy: StrategyConfig) -> Self {
+        Self { strategy, entry: None, limits: None }
+    }
+}
+
 /// What is in a slot.
 #[derive(Debug)]
 struct Strategy {
@@ -110,7 +122,7 @@ impl SelectorSlot {
 
     /// The built-in one in place of an optional plugin that can't be had.
     pub(crate) fn missing(strategy: &StrategyConfig, reason: String) -> Self {
-        let origin = Origin { strategy: strategy.clone(), entry: None, limits: None };
+        let origin = Origin::without_plugin(strategy.clone());
         Self::holding(Strategy { origin, ..Strategy::builtin(Some(reason)) })
     }
 
@@ -230,7 +242,7 @@ impl Strategy {
     fn builtin(instead: Option<String>) -> Self {
         let supervision =
             Supervision::new(PluginKind::Selector, BUILTIN.into(), QuarantineConfig::default());
-        let origin = Origin { strategy: StrategyConfig::new(BUILTIN), entry: None, limits: None };
+        let origin = Origin::builtin();
         Self { origin, instance: None, instead, supervision: Arc::new(supervision), version: 0 }
     }
 

@@ -127,7 +127,7 @@ async fn a_nameserver_reloads_on_hangup_and_for_operators_and_its_leaders_stay()
 
     stage.write("", FOREMOST);
     let applied = stage.operate(&["reload"]).await;
-    let line = "  election of shop.*.*: builtin -> skymesh_fixture_orderly/foremost 0.4.1";
+    let line = "  election of shop.*.*: no rule -> skymesh_fixture_orderly/foremost 0.4.1";
     assert!(applied.good().lines().any(|one| one == line), "{applied:?}");
     assert!(!applied.stdout.contains("restart"), "the file is as at the start: {applied:?}");
     assert!(leadership.is_valid(), "four reloads later it still leads");

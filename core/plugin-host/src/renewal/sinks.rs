@@ -67,11 +67,11 @@ impl Renewal<'_> {
         slot: fn(Made<I>) -> S,
         first: impl FnOnce(&S) + Send + 'static,
     ) -> Result<Option<Arc<S>>, PluginLoadError> {
-        let origin = self.origin(kind, strategy)?;
+        let (origin, choice) = self.origin(kind, strategy)?;
         if record.is_some_and(|record| record.serves(&origin)) {
             return Ok(None);
         }
-        let made = self.host.make_on(self.shelf(), kind, strategy, create)?;
+        let made = self.make(choice, kind, strategy, create)?;
         let supervision = Arc::clone(&made.supervision);
         let slot = Arc::new(slot(made));
         let of_test = Arc::clone(&slot);

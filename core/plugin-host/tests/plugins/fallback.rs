@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use skymesh_plugin_host::{
-    PickFailed, PluginHost, PluginKind, PluginReport, PluginState, PluginsConfig, QuarantineConfig,
-    Request, SelectorSlot, SlotHealth,
+    PickFailed, PluginHost, PluginKind, PluginReport, PluginState, PluginsConfig, Prepared,
+    QuarantineConfig, Request, SelectorSlot, SlotHealth,
 };
 
 use crate::fixture::{Folder, members, strategy};
@@ -30,6 +30,16 @@ fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginH
 fn unruly_row(host: &PluginHost) -> PluginReport {
     let of_selector = |row: &PluginReport| row.kind == Some(PluginKind::Selector);
     host.report().into_iter().find(of_selector).unwrap()
+}
+
+/// All picks of four members are served meanwhile.
+fn pick_until_degraded(slot: &SelectorSlot, prepared: &Prepared) {
+    let mut picks = 0;
+    while !slot.health().is_degraded() {
+        assert!(prepared.pick(None).is_some_and(|index| index < 4));
+        picks += 1;
+        assert!(picks <= 16, "two rounds of eight picks should do");
+    }
 }
 
 #[test]
@@ -109,12 +119,7 @@ fn one_that_blocks_is_found_by_samples_named_and_taken_out_of_service() {
     let folder = Folder::new();
     let (host, slot) = unruly(&folder, json!({"mischief": "stall"}), 2);
     let prepared = slot.prepare(members(4));
-    let mut picks = 0;
-    while !slot.health().is_degraded() {
-        assert!(prepared.pick(None).is_some_and(|index| index < 4));
-        picks += 1;
-        assert!(picks <= 16, "two rounds of eight picks should do");
-    }
+    pick_until_degraded(&slot, &prepared);
     let SlotHealth::Quarantined { failures, .. } = slot.health() else { panic!("{slot:?}") };
     assert_eq!(failures, 2);
     let reason = host.report().into_iter().find_map(|row| row.reason).unwrap();
@@ -161,13 +166,7 @@ fn nothing_serves_for_a_strict_pick_that_fails() {
 fn one_that_blocks_now_and_then_is_taken_out_of_service_too() {
     let folder = Folder::new();
     let (_host, slot) = unruly(&folder, json!({"mischief": "stall", "every": 3}), 2);
-    let prepared = slot.prepare(members(4));
-    let mut picks = 0;
-    while !slot.health().is_degraded() {
-        assert!(prepared.pick(None).is_some_and(|index| index < 4));
-        picks += 1;
-        assert!(picks <= 16, "two rounds of eight picks should do");
-    }
+    pick_until_degraded(&slot, &slot.prepare(members(4)));
 }
 
 /// Nothing here waits for a plugin for ever.

@@ -235,6 +235,20 @@ fn the_builtin_serves_where_another_optional_one_is_configured_and_missing() {
     assert!(renewal.fallback_for(&slot, &missing, &error).is_none(), "it is in place");
 }
 
+#[test]
+fn the_builtin_is_the_same_whatever_else_is_said_of_it() {
+    let folder = Folder::new();
+    let host = PluginHost::new(folder.config()).unwrap();
+    let optional = StrategyConfig { required: false, ..strategy("builtin", json!({"key": 1})) };
+    let renewal = host.renew(folder.config()).unwrap();
+    for strategy in [StrategyConfig::new("builtin"), optional] {
+        let (selector, election) =
+            (host.selector(&strategy).unwrap(), host.election(&strategy).unwrap());
+        assert!(renewal.selector_for(&selector, &strategy).unwrap().is_none(), "{strategy:?}");
+        assert!(renewal.election_for(&election, &strategy).unwrap().is_none(), "{strategy:?}");
+    }
+}
+
 /// A failed renewal is worth another attempt when what it looked for changes, and no longer once another
 /// one was committed.
 #[test]

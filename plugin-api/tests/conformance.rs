@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, not in a #[test] themselves")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use serde::Deserialize;
 use skymesh_plugin_api::conformance;
@@ -59,6 +59,40 @@ selector!(Overflows, "overflows", false, |view, _request| {
     (!view.is_empty()).then_some((sum / u32::MAX) as usize)
 });
 
+/// A selector that says it is deterministic, and whose table is an expression.
+macro_rules! deterministic {
+    ($name:ident, $id:literal, $table:ty, |$view:ident| $prepare:expr, |$key:ident, $with:ident| $pick:expr) => {
+        struct $name;
+        impl Selector for $name {
+            const ID: &'static str = $id;
+            const DETERMINISTIC: bool = true;
+            type Config = NoConfig;
+            type Table = $table;
+            fn new(_: NoConfig) -> Result<Self, PluginError> {
+                Ok(Self)
+            }
+            fn prepare(&self, $view: &View<'_>) -> $table {
+                $prepare
+            }
+            fn pick(&self, view: &View<'_>, $with: &$table, request: &Request) -> Option<usize> {
+                let $key = request.key().unwrap_or(0);
+                (!view.is_empty()).then(|| ($pick as usize) % view.len())
+            }
+        }
+    };
+}
+
+deterministic!(Counts, "counts", AtomicU64, |_view| AtomicU64::new(0), |key, counted| {
+    key.wrapping_add(counted.fetch_add(1, Relaxed))
+});
+deterministic!(
+    Measures,
+    "measures",
+    u64,
+    |view| (0..view.len()).fold(0, |sum: u64, at| sum.wrapping_add(view.stats(at).rtt_ewma_ns())),
+    |key, measured| key.wrapping_add(*measured)
+);
+
 #[derive(Deserialize)]
 struct Loose {}
 
@@ -103,6 +137,8 @@ fn broken_selectors_are_found() {
     fails(conformance::selector::<Divides>, "divides: pick panicked on a view of 0 instances");
     fails(conformance::selector::<Shy>, "shy: picked none of 1 instance");
     fails(conformance::selector::<Fickle>, "fickle: says DETERMINISTIC");
+    fails(conformance::selector::<Counts>, "counts: says DETERMINISTIC");
+    fails(conformance::selector::<Measures>, "measures: says DETERMINISTIC");
     fails(
         conformance::selector::<Overflows>,
         "overflows: pick panicked on a view of 3 instances of the largest",

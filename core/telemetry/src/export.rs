@@ -210,7 +210,8 @@ impl Export {
 
     fn export(&self, slot: &TraceSlot, spans: &[Finished]) {
         let dropped = self.tracer.dropped();
-        let since = dropped - self.told.load(Relaxed);
+        // Two exporters may be at it, if one was left behind: each drop is for one of them.
+        let since = dropped.saturating_sub(self.told.fetch_max(dropped, Relaxed));
         if spans.is_empty() && since == 0 {
             return;
         }
@@ -224,7 +225,6 @@ impl Export {
             .map(|(key, value)| Attribute { key, value: AttributeValue::Text(value) })
             .collect();
         let _ = slot.export(&TraceBatch { spans: &shown, resource: &resource, dropped: since });
-        self.told.store(dropped, Relaxed);
     }
 }
 

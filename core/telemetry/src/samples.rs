@@ -119,8 +119,8 @@ impl Samples {
         let breadth = Breadth::of(metric) as usize;
         if self.series.iter().map(Vec::len).sum::<usize>() >= self.most {
             self.left_out += 1;
-            let broader = &mut self.series[breadth + 1..];
-            if !broader.iter_mut().rev().any(|series| series.pop().is_some()) {
+            let narrower = &mut self.series[breadth + 1..];
+            if !narrower.iter_mut().rev().any(|series| series.pop().is_some()) {
                 return;
             }
         }

@@ -42,19 +42,25 @@ pub(super) fn check(
     let id = declared.id;
     let Some(instance) = check_declaration(declared, config, make, tries) else { return };
     for (name, members) in memberships() {
-        tries.of(|| check_picks(id, name, &members, &instance));
-        if declared.deterministic {
+        let used = tries.of(|| check_picks(id, name, &members, &instance));
+        if let Some(used) = used.filter(|_| declared.deterministic) {
             tries.of(|| {
+                // Its table is of other statistics than the used one, and was asked nothing before.
                 let other = make(config).expect("the same config was accepted before");
-                let one = prepare(id, &instance, name, members.clone());
-                check_deterministic(id, name, &one, &prepare(id, &other, name, members));
+                check_deterministic(id, name, &used, &prepare(id, &other, name, members));
             });
         }
     }
     tries.of(|| check_threads(id, &instance));
 }
 
-fn check_picks(id: &str, name: &str, members: &[Member], instance: &SelectorInstance) {
+/// Answers the table that was used.
+fn check_picks(
+    id: &str,
+    name: &str,
+    members: &[Member],
+    instance: &SelectorInstance,
+) -> PreparedSelector {
     let usable = members.iter().any(|member| !member.suspect && member.weight > 0);
     let prepared = prepare(id, instance, name, members.to_vec());
     let mut dice = Dice(7);
@@ -65,6 +71,7 @@ fn check_picks(id: &str, name: &str, members: &[Member], instance: &SelectorInst
             check_pick(id, name, members.len(), usable, prepared.pick(&request));
         }
     }
+    prepared
 }
 
 fn prepare(

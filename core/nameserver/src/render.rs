@@ -1,10 +1,10 @@
 //! What the registry says, as frames. Snapshots, deltas and listings are cut into parts, so that no
 //! frame grows with the number of instances.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 use skymesh_naming::election::{Leader, Standing};
 use skymesh_naming::{Delta, InstanceRecord, InstanceState, Leading, Listed, Refusal, Snapshot};
 use skymesh_proto as proto;
@@ -78,25 +78,28 @@ pub(crate) fn instance(record: &InstanceRecord) -> proto::Instance {
     }
 }
 
-/// Cuts items into parts; at least one, even if it is empty.
+/// Cuts items into parts, as long as `part` goes on; at least one, even if it is empty. A part is told
+/// its last item, and whether there are more.
 fn parts<T, P: prost::Message>(
     items: impl IntoIterator<Item = T>,
     said: impl Fn(&T) -> P,
-    mut part: impl FnMut(Vec<P>, Option<&T>, bool),
+    mut part: impl FnMut(Vec<P>, Option<&T>, bool) -> ControlFlow<()>,
 ) {
     let (mut gathered, mut bytes, mut last) = (Vec::new(), 0, None);
     for item in items {
         let item_said = said(&item);
         let length = item_said.encoded_len();
         if bytes > 0 && bytes + length > PART_BYTES {
-            part(std::mem::take(&mut gathered), last.as_ref(), true);
+            if part(std::mem::take(&mut gathered), last.as_ref(), true).is_break() {
+                return;
+            }
             bytes = 0;
         }
         bytes += length;
         gathered.push(item_said);
         last = Some(item);
     }
-    part(gathered, last.as_ref(), false);
+    let _ = part(gathered, last.as_ref(), false);
 }
 
 pub(crate) fn snapshot(snapshot: &Snapshot) -> Bytes {
@@ -115,6 +118,7 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Bytes {
                 epoch: snapshot.epoch.0,
             };
             encode_msg(&part.into(), &mut out);
+            ControlFlow::Continue(())
         },
     );
     out.into()
@@ -141,13 +145,14 @@ pub(crate) fn delta(delta: &Delta) -> Bytes {
             };
             previous = revision;
             encode_msg(&part.into(), &mut out);
+            ControlFlow::Continue(())
         },
     );
     out.into()
 }
 
 /// One part of the answer to `ListServices`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ListingPart {
     pub(crate) frame: Vec<u8>,
     /// The last instance in it, if there are more.
@@ -161,27 +166,21 @@ pub(crate) fn listing_part<'a>(
     sessions: usize,
     listed: impl Iterator<Item = Listed<'a>>,
 ) -> ListingPart {
-    let (mut instances, mut bytes) = (Vec::new(), 0);
-    let (mut last, mut more) = (None, false);
-    for listed in listed {
-        let said = proto::ListedInstance {
-            instance: Some(instance(listed.record)),
-            session: listed.session.get(),
-            heard_ms: u64::try_from(listed.silent_for.as_millis()).unwrap_or(u64::MAX),
-        };
-        let length = said.encoded_len();
-        if bytes > 0 && bytes + length > PART_BYTES {
-            more = true;
-            break;
-        }
-        bytes += length;
-        instances.push(said);
-        last = Some(&listed.record.url);
-    }
     let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
     let (registry, revision) = (registry.get(), revision.0);
-    let reply = proto::ListServicesReply { registry, revision, instances, sessions, more };
-    ListingPart { frame: frame(reply), last: last.filter(|_| more).cloned() }
+    let said = |listed: &Listed<'a>| proto::ListedInstance {
+        instance: Some(instance(listed.record)),
+        session: listed.session.get(),
+        heard_ms: u64::try_from(listed.silent_for.as_millis()).unwrap_or(u64::MAX),
+    };
+    let mut first = ListingPart::default();
+    parts(listed, said, |instances, last, more| {
+        let reply = proto::ListServicesReply { registry, revision, instances, sessions, more };
+        let last = last.filter(|_| more).map(|listed| listed.record.url.clone());
+        first = ListingPart { frame: frame(reply), last };
+        ControlFlow::Break(())
+    });
+    first
 }
 
 /// The answer to a keepalive.

@@ -9,11 +9,11 @@ use skymesh_plugin_host::{PluginHost, PluginReport, SlotHealth};
 use skymesh_reload::Reloader;
 use skymesh_store::Store;
 use skymesh_telemetry::Sinks;
-use skymesh_transport::{Listener, OutboxConfig, ReadConfig};
+use skymesh_transport::{Connection, Listener, OutboxConfig, ReadConfig};
 use skymesh_types::{RegistryId, ServicePattern};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout_at};
 
 use crate::admin::Token;
 use crate::archive::Archive;
@@ -224,25 +224,13 @@ impl Nameserver {
             tokio::select! {
                 () = &mut shutdown => break,
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(ended) = keeping.join_next() => {
-                    // They end by themselves only in a panic, and without them nothing is served.
-                    if let Err(error) = ended
-                        && let Ok(panic) = error.try_into_panic()
-                    {
-                        std::panic::resume_unwind(panic);
-                    }
-                }
+                Some(ended) = keeping.join_next() => raise(ended),
                 Some(_) = connections.join_next() => {}
                 connection = listener.accept() => {
-                    handle.counters.connections.increment();
-                    while connections.try_join_next().is_some() {}
                     let limit = config.limits.connections;
-                    if connections.len() >= limit {
-                        handle.counters.connections_refused.increment();
-                        tracing::warn!(peer = %connection.peer, limit, "limits.connections reached");
-                        continue;
-                    }
-                    if let Some(id) = ids.next() {
+                    if has_room(&mut connections, limit, &connection, &handle.counters)
+                        && let Some(id) = ids.next()
+                    {
                         connections.spawn(serve(Arc::clone(&entrance), id, connection));
                     }
                 }
@@ -250,28 +238,62 @@ impl Nameserver {
         }
         drop(listener);
         handle.stop();
-        let last_words = async {
+        let (close_within, deadline) = (config.close_within, Instant::now() + config.close_within);
+        let agents = async {
             while keeping.join_next().await.is_some() {}
             while connections.join_next().await.is_some() {}
-            // The last flush has all that was counted; it waits for its plugin, maybe for ever, so on a
-            // thread that nobody else waits for.
-            let (ended, end) = oneshot::channel();
-            let stop =
-                std::thread::Builder::new().name("skymesh-end".to_owned()).spawn(move || {
-                    sinks.stop();
-                    // Who waited may have gone.
-                    let _ = ended.send(());
-                });
-            if stop.is_ok() {
-                let _ = end.await;
-            }
         };
-        if timeout(config.close_within, last_words).await.is_err() {
-            tracing::warn!(
-                "some agents did not read the last frames in time, or metrics did not end"
-            );
+        if timeout_at(deadline, agents).await.is_err() {
+            tracing::warn!(?close_within, "some agents did not read the last frames in time");
+        }
+        // After the agents, for the last batch has all that was counted.
+        if timeout_at(deadline, end(sinks)).await.is_err() {
+            tracing::warn!(?close_within, "the metrics sink has not ended in time");
         }
         tracing::info!(address = %handle.local, "nameserver stopped");
+    }
+}
+
+/// Counts a connection that came, and answers whether it may stay.
+fn has_room(
+    connections: &mut JoinSet<()>,
+    limit: usize,
+    connection: &Connection,
+    counters: &Counters,
+) -> bool {
+    counters.connections.increment();
+    while connections.try_join_next().is_some() {}
+    let has_room = connections.len() < limit;
+    if !has_room {
+        counters.connections_refused.increment();
+        tracing::warn!(peer = %connection.peer, limit, "limits.connections reached");
+    }
+    has_room
+}
+
+/// What keeps ends by itself only in a panic, and without it nothing is served.
+fn raise(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Ends the sinks. A last batch waits for its plugin, maybe for ever, so this is done by a thread that
+/// nobody has to wait for, and that has the sinks before this returns: whoever drops them waits as well.
+fn end(sinks: Arc<Sinks>) -> impl Future<Output = ()> {
+    let (ended, end) = oneshot::channel();
+    let stop = move || {
+        sinks.stop();
+        // Who waited may have gone.
+        let _ = ended.send(());
+    };
+    let thread = std::thread::Builder::new().name("skymesh-end".to_owned()).spawn(stop);
+    async move {
+        if thread.is_ok() {
+            let _ = end.await;
+        }
     }
 }
 

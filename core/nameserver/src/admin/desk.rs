@@ -108,24 +108,15 @@ async fn perform(nameserver: &NameserverHandle, text: &[u8]) -> Result<Done, Ope
         Operation::Plugins(proto::AdminPlugins {}) => {
             Done::answer(&NameserverPlugins::of(nameserver))
         }
-        change => change_registry(nameserver, change).await.map(Done::At),
-    }
-}
-
-async fn change_registry(
-    nameserver: &NameserverHandle,
-    operation: Operation,
-) -> Result<Revision, OperatorError> {
-    match operation {
         Operation::Kick(kick) => {
             let target = target(kick.target)?;
             tracing::info!(?target, reason = kick.reason, "an operator kicks");
-            nameserver.kick(target, kick.reason).await
+            nameserver.kick(target, kick.reason).await.map(Done::At)
         }
         Operation::Drain(drain) => {
             let url = url(&drain.url)?;
             tracing::info!(%url, "an operator drains");
-            nameserver.drain(url).await
+            nameserver.drain(url).await.map(Done::At)
         }
         Operation::Attributes(said) => {
             let url = url(&said.url)?;
@@ -135,10 +126,7 @@ async fn change_registry(
             let change = AttributeChange { set, unset: said.unset };
             let lasting = (said.lasting_ms != 0).then(|| Duration::from_millis(said.lasting_ms));
             tracing::info!(%url, ?change, ?lasting, "an operator overrides attributes");
-            nameserver.override_attributes(url, change, lasting).await
-        }
-        Operation::Reload(_) | Operation::Plugins(_) => {
-            unreachable!("invariant: what changes nothing in the registry is not passed on")
+            nameserver.override_attributes(url, change, lasting).await.map(Done::At)
         }
     }
 }

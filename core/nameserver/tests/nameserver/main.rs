@@ -12,6 +12,7 @@ mod reloading;
 mod restart;
 mod scale;
 mod sessions;
+mod stopping;
 mod v1;
 mod vectors;
 mod watching;

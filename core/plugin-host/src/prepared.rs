@@ -61,20 +61,14 @@ impl Prepared {
     /// measurements, where equal requests are to give equal picks.
     #[inline]
     pub fn pick_as(&self, request: &Request) -> Option<usize> {
-        if let Engine::Plugin(prepared) = &self.engine {
-            let picked = match self.supervision.is_calm(request.entropy()) {
-                true => Some(prepared.pick(request)),
-                false => self.watched(prepared, request),
-            };
-            match picked {
-                Some(Picked::Index(index)) => return Some(index),
-                Some(Picked::None) => return None,
-                Some(Picked::Panicked) => self.failed(Failure::Panic, request),
-                Some(Picked::OutOfView) => self.failed(Failure::OutOfView, request),
-                None => {}
-            }
+        let Engine::Plugin(prepared) = &self.engine else { return self.random(request.entropy()) };
+        if !self.supervision.is_calm(request.entropy()) {
+            return self.watched(prepared, request);
         }
-        self.random(request.entropy())
+        match prepared.pick(request) {
+            Picked::Index(index) => Some(index),
+            unusual => self.judged(unusual, request),
+        }
     }
 
     /// As [`pick_as`](Self::pick_as), for picks that have to be the same in every process: nothing serves in
@@ -95,16 +89,28 @@ impl Prepared {
         Err(PickFailed)
     }
 
-    /// A pick that is timed; `None` if the plugin is quarantined.
+    /// A pick that is timed, if the plugin is not quarantined.
     #[cold]
-    fn watched(&self, prepared: &PreparedSelector, request: &Request) -> Option<Picked> {
+    fn watched(&self, prepared: &PreparedSelector, request: &Request) -> Option<usize> {
         if self.supervision.is_quarantined() {
-            return None;
+            return self.random(request.entropy());
         }
         let begun = Instant::now();
         let picked = prepared.pick(request);
         self.supervision.took(begun.elapsed(), request.now_ns());
-        Some(picked)
+        self.judged(picked, request)
+    }
+
+    /// The index that an answer means: another one where the plugin failed.
+    #[cold]
+    fn judged(&self, picked: Picked, request: &Request) -> Option<usize> {
+        match picked {
+            Picked::Index(index) => return Some(index),
+            Picked::None => return None,
+            Picked::Panicked => self.failed(Failure::Panic, request),
+            Picked::OutOfView => self.failed(Failure::OutOfView, request),
+        }
+        self.random(request.entropy())
     }
 
     #[cold]

@@ -60,10 +60,16 @@ impl Drop for Owned {
 }
 
 /// An index as a plugin answered it, before it is checked against the list.
+#[inline]
 fn answered(raw: u32, len: usize) -> Picked {
+    if (raw as usize) < len { Picked::Index(raw as usize) } else { unusual(raw) }
+}
+
+/// What is no index of the list: out of the way of those that are.
+#[cold]
+fn unusual(raw: u32) -> Picked {
     use super::layout::{PICK_NONE, PICK_PANICKED};
     match raw {
-        index if (index as usize) < len => Picked::Index(index as usize),
         PICK_NONE => Picked::None,
         PICK_PANICKED => Picked::Panicked,
         _ => Picked::OutOfView,

@@ -69,7 +69,8 @@ unsafe extern "C" fn release<T>(state: *mut ()) {
 fn raw_index(index: Option<usize>) -> u32 {
     use super::layout::{PICK_NONE, PICK_OUT_OF_VIEW};
     match index {
-        Some(index) => u32::try_from(index).unwrap_or(PICK_OUT_OF_VIEW).min(PICK_OUT_OF_VIEW),
+        // One comparison of the whole word: what is beyond 32 bits must not be cut off.
+        Some(index) => index.min(PICK_OUT_OF_VIEW as usize) as u32,
         None => PICK_NONE,
     }
 }

@@ -132,7 +132,8 @@ impl Selector for ConsistentHash {
 
 impl Bound {
     /// The first owner in the key's sequence that is not full; the least full of all tries if none.
-    #[inline]
+    /// Out of line: a pick without a bound saves no registers for it.
+    #[inline(never)]
     fn within(
         &self,
         view: &View<'_>,

@@ -14,33 +14,53 @@ const MOST_ERRORS: f64 = 0.999;
 /// it was measured is nothing that anybody believes.
 const MOST_HALVINGS: u64 = 16;
 
+/// An instance by its statistics, and its part of one message: see [`lightness`].
+pub(crate) type Known<'a> = (&'a InstanceStats, f32);
+
+/// What the cost of an instance is multiplied by for its weight. Kept per membership, so that a pick
+/// divides by nothing. Of weight 0 are all that are compared, or none.
+pub(crate) fn lightness(weight: u32) -> f32 {
+    1.0 / weight.max(1) as f32
+}
+
 /// Judges by the configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Judge {
     half_life_ns: u64,
+    /// What is lost of a latency with each nanosecond of its first half-life.
+    lost_per_ns: f64,
     error_penalty: f64,
 }
 
 impl Judge {
     pub(crate) fn new(config: &P2cConfig) -> Self {
-        Self {
-            // Also where the check of the schema was passed by, as in a test.
-            half_life_ns: config.half_life_ms.saturating_mul(1_000_000).max(1),
-            error_penalty: config.error_penalty,
-        }
+        // Also where the check of the schema was passed by, as in a test.
+        let half_life_ns = config.half_life_ms.saturating_mul(1_000_000).max(1);
+        let lost_per_ns = 0.5 / half_life_ns as f64;
+        Self { half_life_ns, lost_per_ns, error_penalty: config.error_penalty }
     }
 
-    /// What each of two costs, given how much either weighs. Only their order means anything.
+    /// What each of two costs. Only their order means anything.
+    pub(crate) fn costs(&self, two: [Known<'_>; 2], now_ns: u64) -> [f64; 2] {
+        self.burdened(two, self.latencies(two, now_ns))
+    }
+
+    /// As [`costs`](Self::costs), for two that both answered within the last half-life: under load nearly
+    /// all did, and it takes no division.
     #[inline]
-    pub(crate) fn costs(&self, [one, other]: [(&InstanceStats, u32); 2], now_ns: u64) -> [f64; 2] {
-        let [of_one, of_other] = self.latencies([one.0, other.0], now_ns);
-        [of_one * self.burden(one.0, one.1), of_other * self.burden(other.0, other.1)]
+    pub(crate) fn costs_of_busy(&self, two: [Known<'_>; 2], now_ns: u64) -> Option<[f64; 2]> {
+        let [one, other] = two.map(|(stats, _)| self.fresh_ns(stats, now_ns));
+        Some(self.burdened(two, [one?, other?]))
+    }
+
+    #[inline]
+    fn burdened(&self, [one, other]: [Known<'_>; 2], latencies: [f64; 2]) -> [f64; 2] {
+        [latencies[0] * self.burden(one.0, one.1), latencies[1] * self.burden(other.0, other.1)]
     }
 
     /// Latencies that may be compared: of answers if both have some, else of pings, else equal ones.
     /// So an instance that nothing is known of is neither shunned nor flooded.
-    #[inline]
-    fn latencies(&self, [one, other]: [&InstanceStats; 2], now_ns: u64) -> [f64; 2] {
+    fn latencies(&self, [(one, _), (other, _)]: [Known<'_>; 2], now_ns: u64) -> [f64; 2] {
         let known = [self.latency_ns(one, now_ns), self.latency_ns(other, now_ns)];
         if let [Some(one_ns), Some(other_ns)] = known {
             return [one_ns, other_ns];
@@ -53,30 +73,34 @@ impl Judge {
 
     /// The peak-sensitive latency, less with each half-life without an answer; in between along a
     /// straight line, which is at most 6 % off and needs no power.
-    #[inline]
     fn latency_ns(&self, stats: &InstanceStats, now_ns: u64) -> Option<f64> {
+        self.fresh_ns(stats, now_ns).or_else(|| {
+            let peak_ns = stats.latency_peak_ns();
+            let idle_ns = now_ns.saturating_sub(stats.latency_at_ns());
+            let halvings = idle_ns / self.half_life_ns;
+            let left = 1.0 - (idle_ns % self.half_life_ns) as f64 * self.lost_per_ns;
+            let is_known = peak_ns != 0 && halvings < MOST_HALVINGS;
+            is_known.then(|| peak_ns as f64 * left / (1u64 << halvings) as f64)
+        })
+    }
+
+    /// That within the first half-life.
+    #[inline]
+    fn fresh_ns(&self, stats: &InstanceStats, now_ns: u64) -> Option<f64> {
         let peak_ns = stats.latency_peak_ns();
         // An answer "from later" is of now: this thread's clock lags.
         let idle_ns = now_ns.saturating_sub(stats.latency_at_ns());
-        if idle_ns < self.half_life_ns {
-            // Mostly: spares the division by what no compiler knows.
-            let left = 1.0 - 0.5 * (idle_ns as f64 / self.half_life_ns as f64);
-            return (peak_ns != 0).then_some(peak_ns as f64 * left);
-        }
-        let halvings = idle_ns / self.half_life_ns;
-        let rest = (idle_ns % self.half_life_ns) as f64 / self.half_life_ns as f64;
-        let is_known = peak_ns != 0 && halvings < MOST_HALVINGS;
-        is_known.then(|| peak_ns as f64 * (1.0 - 0.5 * rest) / (1u64 << halvings) as f64)
+        let is_fresh = peak_ns != 0 && idle_ns < self.half_life_ns;
+        is_fresh.then_some(peak_ns as f64 * (1.0 - idle_ns as f64 * self.lost_per_ns))
     }
 
     /// All that multiplies the latency: requests in flight, errors, lost pings; less by weight.
     #[inline]
-    fn burden(&self, stats: &InstanceStats, weight: u32) -> f64 {
+    fn burden(&self, stats: &InstanceStats, lightness: f32) -> f64 {
         let error_ppm = stats.error_ppm();
         let penalty = if error_ppm == 0 { 1.0 } else { self.penalty(error_ppm) };
         let lost = f64::from(1u32 << stats.ping_lost_streak().min(MOST_LOST));
-        // Of weight 0 are all that are compared, or none.
-        penalty * lost * (f64::from(stats.in_flight()) + 1.0) / f64::from(weight.max(1))
+        penalty * lost * (f64::from(stats.in_flight()) + 1.0) * f64::from(lightness)
     }
 
     /// Out of line: it divides, and most instances have no errors.
@@ -118,7 +142,8 @@ mod tests {
         let now_ns = 100 * SECOND;
         let plain = self::stats((1000, now_ns), 10, 0, 0, 0);
         let judge = Judge::new(&P2cConfig::default());
-        let [cost, plain] = judge.costs([(stats, weight), (&plain, 100)], now_ns);
+        let [cost, plain] =
+            judge.costs([(stats, lightness(weight)), (&plain, lightness(100))], now_ns);
         cost / plain
     }
 
@@ -153,7 +178,7 @@ mod tests {
     fn weight_divides() {
         let stats = stats((1000, 100 * SECOND), 10, 0, 0, 0);
         for (weight, expected) in [(200, 0.5), (1, 100.0), (0, 100.0)] {
-            assert!((against_plain(&stats, weight) / expected - 1.0).abs() < 1e-9, "{weight}");
+            assert!((against_plain(&stats, weight) / expected - 1.0).abs() < 1e-6, "{weight}");
         }
     }
 

@@ -28,9 +28,9 @@
 //! with little load the shares are uneven; `quality` lets the cheaper one win by odds instead.
 //!
 //! # Cost
-//! * A pick: two cache lines of statistics read at random, some 20 floating-point operations with
-//!   three divisions.
-//! * A change of the membership: one pass over it, 4 bytes per eligible instance.
+//! * A pick: two cache lines of statistics read at random, some 20 floating-point operations; a
+//!   division or two where one of the two had no answer for a half-life.
+//! * A change of the membership: one pass over it, 8 bytes per eligible instance.
 //!
 //! # When not to use it
 //! With keys. For one-way messages: nobody answers them, so only pings tell instances apart.
@@ -47,7 +47,7 @@ use skymesh_plugin_api::draw::two_of;
 use skymesh_plugin_api::{PluginError, Request, Selector, View, export_plugin};
 
 pub use crate::config::P2cConfig;
-use crate::cost::Judge;
+use crate::cost::{Judge, Known, lightness};
 
 /// The selector; see the crate's documentation.
 #[derive(Debug)]
@@ -61,30 +61,67 @@ impl Selector for P2c {
         "the cheaper of two random instances, by peak-sensitive latency and requests in flight";
     const CONFIG_SCHEMA: &'static str = config::SCHEMA;
     type Config = P2cConfig;
-    /// Who takes part.
-    type Table = Box<[u32]>;
+    type Table = Box<[Candidate]>;
 
     fn new(config: P2cConfig) -> Result<Self, PluginError> {
         Ok(Self { judge: Judge::new(&config) })
     }
 
-    fn prepare(&self, view: &View<'_>) -> Box<[u32]> {
-        view.eligible()
+    fn prepare(&self, view: &View<'_>) -> Box<[Candidate]> {
+        let candidate =
+            |&index: &u32| Candidate { index, lightness: lightness(view.weight(index as usize)) };
+        view.eligible().iter().map(candidate).collect()
     }
 
     #[inline]
-    fn pick(&self, view: &View<'_>, eligible: &Box<[u32]>, request: &Request) -> Option<usize> {
+    fn pick(
+        &self,
+        view: &View<'_>,
+        eligible: &Box<[Candidate]>,
+        request: &Request,
+    ) -> Option<usize> {
         if eligible.len() < 2 {
-            return eligible.first().map(|&index| index as usize);
+            return eligible.first().map(|candidate| candidate.index as usize);
         }
-        let [one, other] =
-            two_of(eligible.len(), request.entropy()).map(|place| eligible[place] as usize);
-        let known = |index| (view.stats(index), view.weight(index));
-        let [of_one, of_other] = self.judge.costs([known(one), known(other)], request.now_ns());
-        // Nobody can predict who is cheaper, so not by a branch: a wrong guess costs 5 ns. Equal
-        // ones are in random order already.
-        Some(select_unpredictable(of_one <= of_other, one, other))
+        let two = two_of(eligible.len(), request.entropy()).map(|place| eligible[place]);
+        match self.judge.costs_of_busy(two.map(|one| one.known(view)), request.now_ns()) {
+            Some(costs) => Some(cheaper(two, costs)),
+            None => Some(self.pick_of_silent(view, eligible, request)),
+        }
     }
+}
+
+/// An instance that takes part.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// In the view.
+    index: u32,
+    lightness: f32,
+}
+
+impl Candidate {
+    #[inline]
+    fn known<'a>(self, view: &View<'a>) -> Known<'a> {
+        (view.stats(self.index as usize), self.lightness)
+    }
+}
+
+impl P2c {
+    /// The whole pick again, where one of the two had no answer lately. Out of line, so that the other
+    /// picks save no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn pick_of_silent(&self, view: &View<'_>, eligible: &[Candidate], request: &Request) -> usize {
+        let two = two_of(eligible.len(), request.entropy()).map(|place| eligible[place]);
+        cheaper(two, self.judge.costs(two.map(|one| one.known(view)), request.now_ns()))
+    }
+}
+
+#[inline]
+fn cheaper([one, other]: [Candidate; 2], [of_one, of_other]: [f64; 2]) -> usize {
+    // Nobody can predict who is cheaper, so not by a branch: a wrong guess costs 5 ns. Equal
+    // ones are in random order already.
+    select_unpredictable(of_one <= of_other, one.index, other.index) as usize
 }
 
 export_plugin! { selectors: [P2c] }

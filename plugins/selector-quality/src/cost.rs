@@ -96,7 +96,7 @@ impl Judge {
     pub(crate) fn first_wins(&self, first: &Cost, second: &Cost, coin: f64) -> bool {
         let (first, second) = (self.sharpened(first.total), self.sharpened(second.total));
         // The odds of the first are second to first, bounded both ways.
-        let first = first.clamp(second / MOST_ODDS, second * MOST_ODDS);
+        let first = first.max(second / MOST_ODDS).min(second * MOST_ODDS);
         coin * (first + second) < second
     }
 

@@ -91,11 +91,51 @@ impl Selector for Quality {
         if eligible.len() < 2 {
             return eligible.first().map(|&index| index as usize);
         }
+        if let Some(typical_ns) = field.typical.fresh_rtt_ns(request.now_ns()) {
+            let winner = self.duels(view, field, request, typical_ns).fight(request.entropy());
+            if !winner.is_poor {
+                return Some(winner.index);
+            }
+        }
+        Some(self.pick_with_care(view, field, request))
+    }
+}
+
+impl Quality {
+    #[inline]
+    fn duels<'a>(
+        &'a self,
+        view: &'a View<'a>,
+        field: &'a Field,
+        request: &Request,
+        typical_ns: f64,
+    ) -> Duels<'a> {
+        let (eligible, judge) = (&field.eligible, &self.judge);
+        Duels { view, eligible, judge, typical_ns, now_ns: request.now_ns() }
+    }
+
+    /// The whole pick, where the typical round trip is to be taken, or the winner is poor: then others
+    /// are drawn, within bounds. Out of line, so that the other picks save no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn pick_with_care(&self, view: &View<'_>, field: &Field, request: &Request) -> usize {
+        let Field { eligible, typical } = field;
         let now_ns = request.now_ns();
-        let typical_ns = field.typical.rtt_ns(view, eligible, &self.judge, now_ns);
-        let duels = Duels { view, eligible, judge: &self.judge, typical_ns, now_ns };
-        let winner = duels.fight(request.entropy());
-        Some(if winner.is_poor { duels.fight_on(winner, request.entropy()) } else { winner.index })
+        let typical_ns = typical.fresh_rtt_ns(now_ns).unwrap_or_else(|| {
+            typical.take(view, eligible, &self.judge, now_ns);
+            typical.last_rtt_ns()
+        });
+        let duels = self.duels(view, field, request, typical_ns);
+        let mut entropy = request.entropy();
+        let mut winner = duels.fight(entropy);
+        for _ in 0..REDRAWS {
+            if !winner.is_poor {
+                break;
+            }
+            entropy = remixed(remixed(entropy));
+            winner = duels.fight(entropy);
+        }
+        winner.index
     }
 }
 
@@ -132,19 +172,6 @@ impl Duels<'_> {
             index: select_unpredictable(one_wins, one, other),
             is_poor: (one_wins & one_is_poor) | (!one_wins & other_is_poor),
         }
-    }
-
-    /// Draws others as long as the winner is poor, within bounds.
-    #[cold]
-    fn fight_on(&self, mut winner: Winner, mut entropy: u64) -> usize {
-        for _ in 0..REDRAWS {
-            entropy = remixed(remixed(entropy));
-            winner = self.fight(entropy);
-            if !winner.is_poor {
-                break;
-            }
-        }
-        winner.index
     }
 }
 

@@ -20,35 +20,32 @@ const SAMPLE: usize = 64;
 /// The latest median, and when it was taken.
 #[derive(Debug, Default)]
 pub(crate) struct Typical {
+    /// As the bits of an `f64`, which is what a pick reckons with. 0 before the first that is known.
     rtt_ns: AtomicU64,
     /// 0 before the first.
     taken_ns: AtomicU64,
 }
 
 impl Typical {
-    /// The median of the known round trips in nanoseconds; 1 if none is known, so that the other
-    /// parts of the cost decide.
+    /// The median of the known round trips in nanoseconds, if it is not time to [take](Self::take) it.
     #[inline]
-    pub(crate) fn rtt_ns(
-        &self,
-        view: &View<'_>,
-        eligible: &[u32],
-        judge: &Judge,
-        now_ns: u64,
-    ) -> f64 {
+    pub(crate) fn fresh_rtt_ns(&self, now_ns: u64) -> Option<f64> {
         let taken_ns = self.taken_ns.load(Relaxed);
         // Below 0 where this thread's clock lags behind that of the one who took it. That is no
         // reason to take it: two threads that disagree would both do it at each pick.
         let age_ns = now_ns.wrapping_sub(taken_ns) as i64;
-        if taken_ns == 0 || !(-LAG_NS..PERIOD_NS as i64).contains(&age_ns) {
-            self.take(view, eligible, judge, now_ns);
-        }
-        self.rtt_ns.load(Relaxed).max(1) as f64
+        let is_fresh = taken_ns != 0 && (-LAG_NS..PERIOD_NS as i64).contains(&age_ns);
+        is_fresh.then(|| self.last_rtt_ns())
     }
 
-    /// Several threads may do it at once, each with a right result.
-    #[cold]
-    fn take(&self, view: &View<'_>, eligible: &[u32], judge: &Judge, now_ns: u64) {
+    /// As it was taken last; 1 if none was known, so that the other parts of the cost decide.
+    #[inline]
+    pub(crate) fn last_rtt_ns(&self) -> f64 {
+        f64::from_bits(self.rtt_ns.load(Relaxed)).max(1.0)
+    }
+
+    /// Takes it anew. Several threads may do it at once, each with a right result.
+    pub(crate) fn take(&self, view: &View<'_>, eligible: &[u32], judge: &Judge, now_ns: u64) {
         self.taken_ns.store(now_ns.max(1), Relaxed);
         let mut known = [0u64; SAMPLE];
         let mut count = 0;
@@ -65,7 +62,7 @@ impl Typical {
         known.sort_unstable();
         // While nothing is known the last median is better than none.
         if let Some(median) = known.get(count / 2) {
-            self.rtt_ns.store(*median, Relaxed);
+            self.rtt_ns.store((*median as f64).to_bits(), Relaxed);
         }
     }
 }
@@ -88,7 +85,11 @@ mod tests {
 
     fn median_at(typical: &Typical, roster: &Roster, now_ns: u64) -> f64 {
         let eligible: Vec<u32> = (0..roster.view().len() as u32).collect();
-        typical.rtt_ns(roster.view(), &eligible, &Judge::new(&QualityConfig::default()), now_ns)
+        typical.fresh_rtt_ns(now_ns).unwrap_or_else(|| {
+            let judge = Judge::new(&QualityConfig::default());
+            typical.take(roster.view(), &eligible, &judge, now_ns);
+            typical.last_rtt_ns()
+        })
     }
 
     #[test]

@@ -16,11 +16,11 @@ struct Shard(AtomicUsize);
 /// One position per thread, moved by a plain load and store: no thread waits for another's line.
 /// Two threads that share a position may lose a step to each other, which costs evenness only.
 #[derive(Debug)]
-pub(crate) struct Turns(Box<[Shard]>);
+pub(crate) struct Turns(Box<[Shard; SHARDS]>);
 
 impl Turns {
     pub(crate) fn new() -> Self {
-        Self((0..SHARDS).map(|_| Shard(AtomicUsize::new(NOT_BEGUN))).collect())
+        Self(Box::new([const { Shard(AtomicUsize::new(NOT_BEGUN)) }; SHARDS]))
     }
 
     /// The thread's next position in a round of `len`; the first is drawn from `entropy`. 0 if

@@ -13,6 +13,7 @@
 mod contender;
 mod failover;
 mod frame;
+mod loaded;
 mod options;
 mod picks;
 mod reload;

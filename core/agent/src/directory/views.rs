@@ -133,7 +133,8 @@ async fn build(
             tracing::warn!(name = %its_core.name, "the selector's table is there, late");
             its_core.selector.note_late(version, false);
         }
-        if was == LATE_AND_OUTDATED {
+        // One by another selector may have been there just before, and have lost its place to this one.
+        if was == LATE_AND_OUTDATED || version < its_core.selector.version() {
             on_bench.directory.outdated([its_core.name.clone()]);
         }
         // Who waited may have gone.

@@ -82,7 +82,7 @@ impl Carrier {
             epoch: placement.epoch,
             tag: self.keyed.tag,
             members: Arc::clone(&placement.members),
-            owners,
+            owners: Arc::clone(&owners),
             routes: routes.clone(),
             lines: if waiting.is_empty() { Vec::new() } else { shown },
             live: Live::new(true),
@@ -91,6 +91,12 @@ impl Carrier {
             routes.iter().for_each(|route| self.lines.note_used(route));
             self.shown.drain(..).for_each(|(_, line)| line.pass());
             self.shown = waiting;
+            // Who made others after these were looked up, and before the snapshot was in place, saw the one
+            // before, and told nobody.
+            let latest = self.keyed.tables.owners(&placement.members);
+            if !owners.can_name() && !Arc::ptr_eq(&owners, &latest) {
+                self.keyed.remade();
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
-use skymesh_telemetry::Tracer;
 use skymesh_telemetry::catalogue::Metric;
+use skymesh_telemetry::spans::{self, SpanEntry};
+use skymesh_telemetry::{ActiveSpan, SpanContext, Tracer, Value as Fact};
 use skymesh_types::{
     AttributeChange, AttributeError, Attributes, Handle, NameError, ServiceName, ServiceUrl,
 };
@@ -212,6 +213,23 @@ impl Instance {
     /// What makes spans for this process; off without a trace plugin.
     pub fn tracer(&self) -> &Tracer {
         self.runtime.tracer()
+    }
+
+    /// Begins the span of a call that this instance makes or serves, below `parent`, which came with that
+    /// trace state; `None` without a trace plugin. `method` is asked only if the span is recorded.
+    pub fn begin_span(
+        &self,
+        entry: &SpanEntry,
+        parent: Option<SpanContext>,
+        state: Option<&str>,
+        method: impl Fn() -> String,
+    ) -> Option<ActiveSpan> {
+        let mut span = self.tracer().begin(&method, entry.kind, parent)?;
+        span.trace_state(state);
+        span.note(spans::SYSTEM, || Fact::Word(entry.system));
+        span.note(spans::METHOD, || Fact::Text(method()));
+        span.note(spans::INSTANCE, || Fact::Text(self.url().to_string()));
+        Some(span)
     }
 
     /// Shows what a protocol on top of messages counts for this instance as `metric`, one of the

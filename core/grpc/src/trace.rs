@@ -36,11 +36,10 @@ pub(crate) fn calling<B>(
             insert(request.headers_mut(), STATE, &state);
         }
     }
-    let mut span = begin(instance, request, &spans::GRPC_CLIENT, parent);
-    if let Some(span) = &mut span {
-        span.note(spans::SERVER, || Value::Text(callee()));
-    }
-    CallSpan::new(span, deadline.map(Instant::into_std), Failures::All)
+    let span = begin(instance, request, &spans::GRPC_CLIENT, parent);
+    let mut span = CallSpan::new(span, deadline.map(Instant::into_std), Failures::All);
+    span.note(spans::SERVER, || Value::Text(callee()));
+    span
 }
 
 /// Begins the callee's span, and puts its context into the headers as the handler sees them. Answers
@@ -64,18 +63,10 @@ fn begin<B>(
     entry: &SpanEntry,
     parent: Option<SpanContext>,
 ) -> Option<ActiveSpan> {
-    let tracer = instance.tracer();
-    if !tracer.is_on() {
-        return None;
-    }
-    let path = request.uri().path();
-    let method = path.strip_prefix('/').unwrap_or(path);
-    let mut span = tracer.begin(method, entry.kind, parent)?;
     let state = parent.and_then(|_| request.headers().get(STATE)?.to_str().ok());
-    span.trace_state(state);
-    span.note(spans::SYSTEM, || Value::Word(entry.system));
-    span.note(spans::METHOD, || Value::Text(method.to_owned()));
-    span.note(spans::INSTANCE, || Value::Text(instance.url().to_string()));
+    let path = request.uri().path();
+    let method = || path.strip_prefix('/').unwrap_or(path).to_owned();
+    let span = instance.begin_span(entry, parent, state, method)?;
     insert(request.headers_mut(), PARENT, &span.context().to_string());
     Some(span)
 }

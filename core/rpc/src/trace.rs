@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use skymesh_telemetry::spans::{self, SpanEntry};
+use skymesh_telemetry::spans::SpanEntry;
 use skymesh_telemetry::{
-    ActiveSpan, CallSpan, Failures, Scope, SpanContext, Value, current, current_state,
+    ActiveSpan, CallSpan, Failures, Scope, SpanContext, current, current_state,
 };
 use tokio::time::Instant;
 
@@ -72,17 +72,8 @@ fn begin(
     entry: &SpanEntry,
     parent: Option<SpanContext>,
 ) -> Option<ActiveSpan> {
-    let tracer = shared.instance.tracer();
-    if !tracer.is_on() {
-        return None;
-    }
-    let method = request.method().to_string();
-    let mut span = tracer.begin(&method, entry.kind, parent)?;
-    span.trace_state(request.metadata.trace_state());
-    span.note(spans::SYSTEM, || Value::Word(entry.system));
-    span.note(spans::METHOD, || Value::Text(method));
-    span.note(spans::INSTANCE, || Value::Text(shared.instance.url().to_string()));
-    Some(span)
+    let method = || request.method().to_string();
+    shared.instance.begin_span(entry, parent, request.metadata.trace_state(), method)
 }
 
 /// Ends a span with what became of its call.

@@ -56,17 +56,17 @@ impl ActiveSpan {
     pub(crate) fn begin(
         context: SpanContext,
         parent: Option<SpanContext>,
-        name: &str,
+        name: impl FnOnce() -> String,
         kind: SpanKind,
         queue: &Arc<Queue>,
     ) -> Self {
-        let now = unix_ns();
         let record = context.is_sampled().then(|| {
+            let now = unix_ns();
             let finished = Finished {
                 context,
                 parent_id: parent.map_or(0, |parent| parent.span_id),
                 trace_state: String::new(),
-                name: name.to_owned(),
+                name: name(),
                 kind,
                 start_unix_ns: now,
                 end_unix_ns: now,

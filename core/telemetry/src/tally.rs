@@ -56,9 +56,12 @@ impl<const N: usize> Tally<N> {
 
     /// The counts so far. Not a moment's snapshot: threads go on counting while it sums up.
     pub fn sums(&self) -> [u64; N] {
-        std::array::from_fn(|at| {
-            self.shards.iter().fold(0u64, |sum, shard| sum.wrapping_add(shard.0[at].load(Relaxed)))
-        })
+        std::array::from_fn(|at| self.sum_at(at))
+    }
+
+    /// As [`sums`](Self::sums), of one counter.
+    pub fn sum_at(&self, at: usize) -> u64 {
+        self.shards.iter().fold(0, |sum, shard| sum.wrapping_add(shard.0[at].load(Relaxed)))
     }
 }
 

@@ -94,10 +94,10 @@ impl Tracer {
     }
 
     /// Begins a span below `parent`, or the root of a new trace; `None` without a plugin. A trace that
-    /// its maker does not record is not recorded here.
+    /// its maker does not record is not recorded here, and its name not made.
     pub fn begin(
         &self,
-        name: &str,
+        name: impl FnOnce() -> String,
         kind: SpanKind,
         parent: Option<SpanContext>,
     ) -> Option<ActiveSpan> {
@@ -157,9 +157,10 @@ mod tests {
     #[test]
     fn a_span_ends_when_it_is_dropped_and_those_below_it_know_it() {
         let (tracer, items) = tracer(1.0, 10);
-        let mut root = tracer.begin("root", SpanKind::Client, None).unwrap();
+        let mut root = tracer.begin(|| "root".into(), SpanKind::Client, None).unwrap();
         root.note("n", || Value::Integer(7));
-        let below = tracer.begin("below", SpanKind::Server, Some(root.context())).unwrap();
+        let below =
+            tracer.begin(|| "below".into(), SpanKind::Server, Some(root.context())).unwrap();
         assert!(items.try_recv().is_err());
         drop(below);
         root.fail(|| "lost".to_owned());
@@ -175,21 +176,21 @@ mod tests {
     #[test]
     fn what_is_not_sampled_has_a_context_and_is_not_recorded() {
         let (none, items) = tracer(0.0, 10);
-        let root = none.begin("root", SpanKind::Client, None).unwrap();
+        let root = none.begin(|| "root".into(), SpanKind::Client, None).unwrap();
         assert!(!root.context().is_sampled());
         let context = root.context();
-        drop((root, none.begin("below", SpanKind::Client, Some(context))));
+        drop((root, none.begin(|| unreachable!("not recorded"), SpanKind::Client, Some(context))));
         assert!(items.try_recv().is_err());
         // Who made the trace decides, whatever is sampled here.
         let sampled = SpanContext { flags: 1, ..context };
-        drop(none.begin("below", SpanKind::Client, Some(sampled)));
+        drop(none.begin(|| "below".into(), SpanKind::Client, Some(sampled)));
         assert_eq!(next(&items).name, "below");
 
         let (half, items) = tracer(0.5, 10_000);
-        (0..10_000).for_each(|_| drop(half.begin("root", SpanKind::Client, None)));
+        (0..10_000).for_each(|_| drop(half.begin(|| "root".into(), SpanKind::Client, None)));
         let recorded = std::iter::from_fn(|| items.try_recv().ok()).count();
         assert!((4500..5500).contains(&recorded), "{recorded}");
-        assert!(Tracer::default().begin("root", SpanKind::Client, None).is_none());
+        assert!(Tracer::default().begin(|| "root".into(), SpanKind::Client, None).is_none());
     }
 
     #[test]
@@ -201,7 +202,7 @@ mod tests {
 
         let (tracer, items) = tracer(1.0, 100);
         let ended = |code: Option<u32>, deadline: Option<Instant>, failures: Failures| {
-            let span = tracer.begin("call", SpanKind::Client, None);
+            let span = tracer.begin(|| "call".into(), SpanKind::Client, None);
             let mut call = CallSpan::new(span, deadline, failures);
             if let Some(code) = code {
                 call.end(code, || "odd".to_owned());
@@ -227,8 +228,8 @@ mod tests {
         assert_eq!(ended(None, Some(now), Failures::OfTheServer), ("DEADLINE_EXCEEDED", true));
 
         // Nothing is made where nobody traces.
-        let mut none =
-            CallSpan::new(Tracer::default().begin("", SpanKind::Client, None), None, Failures::All);
+        let span = Tracer::default().begin(|| unreachable!("no span"), SpanKind::Client, None);
+        let mut none = CallSpan::new(span, None, Failures::All);
         none.note("key", || unreachable!("no span"));
         none.end(2, || unreachable!("no span"));
     }
@@ -236,14 +237,14 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts() {
         let (tracer, items) = tracer(1.0, 2);
-        (0..5).for_each(|_| drop(tracer.begin("span", SpanKind::Client, None)));
+        (0..5).for_each(|_| drop(tracer.begin(|| "span".into(), SpanKind::Client, None)));
         assert_eq!(tracer.dropped(), 3);
         let on = tracer.switch.on.load_full().unwrap();
         for _ in 0..2 {
             drop(next(&items));
             on.queue.note_taken();
         }
-        drop(tracer.begin("span", SpanKind::Client, None));
+        drop(tracer.begin(|| "span".into(), SpanKind::Client, None));
         assert_eq!(tracer.dropped(), 3);
     }
 }

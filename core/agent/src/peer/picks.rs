@@ -37,7 +37,7 @@ impl Picks {
 
     /// The count so far.
     pub(crate) fn get(&self) -> u64 {
-        self.block.sums()[self.at]
+        self.block.sum_at(self.at)
     }
 }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use skymesh_naming::{AttributeLayers, FenceGate, InstanceRecord, InstanceState, PeerProtocol};
+use skymesh_stages::ZONE;
 use skymesh_types::{
     AttributeError, Attributes, Revision, ServiceName, ServiceUrl, Share, UrlError,
 };
@@ -17,7 +18,6 @@ use crate::runtime::{Runtime, new_handle};
 use crate::sender::Sender;
 use crate::service::{self, Service};
 use crate::uplink::{Command, Own, RequestError};
-use skymesh_stages::ZONE;
 
 /// Share of the traffic of an instance that says nothing else.
 pub const DEFAULT_WEIGHT: u32 = 100;

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use futures_core::Stream;
 use skymesh_naming::{InstanceRecord, Resolve};
 use skymesh_plugin_host::{InstanceStats, SelectorSlot, SlotHealth};
+use skymesh_stages::Ejections;
 use skymesh_types::{Attributes, InstanceId, Key, ServiceName, ServiceUrl};
 use tokio::sync::watch;
 
@@ -19,7 +20,6 @@ use crate::keyed::Keyed as Placer;
 use crate::runtime::{Runtime, new_handle};
 use crate::send::SendError;
 pub use explain::{ExplainedInstance, Explanation};
-use skymesh_stages::Ejections;
 pub(crate) use view::{Recipe, View, ViewMember};
 
 /// A live view of one service name. Cheap to clone; the service stays watched while the agent

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use skymesh_plugin_host::{PluginHost, PluginLoadError, SelectorSlot};
+use skymesh_stages::Chooser;
 use skymesh_telemetry::{Sinks, Tracer};
 use skymesh_transport::{OutboxConfig, ReadConfig};
 use skymesh_types::{AgentId, AppId, Handle, NameError, ServiceName, UrlError};
@@ -29,7 +30,6 @@ use crate::router::{Router, RouterCore};
 use crate::send::SendError;
 use crate::sender::Sender;
 use crate::uplink::{Command, Errands, RequestError};
-use skymesh_stages::Chooser;
 
 /// The configuration that the agent was started with. What a reload changes is in [`Hot`].
 #[derive(Debug, Clone, Default)]

@@ -251,10 +251,10 @@ async fn in_time(
     word: impl Future<Output = ()>,
 ) -> Result<(), SendError> {
     let waited = runtime.resolve_timeout();
-    let name = || closed.keyed.name.clone();
-    timeout(waited, word)
-        .await
-        .map_err(|_| SendError::Unresolved(ReadyTimeout { name: name(), waited }))
+    timeout(waited, word).await.map_err(|_| {
+        let name = closed.keyed.name.clone();
+        SendError::Unresolved(ReadyTimeout { name, waited })
+    })
 }
 
 /// Finds out where a message would go, without waiting.

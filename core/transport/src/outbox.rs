@@ -174,9 +174,9 @@ impl Outbox {
         loop {
             let refused = match self.append(Share::Control, append) {
                 Ok(_) => return Ok(()),
-                Err((Refused::Full { buffered }, Some(back))) => {
+                Err((refused @ Refused::Full { .. }, Some(back))) => {
                     append = back;
-                    Refused::Full { buffered }
+                    refused
                 }
                 Err((refused, _)) => return Err(refused.into_lasting()),
             };

@@ -174,7 +174,7 @@ impl Link {
                     .encode(codec, &envelope, encoded)
                     .and_then(|()| self.append(lane, post, |out| out.extend_from_slice(encoded)));
                 // It may have asked for ever more space.
-                give_back(encoded);
+                *encoded = warm(std::mem::take(encoded));
                 appended
             }),
         }
@@ -345,14 +345,6 @@ impl Link {
 
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Frees what a thread does not keep.
-#[inline]
-fn give_back(encoded: &mut Vec<u8>) {
-    if encoded.capacity() > KEPT_BYTES {
-        *encoded = Vec::new();
     }
 }
 

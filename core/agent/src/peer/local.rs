@@ -164,6 +164,7 @@ mod tests {
         assert!(matches!(refused, Err(NotPosted::Refused(Refusal::SourceOffline))), "{refused:?}");
         assert!(target.sources.lock().unwrap().is_empty(), "nobody would ever free it");
     }
+
     #[test]
     fn who_sent_what_was_left_unread_hears_of_it() {
         let (runtime, _commands) = bare::runtime();

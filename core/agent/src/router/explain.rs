@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use skymesh_stages::{Stage, ZONE};
 use skymesh_types::Key;
 
 use super::{Router, ViewMember};
 use crate::admin::words;
-use skymesh_stages::{Stage, ZONE};
 
 /// A pick, explained. Of a view that messages are routed by at that moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

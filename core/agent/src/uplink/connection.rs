@@ -59,7 +59,6 @@ impl Uplink {
                         Ok(()) => break,
                         Err(error) => error,
                     };
-                    line.outbox.abort();
                     if served.elapsed() > line.lease {
                         backoff.reset();
                     }
@@ -157,6 +156,7 @@ impl Uplink {
             }
         }
     }
+
     async fn run_errands(&mut self, line: &mut Line) -> Result<(), UplinkError> {
         for body in self.errands() {
             line.push(body).await?;

@@ -2,25 +2,13 @@
 
 use std::collections::HashMap;
 
-use skymesh_naming::{InstanceState, PeerProtocol};
-use skymesh_types::{AgentId, Attributes, Handle, Revision};
-
 use super::*;
+use crate::bare;
 
 /// A member by its instance id and what it registered with.
 pub(in crate::keyed) fn member((instance, share): (u64, Share)) -> Arc<InstanceRecord> {
-    Arc::new(InstanceRecord {
-        url: format!("app.env.room/{instance}").parse().unwrap(),
-        handle: Handle::new(10 + instance).unwrap(),
-        address: "127.0.0.1:1".into(),
-        agent: AgentId::new(1).ok(),
-        protocol: PeerProtocol { version: 2, codecs: Arc::from([]) },
-        state: InstanceState::Online,
-        attributes: Arc::new(Attributes::new()),
-        weight: 100,
-        hash_key: share.get(),
-        revision: Revision(1),
-    })
+    let record = bare::record(&format!("app.env.room/{instance}"), 10 + instance);
+    Arc::new(InstanceRecord { hash_key: share.get(), ..(*record).clone() })
 }
 
 pub(in crate::keyed) fn members(shares: &[(u64, Share)]) -> Vec<Arc<InstanceRecord>> {

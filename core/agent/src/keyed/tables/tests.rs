@@ -29,6 +29,7 @@ fn a_reload_changes_no_owners_while_the_members_stay() {
     assert!(Arc::ptr_eq(&first, &tables.owners(&members)));
     assert!(!Arc::ptr_eq(&first, &tables.owners(&members[..1])));
 }
+
 /// Names the first, and prepares nothing before it is let.
 struct Slow;
 

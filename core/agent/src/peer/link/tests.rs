@@ -1,3 +1,5 @@
+//! What is counted on a link: lanes come and go, and what was sent on them stays open until it is settled.
+
 use skymesh_transport::OutboxConfig;
 
 use super::*;

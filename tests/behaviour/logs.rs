@@ -71,13 +71,14 @@ async fn levels_lines_and_files_change_at_run_time() {
     let mut logger = Logger::start(&table("level = 'info'\nformat = 'json'"), 3).await;
     logger.burst().await;
     let changed = logger.reload(&table("level = 'info,trial=debug'\nformat = 'json'")).await;
-    let expected = "configuration 1 holds; log.level: info -> info,trial=debug";
+    let expected = "configuration 1 holds; log.level: \"info\" -> \"info,trial=debug\"";
     assert_eq!(changed, expected);
     logger.burst().await;
     // Another file and other lines; the old file is left as it is.
     let elsewhere = "[log]\nlevel = 'trial=debug'\nformat = 'human'\n[log.file]\npath = 'FOLDER/other'\nkeep = 1\n";
     let changed = logger.reload(elsewhere).await;
-    for change in ["log.format: json -> human", "log.file.path: ", "log.file.keep: 5 -> 1"] {
+    for change in ["log.format: \"json\" -> \"human\"", "log.file.path: ", "log.file.keep: 5 -> 1"]
+    {
         assert!(changed.contains(change), "{changed}");
     }
     logger.burst().await;

@@ -70,12 +70,7 @@ async fn defect_02_quality_spreads_penalises_errors_and_takes_the_unknown_for_th
         registered.push(servers.register(url.as_str()).await.unwrap());
     }
     // It measures nothing itself: the test says what was measured.
-    let config = AgentConfig {
-        app: Some("app".parse().unwrap()),
-        nameserver: mesh.address().to_string(),
-        ping_interval: Duration::ZERO,
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { ping_interval: Duration::ZERO, ..mesh.config() };
     let table = services(json!({ "app.*.*": { "selector": { "use": "quality" } } }));
     let agent = mesh.builder().config(config).services(table).connect().await.unwrap();
     let router = agent.router("app.test.server").unwrap();

@@ -124,7 +124,7 @@ async fn keys_that_need_a_restart_are_named_and_hot_ones_are_applied() {
     let mesh = Mesh::start().await;
     let shop = Shop::open(&mesh).await;
     let agent = shop.agent(&mesh, json!({})).await;
-    let mut config = shop.agent_config(&mesh);
+    let mut config = mesh.config();
     config.outbox_bytes = 2 * 1024 * 1024;
     config.resolve_timeout = std::time::Duration::from_millis(7);
     let fresh = FreshConfig::new(config, services(json!({})), shop.plugins());

@@ -20,12 +20,7 @@ type Held = Vec<(Instance, Inbox)>;
 
 /// An agent of a zone, by this table of stages.
 async fn agent(mesh: &Mesh, zone: Option<&str>, stages: Value) -> Agent {
-    let config = AgentConfig {
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        zone: zone.map(str::to_owned),
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { zone: zone.map(str::to_owned), ..mesh.config() };
     let table = json!({ "app.*.*": { "selector": { "use": "round_robin" }, "stages": stages } });
     mesh.builder().config(config).services(services(table)).connect().await.unwrap()
 }

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use skymesh::Config;
-use skymesh::config::LogConfig;
+use skymesh::config::{LogConfig, StrategyConfig};
+use skymesh_plugin_host::PluginKind;
 
 use crate::failure::{Failure, failed};
 
@@ -96,6 +97,14 @@ impl ConfigFile {
 
 fn load(path: Option<&Path>) -> Result<Config, Failure> {
     Ok(Config::load_or_default(path)?)
+}
+
+/// The plugins that show what a process counts and traces. Commands look for them and make none: one
+/// that is made may listen on the port of the one that runs.
+fn sinks(config: &Config) -> impl Iterator<Item = (PluginKind, StrategyConfig)> + use<> {
+    let metrics = (PluginKind::Metrics, config.metrics.strategy());
+    let trace = (PluginKind::Trace, config.trace.strategy());
+    [metrics, trace].into_iter().filter_map(|(kind, strategy)| Some((kind, strategy?)))
 }
 
 /// The log of a command that answers and ends: what it has to say it says itself.

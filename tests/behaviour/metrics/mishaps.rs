@@ -1,12 +1,10 @@
 //! What is not as it should be shows: what was refused, who is left out, a lost nameserver, a round that
 //! goes on, a bad election algorithm.
 
-use std::time::Duration;
-
 use serde_json::json;
 use skymesh_agent::config::{AgentConfig, InboxConfig};
 use skymesh_agent::{Agent, Resolve, SendError};
-use skymesh_nameserver::{ElectionsConfig, Nameserver, NameserverConfig};
+use skymesh_nameserver::{ElectionsConfig, Nameserver};
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
 use skymesh_tests::{Mesh, SOON, fast_nameserver, services, within};
@@ -22,23 +20,28 @@ async fn refused_messages_show_with_their_reason_and_where_they_came_from() {
     let bytes = 64 * 1024;
     let config = AgentConfig {
         inbox: InboxConfig { window_bytes: bytes, limit_bytes: bytes },
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        ..AgentConfig::default()
+        ..mesh.config()
     };
     let builder = shown_at(Agent::builder().config(config), at_server);
     let server = builder.connect().await.unwrap();
     let (_server, _unread) = server.register("app.test.server/1").await.unwrap();
-    // Each alone keeps within its window; together they pass the inbox's limit.
+    let full = [("reason", "inbox_full")];
+    let received = [("service", "app.test.server"), ("direction", "received")];
+    let sum = |read: &Exposition| {
+        read.value("skymesh_messages_refused_total", &full).unwrap_or_default()
+            + read.value("skymesh_messages_total", &received).unwrap_or_default()
+    };
+    // Each alone keeps within its window; the first one fills the inbox up to its limit.
     let mut clients = Vec::new();
     let mut accepted = 0;
-    for number in 0..CLIENTS {
+    let mut seen = None;
+    for number in 1..=CLIENTS {
         let builder = match number {
-            0 => shown_at(mesh.builder(), at_client),
+            CLIENTS => shown_at(mesh.builder(), at_client),
             _ => mesh.builder(),
         };
         let agent = builder.connect().await.unwrap();
-        let url = format!("app.test.client/{}", number + 1);
+        let url = format!("app.test.client/{number}");
         let client = agent.register(url.as_str()).await.unwrap();
         client.0.send("app.test.server/1", [0; 1000]).await.unwrap();
         accepted += 1;
@@ -50,27 +53,24 @@ async fn refused_messages_show_with_their_reason_and_where_they_came_from() {
             }
         }
         clients.push((agent, client));
+        // The next one comes when all of this one's messages have.
+        seen = Some(scraped(at_server, |read| sum(read) == f64::from(accepted)).await);
     }
-    let full = [("reason", "inbox_full")];
-    let received = [("service", "app.test.server"), ("direction", "received")];
-    let sum = |read: &Exposition| {
-        read.value("skymesh_messages_refused_total", &full).unwrap_or_default()
-            + read.value("skymesh_messages_total", &received).unwrap_or_default()
-    };
-    let seen = scraped(at_server, |read| sum(read) == f64::from(accepted)).await;
+    let seen = seen.unwrap();
     let refused = seen.value("skymesh_messages_refused_total", &full).unwrap();
     assert!(refused > 0.0, "{accepted} messages were to be too many");
     let malformed = [("reason", "malformed")];
     assert_eq!(seen.value("skymesh_messages_refused_total", &malformed), Some(0.0));
-    // What one of the clients is told of is shown there, as it is counted.
+    // What the last one is told of, for whom there was no room, is shown there, as it is counted.
     let told = async {
         let of = |agent: &Agent| agent.counters().undeliverable.get();
         while clients.iter().map(|(agent, _)| of(agent)).sum::<u64>() as f64 != refused {
             yield_now().await;
         }
-        of(&clients[0].0) as f64
+        of(&clients[CLIENTS - 1].0) as f64
     };
     let told = within(SOON, told).await;
+    assert!(told > 0.0, "{refused} messages were refused, none of the last one's");
     let shows =
         |read: &Exposition| read.value("skymesh_messages_undeliverable_total", &[]) == Some(told);
     scraped(at_client, shows).await;
@@ -121,8 +121,7 @@ async fn a_lost_nameserver_shows_at_its_agents() {
 #[tokio::test]
 async fn a_round_shows_while_it_is_open_with_what_is_held_for_it() {
     const KEYS: u64 = 40;
-    let round = Duration::from_secs(60);
-    let mesh = Mesh::start_with(NameserverConfig { round, ..fast_nameserver() }).await;
+    let mesh = Mesh::patient_rounds().await;
     let (at_nameserver, at_client) = (endpoint(), endpoint());
     let _shown = show_nameserver(&mesh, at_nameserver);
     let servers = mesh.agent().await;

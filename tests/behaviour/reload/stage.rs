@@ -81,14 +81,6 @@ impl Shop {
         }
     }
 
-    pub(crate) fn agent_config(&self, mesh: &Mesh) -> AgentConfig {
-        AgentConfig {
-            app: "app".parse().ok(),
-            nameserver: mesh.address().to_string(),
-            ..AgentConfig::default()
-        }
-    }
-
     /// The configuration of the mesh's other agents, with these services.
     pub(crate) fn config(&self, table: Value) -> FreshConfig {
         FreshConfig::new(AgentConfig::default(), services(table), self.plugins())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use skymesh_agent::admin::{AdminClient, AdminSocket, AskError, find};
 use skymesh_agent::config::AgentConfig;
-use skymesh_agent::{Agent, ConfigSource, FreshConfig, ReloadOutcome};
+use skymesh_agent::{Agent, ConfigSource, FreshConfig, ReloadOutcome, Reloads, Router};
 use skymesh_plugin_host::{PluginState, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, services, within};
 use skymesh_types::Key;
@@ -41,16 +41,14 @@ impl Paper {
     }
 }
 
-async fn agent(mesh: &Mesh, shop: &Shop, config: AgentConfig) -> (Agent, Paper) {
+async fn agent(mesh: &Mesh, shop: &Shop, adjust: impl FnOnce(&mut AgentConfig)) -> (Agent, Paper) {
     let services = Arc::new(Mutex::new(Ok(json!({}))));
     let path = shop.plugins().dirs[0].join("mesh.toml");
     std::fs::write(&path, "0").unwrap();
     let paper = Paper { services, plugins: shop.plugins(), path };
-    let builder = shop.builder(mesh, json!({})).config(AgentConfig {
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        ..config
-    });
+    let mut config = mesh.config();
+    adjust(&mut config);
+    let builder = shop.builder(mesh, json!({})).config(config);
     (builder.source(paper.clone()).connect().await.unwrap(), paper)
 }
 
@@ -59,7 +57,7 @@ async fn the_command_line_asks_by_a_socket_of_the_users_own() {
     let mesh = Mesh::start().await;
     let shop = Shop::open(&mesh).await;
     shop.deploy(1);
-    let (agent, paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    let (agent, paper) = agent(&mesh, &shop, |_| ()).await;
     let router = shop.router(&agent).await;
     let socket = agent.admin_socket().unwrap().to_owned();
     assert!(find(&std::process::id().to_string()).contains(&socket));
@@ -96,7 +94,7 @@ async fn the_command_line_asks_by_a_socket_of_the_users_own() {
 async fn the_ninth_who_asks_is_told_so_at_once() {
     let mesh = Mesh::start().await;
     let shop = Shop::open(&mesh).await;
-    let (agent, _paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    let (agent, _paper) = agent(&mesh, &shop, |_| ()).await;
     let socket = agent.admin_socket().unwrap().to_owned();
     let client = AdminClient::new(&socket);
     let mut silent = Vec::new();
@@ -128,70 +126,90 @@ async fn the_ninth_who_asks_is_told_so_at_once() {
 async fn a_socket_may_be_named_or_left_out() {
     let mesh = Mesh::start().await;
     let shop = Shop::open(&mesh).await;
-    let off = AgentConfig { admin: AdminSocket::Off, ..AgentConfig::default() };
+    let off = |config: &mut AgentConfig| config.admin = AdminSocket::Off;
     let (without, _) = agent(&mesh, &shop, off).await;
     assert_eq!(without.admin_socket(), None);
     let path = shop.plugins().dirs[0].join("agent.sock");
-    let named = AgentConfig { admin: AdminSocket::Path(path.clone()), ..AgentConfig::default() };
+    let named = |config: &mut AgentConfig| config.admin = AdminSocket::Path(path.clone());
     let (with, _) = agent(&mesh, &shop, named).await;
     assert_eq!(with.admin_socket(), Some(path.as_path()));
     assert!(AdminClient::new(path).about().await.is_ok());
 }
 
+/// An agent that watches its files.
+struct Watching {
+    _mesh: Mesh,
+    shop: Shop,
+    _agent: Agent,
+    paper: Paper,
+    router: Router,
+    reloads: Reloads,
+}
+
+impl Watching {
+    async fn start() -> Self {
+        let mesh = Mesh::start().await;
+        let shop = Shop::open(&mesh).await;
+        let often = |config: &mut AgentConfig| config.watch_files = Duration::from_millis(10);
+        let (agent, paper) = agent(&mesh, &shop, often).await;
+        let (router, reloads) = (shop.router(&agent).await, agent.reloads());
+        Self { _mesh: mesh, shop, _agent: agent, paper, router, reloads }
+    }
+
+    /// Writes the configuration anew: of another length, so that its time does not matter.
+    fn write(&self, table: Result<Value, String>) {
+        self.paper.write(table);
+        let before = std::fs::read(&self.paper.path).unwrap();
+        std::fs::write(&self.paper.path, [before, b"0".to_vec()].concat()).unwrap();
+    }
+
+    /// What came of the next reload.
+    async fn told(&mut self) -> (u64, ReloadOutcome, Vec<String>) {
+        let reload = within(SOON, self.reloads.next()).await.unwrap();
+        (reload.version, reload.outcome, reload.faults.clone())
+    }
+
+    fn picks_by(&self, edition: u64) -> bool {
+        let picked = self.router.select(Some(Key::from(2))).unwrap();
+        picked.url.instance.get() == keyed_to(2, edition)
+    }
+}
+
 #[tokio::test]
 async fn files_that_change_take_effect_by_themselves() {
-    let mesh = Mesh::start().await;
-    let shop = Shop::open(&mesh).await;
-    shop.deploy(1);
-    let watching = AgentConfig { watch_files: Duration::from_millis(10), ..AgentConfig::default() };
-    let (agent, paper) = agent(&mesh, &shop, watching).await;
-    let router = shop.router(&agent).await;
-    let mut reloads = agent.reloads();
-    // The configuration's file.
-    paper.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
-    std::fs::write(&paper.path, "10").unwrap();
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
-    // A library's file.
-    shop.deploy(2);
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.outcome), (2, ReloadOutcome::Applied), "{reload}");
-    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), keyed_to(2, 2));
+    let mut watching = Watching::start().await;
+    // The configuration's file, and a library's that it asks for.
+    watching.shop.deploy(1);
+    watching.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
+    assert_eq!(watching.told().await, (1, ReloadOutcome::Applied, vec![]));
+    // The library's file.
+    watching.shop.deploy(2);
+    assert_eq!(watching.told().await, (2, ReloadOutcome::Applied, vec![]));
+    assert!(watching.picks_by(2));
     // A mistake is told once, and its correction is taken.
-    paper.write(Err("a mistake".into()));
-    std::fs::write(&paper.path, "100").unwrap();
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.faults.as_slice()), (2, &["a mistake".to_owned()][..]));
-    paper.write(Ok(json!({})));
-    std::fs::write(&paper.path, "1000").unwrap();
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.outcome), (3, ReloadOutcome::Applied), "{reload}");
+    watching.write(Err("a mistake".into()));
+    assert_eq!(watching.told().await, (2, ReloadOutcome::Refused, vec!["a mistake".to_owned()]));
+    watching.write(Ok(json!({})));
+    assert_eq!(watching.told().await, (3, ReloadOutcome::Applied, vec![]));
 }
 
 /// A reload that was refused for want of a library is tried again when that arrives.
 #[tokio::test]
 async fn what_was_missing_takes_effect_when_it_arrives() {
-    let mesh = Mesh::start().await;
-    let shop = Shop::open(&mesh).await;
-    let watching = AgentConfig { watch_files: Duration::from_millis(10), ..AgentConfig::default() };
-    let (agent, paper) = agent(&mesh, &shop, watching).await;
-    let router = shop.router(&agent).await;
-    let mut reloads = agent.reloads();
-    paper.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
-    std::fs::write(&paper.path, "10").unwrap();
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused), "{reload}");
-    shop.deploy(2);
-    let reload = within(SOON, reloads.next()).await.unwrap();
-    assert_eq!((reload.version, reload.outcome), (1, ReloadOutcome::Applied), "{reload}");
-    assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), keyed_to(2, 2));
+    let mut watching = Watching::start().await;
+    watching.write(Ok(json!({ "app.shop.*": { "selector": { "use": EDITION } } })));
+    let (version, outcome, _) = watching.told().await;
+    assert_eq!((version, outcome), (0, ReloadOutcome::Refused));
+    watching.shop.deploy(2);
+    assert_eq!(watching.told().await, (1, ReloadOutcome::Applied, vec![]));
+    assert!(watching.picks_by(2));
 }
 
 #[tokio::test]
 async fn a_hangup_reloads_where_the_program_asked_for_it() {
     let mesh = Mesh::start().await;
     let shop = Shop::open(&mesh).await;
-    let (agent, paper) = agent(&mesh, &shop, AgentConfig::default()).await;
+    let (agent, paper) = agent(&mesh, &shop, |_| ()).await;
     agent.reload_on_hangup().unwrap();
     let mut reloads = agent.reloads();
     paper.write(Ok(json!({ "app.shop.*": { "inbox_limit_bytes": 2_000_000 } })));

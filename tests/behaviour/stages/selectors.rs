@@ -6,40 +6,38 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{Agent, Delivery, Inbox, Instance, Resolve, Router, Stage};
+use skymesh_plugin_host::{PluginHost, PluginKind, PluginReport, PluginsConfig};
 use skymesh_tests::{Mesh, SOON, Stock, both_ways, services, within};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 both_ways! { every_selector_sends_only_to_whom_the_stages_leave }
 
-const SELECTORS: [&str; 9] = [
-    "builtin",
-    "round_robin",
-    "random",
-    "weighted",
-    "mod_hash",
-    "consistent_hash",
-    "quality",
-    "p2c",
-    "least_request",
-];
 /// Those that go by what they measure: of two they may give all to one.
 const ADAPTIVE: [&str; 2] = ["quality", "p2c"];
 /// So many that each of two gets one, but for once in 10^18.
 const MESSAGES: u64 = 60;
 
+/// Those of the stock, and the one of the host.
+fn selectors() -> Vec<String> {
+    let config = PluginsConfig { linked_only: true, ..PluginsConfig::default() };
+    let host = PluginHost::with_linked(config, skymesh_stock::plugins()).unwrap();
+    let is_stock = |row: &PluginReport| {
+        row.kind == Some(PluginKind::Selector) && row.library.starts_with("skymesh_selector_")
+    };
+    let ids = host.report().into_iter().filter(is_stock).filter_map(|row| row.id);
+    let all: Vec<String> = ids.chain(["builtin".to_owned()]).collect();
+    assert!(all.len() > 8, "{all:?}");
+    all
+}
+
 /// An agent of a zone; each selector serves the environment of its name.
 async fn agent(mesh: &Mesh, zone: &str) -> Agent {
-    let config = AgentConfig {
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        zone: Some(zone.to_owned()),
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { zone: Some(zone.to_owned()), ..mesh.config() };
     let stages = json!({
         "zone_min_instances": 2,
         "outliers": { "errors_percent": 50, "hold": "1h", "max_percent": 20 },
     });
-    let table = SELECTORS.map(|id| {
+    let table = selectors().into_iter().map(|id| {
         let service = json!({ "selector": { "use": id }, "stages": stages });
         (format!("app.{id}.*"), service)
     });
@@ -107,7 +105,7 @@ async fn every_selector_sends_only_to_whom_the_stages_leave(stock: Stock) {
     let (east, west) = (agent(&mesh, "east").await, agent(&mesh, "west").await);
     let client = agent(&mesh, "east").await;
     let (me, _inbox) = client.register("app.client.client/1").await.unwrap();
-    for id in SELECTORS {
+    for id in &selectors() {
         let (told, mut got) = unbounded_channel();
         let mut held = Vec::new();
         for instance in 1..=4 {

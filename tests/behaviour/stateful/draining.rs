@@ -94,11 +94,9 @@ async fn an_agent_that_has_sent_by_key_stops_as_soon_as_others() {
     let log = Arc::new(Log::default());
     let _server = log.serve(&mesh.agent().await, &shard(1), 1000).await;
     let config = AgentConfig {
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
         // Not used up: what holds its connections is let go.
         drain_timeout: Duration::from_secs(3600),
-        ..AgentConfig::default()
+        ..mesh.config()
     };
     let agent = Agent::builder().config(config).connect().await.unwrap();
     let (client, _inbox) = agent.register("app.test.client/1").await.unwrap();

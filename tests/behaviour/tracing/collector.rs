@@ -112,16 +112,20 @@ impl Collector {
         self.spans.borrow().clone()
     }
 
-    /// An agent that sends its spans here, as process `name`.
-    pub(super) async fn agent(&self, mesh: &Mesh, name: &str) -> Agent {
+    /// For a process `name` that sends its spans here.
+    pub(super) fn config(&self, name: &str) -> TraceConfig {
         let table = json!({ "endpoint": self.endpoint, "service_name": name });
-        let config = TraceConfig {
+        TraceConfig {
             plugin: Some("otlp".to_owned()),
             interval: std::time::Duration::from_millis(10),
             config: table.as_object().unwrap().clone(),
             ..TraceConfig::default()
-        };
-        mesh.builder().trace(config).connect().await.unwrap()
+        }
+    }
+
+    /// An agent that sends its spans here, as process `name`.
+    pub(super) async fn agent(&self, mesh: &Mesh, name: &str) -> Agent {
+        mesh.builder().trace(self.config(name)).connect().await.unwrap()
     }
 }
 

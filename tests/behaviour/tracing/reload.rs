@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
 use skymesh_agent::config::{AgentConfig, ServicesConfig};
 use skymesh_agent::{Agent, FreshConfig, ReloadOutcome};
 use skymesh_plugin_host::PluginsConfig;
@@ -12,16 +11,6 @@ use skymesh_telemetry::TraceConfig;
 use skymesh_tests::{Mesh, SOON, within};
 
 use super::collector::Collector;
-
-fn otlp(collector: &Collector, process: &str) -> TraceConfig {
-    let table = json!({ "endpoint": collector.endpoint, "service_name": process });
-    TraceConfig {
-        plugin: Some("otlp".to_owned()),
-        interval: Duration::from_millis(10),
-        config: table.as_object().unwrap().clone(),
-        ..TraceConfig::default()
-    }
-}
 
 async fn reload(agent: &Agent, trace: TraceConfig) -> Vec<String> {
     let (config, services) = (AgentConfig::default(), ServicesConfig::default());
@@ -42,7 +31,7 @@ async fn call(rpc: &Rpc) {
 async fn no_span_is_lost_or_doubled_while_exporters_are_exchanged() {
     let mesh = Mesh::start().await;
     let collector = Collector::start().await;
-    let agent = mesh.builder().trace(otlp(&collector, "0")).connect().await.unwrap();
+    let agent = mesh.builder().trace(collector.config("0")).connect().await.unwrap();
     let (instance, inbox) = agent.register("app.test.echo/1").await.unwrap();
     let echo = Methods::new().method("echo", |request: Request| async move {
         Ok::<_, Status>(Response::new(request.into_payload()))
@@ -61,13 +50,13 @@ async fn no_span_is_lost_or_doubled_while_exporters_are_exchanged() {
         }
     });
     for turn in 1..=10 {
-        let changed = reload(&agent, otlp(&collector, &turn.to_string())).await;
+        let changed = reload(&agent, collector.config(&turn.to_string())).await;
         let line = |line: &String| line.starts_with("trace sink: skymesh_trace_otlp/otlp ");
         assert!(changed.iter().any(line), "{changed:?}");
     }
     // Settings alone exchange nothing.
     let slower =
-        TraceConfig { queue: 9000, interval: Duration::from_millis(20), ..otlp(&collector, "10") };
+        TraceConfig { queue: 9000, interval: Duration::from_millis(20), ..collector.config("10") };
     let changed = reload(&agent, slower).await;
     assert_eq!(changed, ["trace.interval: \"10ms\" -> \"20ms\"", "trace.queue: 8192 -> 9000"]);
     stop.send(()).unwrap();
@@ -79,10 +68,10 @@ async fn no_span_is_lost_or_doubled_while_exporters_are_exchanged() {
     reload(&agent, TraceConfig::default()).await;
     assert!(!rpc.instance().tracer().is_on());
     call(&rpc).await;
-    reload(&agent, otlp(&collector, "on")).await;
+    reload(&agent, collector.config("on")).await;
     call(&rpc).await;
     collector.spans(2 * calls + 2).await;
-    reload(&agent, TraceConfig { sample: 0.0, ..otlp(&collector, "on") }).await;
+    reload(&agent, TraceConfig { sample: 0.0, ..collector.config("on") }).await;
     call(&rpc).await;
     within(SOON, agent.shutdown()).await;
 

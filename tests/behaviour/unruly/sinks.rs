@@ -28,12 +28,7 @@ fn agent(mesh: &Mesh, metrics: &str, trace: &str, required: bool) -> AgentBuilde
         batch_budget: Duration::from_millis(10),
         ..QuarantineConfig::default()
     };
-    let config = AgentConfig {
-        app: "app".parse().ok(),
-        nameserver: mesh.address().to_string(),
-        drain_timeout: Duration::from_secs(1),
-        ..AgentConfig::default()
-    };
+    let config = AgentConfig { drain_timeout: Duration::from_secs(1), ..mesh.config() };
     Agent::builder()
         .config(config)
         .plugins(PluginsConfig { quarantine, ..PluginsConfig::default() })

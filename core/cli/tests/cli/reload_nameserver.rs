@@ -104,7 +104,7 @@ async fn a_nameserver_reloads_on_hangup_and_for_operators_and_its_leaders_stay()
         "INFO",
         "reload: configuration 1 holds",
         "election of shop.*.*: skymesh_fixture_orderly/foremost 0.4.1 -> no rule",
-        "log.level: info -> debug",
+        "log.level: \"info\" -> \"debug\"",
         "needs a restart: nameserver.history: 1024 -> 7",
     ] {
         assert!(told.contains(part), "{part}: {told}");

@@ -4,14 +4,17 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::LogError;
 use super::file::LogFileConfig;
 use super::rotating::{RotatingFile, Unwritten};
+
+/// How long the end of a program, or of a file's use, waits for the last lines: enough for any disk that
+/// works. What a stalled one has not taken by then is left to the thread.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Lines that no file of this process took, since its start.
 static LOST: AtomicU64 = AtomicU64::new(0);
@@ -21,11 +24,10 @@ pub(super) fn lost() -> u64 {
     LOST.load(Relaxed)
 }
 
-/// See the module. Dropping it writes what waits.
+/// See the module. Dropping it writes what waits, and closes the file; it waits for that for [`LAST_WORDS`].
 #[derive(Debug)]
 pub(super) struct Sink {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ struct State {
     writing: bool,
     limits: LogFileConfig,
     stop: bool,
+    /// The file is closed; nothing is written any more.
+    ended: bool,
     /// Lost and not told of.
     untold: u64,
     /// The last lines could not be written; the next ones are tried again.
@@ -63,17 +67,21 @@ impl Sink {
             writing: false,
             limits,
             stop: false,
+            ended: false,
             untold: 0,
             fails: false,
         };
         let state = Mutex::new(state);
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("skymesh-log".to_owned())
-            .spawn(move || of_thread.run(file))
+            .spawn(move || {
+                let end = End(of_thread);
+                end.0.run(file);
+            })
             .map_err(|error| LogError::Thread(error.to_string()))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared })
     }
 
     /// From now on it goes by these; the file stays.
@@ -86,29 +94,33 @@ impl Sink {
         Entry(Arc::clone(&self.shared))
     }
 
-    /// Waits until all that waits is written, for so long at most.
-    pub(super) fn flush(&self, most: Duration) {
-        let until = Instant::now() + most;
-        let mut state = self.shared.lock();
-        while state.writing || !state.is_idle() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            let waited = self.shared.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+    /// Waits until all that waits is written, for so long at most; answers whether it is.
+    pub(super) fn flush(&self, most: Duration) -> bool {
+        self.shared.wait(most, |state| !state.writing && state.is_idle())
+    }
+
+    /// Takes what waits as the last, and waits until it is written and the file is closed, for so long at
+    /// most; answers whether it is.
+    fn end(&self, most: Duration) -> bool {
+        self.shared.lock().stop = true;
+        self.shared.changed.notify_all();
+        self.shared.wait(most, |state| state.ended)
     }
 }
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic of it has been said by the panic hook.
-            let _ = thread.join();
-        }
+        self.end(LAST_WORDS);
+    }
+}
+
+/// Tells that the thread has ended, however it did.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.changed.notify_all();
     }
 }
 
@@ -116,6 +128,12 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every step under the lock is whole, so a panic leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is so, for so long at most; answers whether it is.
+    fn wait(&self, most: Duration, is_so: impl Fn(&State) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), most, |state| !is_so(state));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn push(&self, line: &[u8]) {
@@ -204,7 +222,8 @@ impl<'a> MakeWriter<'a> for Entry {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::fs::File;
+    use std::io::{Read, Write};
 
     use super::*;
 
@@ -218,12 +237,35 @@ mod tests {
         for number in 0..10_000 {
             (&entry).write_all(format!("line {number}\n").as_bytes()).unwrap();
         }
-        sink.flush(Duration::from_secs(60));
+        assert!(sink.flush(Duration::from_secs(60)));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 10_000);
         (&entry).write_all(&vec![b'\n'; 2 << 20]).unwrap();
         assert_eq!(lost() - before, 1);
         (&entry).write_all(b"last\n").unwrap();
         drop(sink);
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("line 9999\nlast\n"));
+    }
+
+    /// A pipe that nobody reads stands for a disk that does not answer.
+    #[test]
+    fn a_disk_that_stalls_holds_up_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        // Open for both, it waits for nobody.
+        let mut pipe = File::options().read(true).write(true).open(&path).unwrap();
+        let sink = Sink::open(&path, LogFileConfig::default()).unwrap();
+        let line = [vec![b'x'; 1 << 19], b"\n".to_vec()].concat();
+        (&sink.entry()).write_all(&line).unwrap();
+        let moment = Duration::from_millis(1);
+        assert!(!sink.flush(moment) && !sink.end(moment), "it has room for less than that");
+        let reader = std::thread::spawn(move || {
+            let mut read = vec![0; line.len()];
+            pipe.read_exact(&mut read).unwrap();
+            assert!(read == line, "all of it, once");
+        });
+        assert!(sink.end(Duration::from_secs(60)), "what was left to the thread is written");
+        reader.join().unwrap();
     }
 }

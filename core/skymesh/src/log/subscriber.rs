@@ -1,20 +1,17 @@
 //! The process's subscriber: levels, lines and their destination, each of which a reload may exchange.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use skymesh_reload::Change;
+use skymesh_reload::{Change, between};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-use super::sink::Sink;
+use super::sink::{LAST_WORDS, Sink};
 use super::{LogConfig, LogError, LogFormat, filter, rust_log};
-
-/// How long the end of a program waits for the last lines: enough for any disk that works.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
@@ -24,12 +21,35 @@ struct Installed {
     filter: reload::Handle<EnvFilter, Registry>,
     lines: reload::Handle<Lines, Filtered>,
     current: Mutex<Current>,
+    files: Files,
 }
 
 struct Current {
     config: LogConfig,
     /// `None` for standard error.
-    sink: Option<Sink>,
+    sink: Option<Arc<Sink>>,
+}
+
+/// The files that this process writes, or will once a reload takes effect. A process may have several
+/// agents, all of which reload at once: whoever wants a file that another one has opened shares it.
+#[derive(Default)]
+struct Files(Mutex<Vec<(PathBuf, Weak<Sink>)>>);
+
+impl Files {
+    /// Where lines are to go by a configuration; `None` for standard error.
+    fn open(&self, config: &LogConfig) -> Result<Option<Arc<Sink>>, LogError> {
+        let Some(path) = &config.file.path else { return Ok(None) };
+        // Held while the file is opened: the second to ask waits for the first.
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|(_, sink)| sink.strong_count() > 0);
+        let opened = files.iter().find(|(of, _)| of == path).and_then(|(_, sink)| sink.upgrade());
+        if let Some(sink) = opened {
+            return Ok(Some(sink));
+        }
+        let sink = Arc::new(Sink::open(path, config.file.clone())?);
+        files.push((path.clone(), Arc::downgrade(&sink)));
+        Ok(Some(sink))
+    }
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
@@ -49,7 +69,9 @@ pub struct LogGuard(());
 impl Drop for LogGuard {
     fn drop(&mut self) {
         let Some(installed) = INSTALLED.get() else { return };
-        if let Some(sink) = &installed.lock().sink {
+        // The lock is let go first: a reload may be under way.
+        let sink = installed.lock().sink.clone();
+        if let Some(sink) = sink {
             sink.flush(LAST_WORDS);
         }
     }
@@ -60,19 +82,15 @@ pub(super) fn install(config: &LogConfig) -> Result<LogGuard, LogError> {
         Some(text) => filter("RUST_LOG", &text)?,
         None => filter("level", &config.level)?,
     };
-    let sink = open(config)?;
+    let files = Files::default();
+    let sink = files.open(config)?;
     let (levels, filter) = reload::Layer::new(levels);
-    let (shown, lines) = reload::Layer::new(lines(config.format, sink.as_ref()));
+    let (shown, lines) = reload::Layer::new(lines(config.format, sink.as_deref()));
     let subscriber = tracing_subscriber::registry().with(levels).with(shown);
     subscriber.try_init().map_err(|_| LogError::Installed)?;
     let current = Mutex::new(Current { config: config.clone(), sink });
-    let _ = INSTALLED.set(Installed { filter, lines, current });
+    let _ = INSTALLED.set(Installed { filter, lines, current, files });
     Ok(LogGuard(()))
-}
-
-fn open(config: &LogConfig) -> Result<Option<Sink>, LogError> {
-    let path = config.file.path.as_deref();
-    path.map(|path| Sink::open(path, config.file.clone())).transpose()
 }
 
 fn lines(format: LogFormat, sink: Option<&Sink>) -> Lines {
@@ -92,13 +110,7 @@ fn lines(format: LogFormat, sink: Option<&Sink>) -> Lines {
 pub(crate) struct Prepared {
     config: LogConfig,
     levels: EnvFilter,
-    destination: Destination,
-}
-
-enum Destination {
-    /// The same file or standard error.
-    Same,
-    Other(Option<Sink>),
+    sink: Option<Arc<Sink>>,
 }
 
 /// Makes all that may fail of going over to another log. `None` if the process's log is not of ours.
@@ -108,39 +120,32 @@ enum Destination {
 pub(crate) fn prepare(config: &LogConfig) -> Result<Option<Prepared>, LogError> {
     let Some(installed) = INSTALLED.get() else { return Ok(None) };
     let levels = filter("level", &config.level)?;
-    let same = installed.lock().config.file.path == config.file.path;
-    let destination = if same { Destination::Same } else { Destination::Other(open(config)?) };
-    Ok(Some(Prepared { config: config.clone(), levels, destination }))
+    let sink = installed.files.open(config)?;
+    Ok(Some(Prepared { config: config.clone(), levels, sink }))
 }
 
 impl Prepared {
     /// Has it take effect; answers what is different.
     pub(crate) fn commit(self) -> Vec<Change> {
         let Some(installed) = INSTALLED.get() else { return Vec::new() };
+        let Self { config, levels, sink } = self;
         let mut current = installed.lock();
-        let changed = changes(&current.config, &self.config);
-        let has_changed = |what: &str| changed.iter().any(|change| change.what == what);
-        if has_changed("log.level") {
+        let changed = changes(&current.config, &config);
+        if rust_log().is_none() && current.config.level != config.level {
             // Fails only where the subscriber is gone.
-            let _ = installed.filter.reload(self.levels);
+            let _ = installed.filter.reload(levels);
         }
-        let other = match self.destination {
-            Destination::Same => {
-                if let Some(sink) = &current.sink {
-                    sink.limit(self.config.file.clone());
-                }
-                None
-            }
-            Destination::Other(sink) => Some(sink),
-        };
-        if other.is_some() || has_changed("log.format") {
-            let sink = other.as_ref().unwrap_or(&current.sink);
-            let _ = installed.lines.reload(lines(self.config.format, sink.as_ref()));
+        if let Some(sink) = &sink {
+            sink.limit(config.file.clone());
+        }
+        let is_same = current.sink.as_ref().map(Arc::as_ptr) == sink.as_ref().map(Arc::as_ptr);
+        if !is_same || current.config.format != config.format {
+            let _ = installed.lines.reload(lines(config.format, sink.as_deref()));
         }
         // Ended here, after the subscriber has let go of it: its last lines are written, and its thread
         // may have one to say.
-        let before = other.and_then(|sink| std::mem::replace(&mut current.sink, sink));
-        current.config = self.config;
+        let before = std::mem::replace(&mut current.sink, sink);
+        current.config = config;
         drop(current);
         drop(before);
         changed
@@ -149,20 +154,48 @@ impl Prepared {
 
 /// What is different, key by key. `RUST_LOG` decides of the level, if it is there.
 fn changes(before: &LogConfig, now: &LogConfig) -> Vec<Change> {
-    let keys = |config: &LogConfig| {
-        let LogConfig { level, format, file } = config;
-        let path = file.path.as_ref().map(|path| path.display().to_string());
-        [
-            ("log.level", rust_log().is_none().then(|| level.clone())),
-            ("log.format", Some(format!("{format:?}").to_lowercase())),
-            ("log.file.path", path),
-            ("log.file.rotate_bytes", Some(file.rotate_bytes.to_string())),
-            ("log.file.rotate_every", Some(format!("{:?}", file.rotate_every))),
-            ("log.file.keep", Some(file.keep.to_string())),
-            ("log.file.queue_bytes", Some(file.queue_bytes.to_string())),
-        ]
-    };
-    let pairs = keys(before).into_iter().zip(keys(now));
-    let differ = pairs.filter(|((_, from), (_, to))| from != to);
-    differ.map(|((what, from), (_, to))| Change { what: what.to_owned(), from, to }).collect()
+    let mut changed = between("log", before, now);
+    changed.retain(|change| change.what != "log.level" || rust_log().is_none());
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogFileConfig;
+
+    /// As agents of one process do, which reload all at once.
+    #[test]
+    fn reloads_that_go_over_to_one_file_together_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = |name: &str| {
+            let path = Some(folder.path().join(name));
+            LogConfig {
+                file: LogFileConfig { path, ..LogFileConfig::default() },
+                ..LogConfig::default()
+            }
+        };
+        let ready = |config: &LogConfig| prepare(config).unwrap().expect("it is installed");
+        let said = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let guard = to("first").install().unwrap();
+        let (one, other) = (ready(&to("second")), ready(&to("second")));
+        // One that is given up takes nothing with it.
+        drop(ready(&to("second")));
+        assert_eq!(one.commit().len(), 1);
+        tracing::error!("to the second");
+        assert_eq!(other.commit(), [], "it was there already");
+        // The one that nobody writes any more can be had again, by any number.
+        let (one, other, late) = (ready(&to("first")), ready(&to("first")), ready(&to("second")));
+        assert_eq!((one.commit().len(), other.commit().len()), (1, 0));
+        tracing::error!("to the first");
+        drop(guard);
+        assert!(said("second").contains("to the second"), "{}", said("second"));
+        assert!(said("first").contains("to the first"), "{}", said("first"));
+        // And not by anybody else, as long as one of them may write it.
+        assert_eq!(late.commit().len(), 1);
+        let elsewhere = Sink::open(&folder.path().join("second"), LogFileConfig::default());
+        assert!(elsewhere.is_err(), "another process would write it too");
+        // Nothing of this process's log is left in a folder that ends with the test.
+        ready(&LogConfig::default()).commit();
+    }
 }

@@ -5,7 +5,9 @@
 
 use skymesh::Config;
 use skymesh::config::{PluginsConfig, StrategyConfig};
-use skymesh_plugin_host::{PluginHost, PluginKind, PluginLoadError};
+use skymesh_plugin_host::{PluginHost, PluginLoadError};
+
+use crate::command::sinks;
 
 /// What is wrong with the plugins of a configuration.
 #[derive(Debug, Default)]
@@ -60,15 +62,9 @@ pub(super) fn check(config: &Config) -> Findings {
             made.inspect(|error| found.add(strategy.required, &key(pattern, "election"), error));
         }
     }
-    // Looked for and not made: a sink that is made listens on the port of the one that runs.
-    let sinks = [
-        ("metrics", PluginKind::Metrics, config.metrics.strategy()),
-        ("trace", PluginKind::Trace, config.trace.strategy()),
-    ];
-    for (table, kind, strategy) in sinks {
-        let Some(strategy) = strategy else { continue };
+    for (kind, strategy) in sinks(config) {
         let there = host.find(kind, &strategy).err();
-        there.inspect(|error| found.add(strategy.required, table, error));
+        there.inspect(|error| found.add(strategy.required, &kind.to_string(), error));
     }
     found
 }

@@ -5,6 +5,7 @@ use skymesh::config::StrategyConfig;
 use skymesh_plugin_host::{PluginHost, PluginKind, PluginLoadError, PluginReport, PluginState};
 
 use super::short;
+use crate::command::sinks;
 use crate::failure::{Failure, failed};
 use crate::output::{print, print_json};
 use crate::table::Table;
@@ -27,6 +28,7 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     for declared in &mut config.plugins.load {
         declared.required = false;
     }
+    let sinks = sinks(&config);
     let host = PluginHost::new(config.plugins).map_err(failed)?;
     // The host notes for its report what becomes of each: refusals are rows, not errors. Slots are
     // kept, for a plugin is active only while somebody uses it.
@@ -37,12 +39,6 @@ pub(super) fn run(mut config: Config, form: Form) -> Result<(), Failure> {
     let codecs: Vec<_> = codecs.map(|one| (one, host.codec(&required(one)))).collect();
     let elections = services().filter_map(|service| service.election.as_ref());
     let elections: Vec<_> = elections.map(|one| (one, host.election(&required(one)))).collect();
-    // Not made: a sink that is made may listen on the port of the one that runs.
-    let sinks = [
-        (PluginKind::Metrics, config.metrics.strategy()),
-        (PluginKind::Trace, config.trace.strategy()),
-    ];
-    let sinks = sinks.into_iter().filter_map(|(kind, one)| Some((kind, one?)));
     let sinks: Vec<_> = sinks.map(|(kind, one)| (kind, host.find(kind, &one), one)).collect();
     // One that can't be loaded has its row, too; what is refused for its name alone gets one here.
     let mut misnamed = Vec::new();

@@ -8,10 +8,10 @@ use clap::Args;
 use semver::{Version, VersionReq};
 use skymesh::Config;
 use skymesh::config::StrategyConfig;
-use skymesh_plugin_host::{PluginHost, PluginKind, PluginReport};
+use skymesh_plugin_host::{PluginHost, PluginReport};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::command::load;
+use crate::command::{load, sinks};
 use crate::failure::{Failure, failed};
 use crate::output::print;
 
@@ -57,6 +57,7 @@ fn used(mut config: Config, more: &[String]) -> Result<Vec<Library>, Failure> {
     for declared in &mut config.plugins.load {
         declared.sha256 = None;
     }
+    let sinks = sinks(&config);
     let host = PluginHost::new(config.plugins).map_err(failed)?;
     let required = |one: &StrategyConfig| StrategyConfig { required: true, ..one.clone() };
     for service in config.services.0.values() {
@@ -70,12 +71,8 @@ fn used(mut config: Config, more: &[String]) -> Result<Vec<Library>, Failure> {
             host.election(&required(strategy)).map_err(failed)?;
         }
     }
-    // Not made: a sink that is made may listen on the port of the one that runs.
-    if let Some(strategy) = config.metrics.strategy() {
-        host.find(PluginKind::Metrics, &strategy).map_err(failed)?;
-    }
-    if let Some(strategy) = config.trace.strategy() {
-        host.find(PluginKind::Trace, &strategy).map_err(failed)?;
+    for (kind, strategy) in sinks {
+        host.find(kind, &strategy).map_err(failed)?;
     }
     for name in more {
         host.manifest(name).map_err(failed)?;

@@ -51,15 +51,17 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
     }
     let asked = plugin.clone();
     let suite = in_time(manner.patience, move || conformance::library(&library, &asked, &config));
-    let mut how = match suite {
-        Ok(how) => how,
-        Err(NoAnswer::Late { limit, .. }) => {
-            vec![format!("{id}: its conformance suite did not end within {limit:?}")]
-        }
-        Err(no_answer) => vec![format!("{id}: its conformance suite: {no_answer}")],
-    };
     // What the suite has words for needs no others.
-    let told = how.iter().any(|how| !how.contains("conformance suite"));
+    let (mut how, told) = match suite {
+        Ok(how) => {
+            let told = !how.is_empty();
+            (how, told)
+        }
+        Err(NoAnswer::Late { limit, .. }) => {
+            (vec![format!("{id}: its conformance suite did not end within {limit:?}")], false)
+        }
+        Err(no_answer) => (vec![format!("{id}: its conformance suite: {no_answer}")], false),
+    };
     match let_in {
         Err(error @ TrialError::PanicsAtEnd) => how.push(format!("{id}: {error}")),
         Err(error) if !told => {

@@ -1,27 +1,32 @@
 //! The election algorithms of the configuration, as the registry asks them. When to ask, and what
-//! follows from an answer, is the registry's affair.
+//! follows from an answer, is the registry's affair; on which thread, `elections/booth.rs`'s.
+
+mod booth;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use skymesh_naming::election::{Ballot, BallotEntry, Elector, FirstCome};
+use skymesh_naming::election::{Ballot, Elector, FirstCome};
 use skymesh_plugin_host::{
-    ElectionCandidate, ElectionSlot, Office, PluginHost, PluginKind, PluginLoadError, PluginReport,
-    PluginsConfig, Renewal, SlotHealth, StrategyConfig, Verdict,
+    ElectionSlot, PluginHost, PluginKind, PluginLoadError, PluginReport, PluginsConfig, Renewal,
+    SlotHealth, StrategyConfig, Verdict,
 };
 use skymesh_reload::Change;
 use skymesh_types::{ServiceName, ServicePattern};
+use tokio::sync::mpsc;
 
 use crate::config::ElectionsConfig;
+use crate::keeper::Event;
+use booth::{Answer, Booth};
 
 /// What a change is from, or to, where no rule has the pattern.
 const NO_RULE: &str = "no rule";
 
-/// Which slot elects for which names.
+/// Which algorithm elects for which names.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     pattern: ServicePattern,
-    slot: ElectionSlot,
+    booth: Booth,
 }
 
 /// All algorithms in use. Cheap to clone; clones share them, and their exchange.
@@ -30,6 +35,14 @@ pub(crate) struct Elections {
     rules: Arc<ArcSwap<Vec<Rule>>>,
     /// What the rules are made of.
     host: Arc<PluginHost>,
+}
+
+/// All algorithms, as the registry asks them.
+#[derive(Debug)]
+pub(crate) struct Electorate {
+    elections: Elections,
+    /// For answers that come later.
+    events: mpsc::Sender<Event>,
 }
 
 /// Rules that are ready to take the place of those that hold.
@@ -57,7 +70,7 @@ impl Elections {
         for (pattern, strategy) in &config.0 {
             let slot = host.election(strategy)?;
             tracing::info!(%pattern, algorithm = strategy.plugin, "elections are by configuration");
-            rules.push(Rule { pattern: pattern.clone(), slot });
+            rules.push(Rule { pattern: pattern.clone(), booth: Booth::new(slot) });
         }
         Ok(Self { rules: Arc::new(ArcSwap::from_pointee(sorted(rules))), host })
     }
@@ -69,38 +82,43 @@ impl Elections {
         let mut fresh = FreshRules::default();
         for (pattern, strategy) in &config.0 {
             let rule = held.iter().find(|rule| rule.pattern == *pattern);
-            let from = rule.map_or_else(|| NO_RULE.to_owned(), |rule| rule.slot.strategy());
-            let known = rule.map_or_else(ElectionSlot::builtin, |rule| rule.slot.clone());
-            let made = renewal.election_for(&known, strategy).or_else(|error| {
+            let from = rule.map_or_else(|| NO_RULE.to_owned(), |rule| rule.booth.slot().strategy());
+            let known =
+                rule.map_or_else(|| Booth::new(ElectionSlot::builtin()), |rule| rule.booth.clone());
+            let made = renewal.election_for(known.slot(), strategy).or_else(|error| {
                 let line = format!("services.\"{pattern}\".election: {error}");
                 if strategy.required {
                     fresh.errors.push(line);
                     return Err(());
                 }
                 fresh.warnings.push(line);
-                Ok(renewal.election_fallback_for(&known, strategy, &error))
+                Ok(renewal.election_fallback_for(known.slot(), strategy, &error))
             });
-            let slot = match made {
+            let booth = match made {
                 Ok(Some(made)) => {
                     // In a slot of its own: the others do not change before all of them do.
                     let slot = ElectionSlot::builtin();
                     slot.renew(made);
                     fresh.changed.push(exchanged(pattern, from, slot.strategy()));
-                    slot
+                    Booth::new(slot)
                 }
                 Ok(None) => {
                     // A broader rule, or none, was asked before: vacancies are for this one now.
                     if rule.is_none() {
-                        fresh.changed.push(exchanged(pattern, from, known.strategy()));
+                        fresh.changed.push(exchanged(pattern, from, known.slot().strategy()));
                     }
                     known
                 }
                 Err(()) => continue,
             };
-            fresh.rules.push(Rule { pattern: pattern.clone(), slot });
+            fresh.rules.push(Rule { pattern: pattern.clone(), booth });
         }
         for rule in held.iter().filter(|rule| !config.0.contains_key(&rule.pattern)) {
-            fresh.changed.push(exchanged(&rule.pattern, rule.slot.strategy(), NO_RULE.to_owned()));
+            fresh.changed.push(exchanged(
+                &rule.pattern,
+                rule.booth.slot().strategy(),
+                NO_RULE.to_owned(),
+            ));
         }
         fresh.rules = sorted(fresh.rules);
         fresh
@@ -109,6 +127,11 @@ impl Elections {
     /// From now on elections go by these rules; one that is under way ends by the old ones.
     pub(crate) fn exchange(&self, rules: Vec<Rule>) {
         self.rules.store(Arc::new(rules));
+    }
+
+    /// What a registry asks, whose keeper takes those events.
+    pub(crate) fn electorate(&self, events: mpsc::Sender<Event>) -> Electorate {
+        Electorate { elections: self.clone(), events }
     }
 
     /// What all of it is made of.
@@ -124,13 +147,13 @@ impl Elections {
     /// The algorithm of each pattern, and how it is doing.
     pub(crate) fn strategies(&self) -> Vec<(ServicePattern, String, SlotHealth)> {
         let rules = self.rules.load();
-        let all = rules.iter().map(|rule| (&rule.pattern, &rule.slot));
+        let all = rules.iter().map(|rule| (&rule.pattern, rule.booth.slot()));
         all.map(|(pattern, slot)| (pattern.clone(), slot.strategy(), slot.health())).collect()
     }
 
-    fn slot(&self, name: &ServiceName) -> Option<ElectionSlot> {
+    fn booth(&self, name: &ServiceName) -> Option<Booth> {
         let rules = self.rules.load();
-        rules.iter().find(|rule| rule.pattern.matches(name)).map(|rule| rule.slot.clone())
+        rules.iter().find(|rule| rule.pattern.matches(name)).map(|rule| rule.booth.clone())
     }
 }
 
@@ -164,48 +187,17 @@ pub(crate) fn what_there_is<'a>(
     plugins
 }
 
-impl Elector for Elections {
+impl Elector for Electorate {
     fn elect(&mut self, name: &ServiceName, ballot: &Ballot) -> Option<usize> {
-        let verdict = match self.slot(name).filter(|slot| slot.asks_a_plugin()) {
-            Some(slot) => {
-                // In the order of the instance ids, which the plugin's candidates have as well.
-                let mut candidates: Vec<_> = ballot.candidates.iter().map(candidate).collect();
-                slot.elect(&mut candidates, &office(ballot))
-            }
-            None => Verdict::Builtin,
-        };
-        match verdict {
-            Verdict::Chosen(chosen) => chosen,
-            Verdict::Builtin => FirstCome.elect(name, ballot),
+        if ballot.candidates.is_empty() {
+            return None;
+        }
+        let booth = self.elections.booth(name).filter(|booth| booth.slot().asks_a_plugin());
+        let answer = booth.map(|booth| booth.ask(name, ballot, &self.events));
+        match answer.unwrap_or(Answer::Is(Verdict::Builtin)) {
+            Answer::Is(Verdict::Chosen(chosen)) => chosen,
+            Answer::Is(Verdict::Builtin) => FirstCome.elect(name, ballot),
+            Answer::Later => ballot.incumbent,
         }
     }
-}
-
-fn candidate(entry: &BallotEntry) -> ElectionCandidate {
-    ElectionCandidate {
-        instance: entry.instance.get(),
-        handle: entry.handle.get(),
-        attributes: String::from_utf8(entry.attributes.to_json())
-            .expect("invariant: JSON text is UTF-8"),
-        priority: entry.priority,
-        joined: entry.joined,
-        last_heard_ago_ns: nanoseconds(entry.silent_for),
-        suspect: entry.suspect,
-        draining: entry.draining,
-    }
-}
-
-fn office(ballot: &Ballot) -> Office {
-    let incumbent = ballot.incumbent.and_then(|index| ballot.candidates.get(index));
-    Office {
-        incumbent: incumbent.map(|entry| entry.handle.get()),
-        term: ballot.term.0,
-        now_ns: nanoseconds(ballot.now),
-        led_for_ns: nanoseconds(ballot.led_for),
-    }
-}
-
-/// 584 years at most.
-fn nanoseconds(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

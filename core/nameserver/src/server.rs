@@ -148,7 +148,7 @@ impl Nameserver {
         let counters = Arc::new(Counters::default());
         let epoch = Instant::now();
         let core = Registry::new(config.registry(), registry, epoch.elapsed())
-            .with_elector(Box::new(elections.clone()));
+            .with_elector(Box::new(elections.electorate(events.clone())));
         let ledger = Ledger::new(Arc::clone(&store), events.clone());
         let mut keeper = Keeper::new(core, epoch, Arc::clone(&counters), events.clone(), ledger);
         keeper.feed(Input::Store(inherited.durable));

@@ -119,7 +119,8 @@ pub struct Ballot {
 /// To keep the incumbent, answer its index; any other answer takes the leadership from it: it is
 /// told at once, and the seat is free when it said that it stood down, or surely no longer believes in
 /// it. Then the elector is asked again, without an incumbent. So one that pre-empts must not flap.
-/// `None` is "nobody for now". An index outside the ballot is taken for the built-in rule's answer
+/// `None` is "nobody for now". One that can't say yet answers the incumbent's index, or `None` without one,
+/// so that all is as it was, and is asked again by [`Input::AskAgain`](crate::Input::AskAgain). An index outside the ballot is taken for the built-in rule's answer
 /// ([`FirstCome`]). Equal ballots should give equal answers.
 pub trait Elector: fmt::Debug + Send {
     /// The leader of `name`, by index into the ballot's candidates.

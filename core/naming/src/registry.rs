@@ -190,6 +190,7 @@ impl Registry {
             Input::Recall(remembered) => self.recall(remembered),
             Input::Store(input) => self.on_store(input, actions),
             Input::NewRules => self.touch_vacancies(),
+            Input::AskAgain(name) => _ = self.offices.touched.insert(name),
             Input::Tick => self.tick(actions),
         }
         self.settle_agreements(actions);

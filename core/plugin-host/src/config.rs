@@ -110,8 +110,9 @@ pub struct QuarantineConfig {
     /// Default: 1 ms.
     #[serde(with = "humantime_serde")]
     pub codec_budget: Duration,
-    /// How long one election may take: the nameserver serves nobody meanwhile. A slower answer counts,
-    /// and counts as a failure. Default: 20 ms, a fiftieth of the shortest lease.
+    /// How long one election may take: the nameserver waits for that, but for 100 ms at most. A slower
+    /// answer counts if it is there within 2 s, and counts as a failure; after that the built-in rule
+    /// decides. Default: 20 ms, a fiftieth of the shortest lease.
     #[serde(with = "humantime_serde")]
     pub election_budget: Duration,
     /// How long a metrics or trace plugin may keep the thread that brings it a batch; longer is a

@@ -133,6 +133,11 @@ impl ElectionSlot {
         }
     }
 
+    /// Whether the plugin has had a ballot for so long that nobody waits for its answer any more.
+    pub fn note_late(&self, late: bool) {
+        self.current.load().supervision.note_late(late);
+    }
+
     /// How the strategy is doing.
     pub fn health(&self) -> SlotHealth {
         let strategy = self.current.load();

@@ -47,6 +47,7 @@ impl Failure {
             (Self::Slow(_), PluginKind::Metrics | PluginKind::Trace) => {
                 "the next batch waited for it, and no message"
             }
+            (Self::Slow(_), PluginKind::Election) => "its elections waited for it",
             (Self::Slow(_), _) => "its answer counts, and everybody waited for it",
             (Self::PanicAtEnd, _) => "what it held may be lost",
             (_, PluginKind::Selector) => "the built-in pick serves instead, whenever this happens",

@@ -74,7 +74,8 @@ pub enum SlotHealth {
         /// Calls that failed, for which the built-in one served.
         failures: u64,
     },
-    /// The plugin has not prepared its table for the newest membership in time; the one before serves.
+    /// The plugin has not prepared its table for the newest membership in time, and the one before serves;
+    /// or it has not come back with a ballot, and the built-in rule decides.
     Late {
         /// `library/id` and the library's version.
         strategy: String,

@@ -2,18 +2,28 @@
 
 use serde_json::{Value, json};
 use skymesh_agent::{Agent, Inbox, Instance};
-use skymesh_nameserver::{ElectionsConfig, Nameserver, NameserverHandle};
-use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig, QuarantineConfig};
+use skymesh_nameserver::{
+    ElectionsConfig, FreshNameserver, Nameserver, NameserverHandle, ReloadOutcome,
+};
+use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig, QuarantineConfig, SlotHealth};
 use skymesh_tests::{SOON, hasty_nameserver, next_message, within};
 
 use super::{optional, told, unruly};
 
-/// A nameserver with that election algorithm, which two failures end.
-async fn nameserver(election: Value) -> Result<NameserverHandle, String> {
-    let elections: ElectionsConfig = serde_json::from_value(json!({ "*.*.*": election })).unwrap();
+fn elections(election: &Value) -> ElectionsConfig {
+    serde_json::from_value(json!({ "*.*.*": election })).unwrap()
+}
+
+/// Two failures end an algorithm.
+fn plugins() -> PluginsConfig {
     let quarantine = QuarantineConfig { failures: 2, ..QuarantineConfig::default() };
-    let plugins = PluginsConfig { quarantine, ..PluginsConfig::default() };
-    let builder = Nameserver::builder(hasty_nameserver()).elections(elections).plugins(plugins);
+    PluginsConfig { quarantine, ..PluginsConfig::default() }
+}
+
+/// A nameserver with that election algorithm.
+async fn nameserver(election: Value) -> Result<NameserverHandle, String> {
+    let builder = Nameserver::builder(hasty_nameserver()).elections(elections(&election));
+    let builder = builder.plugins(plugins());
     let nameserver = builder.bind().await.map_err(|error| error.to_string())?;
     let handle = nameserver.handle();
     tokio::spawn(nameserver.run());
@@ -74,6 +84,36 @@ async fn one_that_panics_lies_or_blocks_is_quarantined_and_somebody_leads() {
         }
         nameserver.stop();
     }
+}
+
+/// Neither the nameserver nor the elections of other services, nor those of its own for long.
+#[tokio::test]
+async fn one_that_never_comes_back_holds_nobody_up_and_a_reload_ends_that() {
+    // Well-behaved for as long as a reload tries it.
+    let hangs = || unruly("hang_in_call", 30);
+    let nameserver = nameserver(hangs()).await.unwrap();
+    let agent = agent(&nameserver).await;
+    let said = (PluginState::Degraded, "it has had a ballot for ");
+    tokio::select! {
+        () = told(|| nameserver.plugins(), PluginKind::Election, said) => {}
+        () = ballots(&agent) => {}
+    }
+    // The built-in rule decides, here and elsewhere, while it hangs.
+    one_leads(&nameserver).await;
+    let (hall, _inbox) = agent.register("app.test.hall/1").await.unwrap();
+    within(SOON, hall.run_for_leader().into_future()).await.unwrap();
+    within(SOON, hall.elected()).await.unwrap();
+    let health = nameserver.elections();
+    assert!(matches!(health.as_slice(), [(_, SlotHealth::Late { .. })]), "{health:?}");
+    told(|| nameserver.plugins(), PluginKind::Election, said).await;
+
+    // Nothing else has changed.
+    let fresh = FreshNameserver::new(hasty_nameserver(), elections(&hangs()), plugins());
+    let reload = within(SOON, nameserver.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    let health = nameserver.elections();
+    assert!(matches!(health.as_slice(), [(_, SlotHealth::Healthy { .. })]), "{health:?}");
+    nameserver.stop();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use skymesh_nameserver::BindError;
-use skymesh_plugin_host::{PluginKind, PluginState, SlotHealth};
+use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig, QuarantineConfig, SlotHealth};
 use skymesh_proto as proto;
 use skymesh_types::AttributeChange;
 
@@ -185,6 +185,30 @@ async fn a_bad_algorithm_leaves_elections_working_and_is_left_out() {
         let told = (row.state, row.reason.as_deref());
         assert_eq!(told, (PluginState::Quarantined, Some(reason)), "{mischief}");
     }
+}
+
+/// One that takes its time elects the first on the ballot, whoever leads.
+#[tokio::test]
+async fn an_answer_that_takes_a_while_counts_and_holds_nobody_up() {
+    let lingers = json!({"use": "skymesh_fixture_unruly/unruly", "config": {"mischief": "linger"}});
+    let quarantine = QuarantineConfig { failures: 1000, ..QuarantineConfig::default() };
+    let plugins = PluginsConfig { quarantine, ..PluginsConfig::default() };
+    let builder = builder(json!({"app.*.room": lingers})).plugins(plugins);
+    let server = serve(builder.store(used_store().await).bind().await.unwrap());
+    let mut seven = Candidate::room(&server, 7, json!({})).await;
+    let mut six = Candidate::room(&server, 6, json!({})).await;
+    let mut elsewhere = Candidate::register(&server, "app.env.hall/1", json!({})).await;
+    seven.run(0).await;
+    elsewhere.run(0).await;
+    assert_eq!(elsewhere.hears().await, (1, 1));
+    assert_eq!(seven.hears().await, (7, 1));
+    six.run(0).await;
+    assert_eq!((seven.hears().await, six.hears().await), ((0, 1), (0, 1)));
+    seven.stand_down(1).await;
+    assert_eq!((seven.hears().await, six.hears().await), ((6, 2), (6, 2)));
+    assert!(six.leads(2).await);
+    let health = server.handle.elections();
+    assert!(matches!(health.as_slice(), [(_, SlotHealth::Healthy { .. })]), "{health:?}");
 }
 
 #[tokio::test]

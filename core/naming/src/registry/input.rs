@@ -36,6 +36,8 @@ pub enum Input {
     /// The elector goes by other rules from now on: it is asked again where nobody leads. Who leads
     /// stays until something changes the ballot.
     NewRules,
+    /// The elector, which could not say yet, is to be asked again for this name.
+    AskAgain(ServiceName),
     /// Time passed: [`Registry::next_deadline`](crate::Registry::next_deadline) is reached. Early
     /// and superfluous ticks are harmless.
     Tick,

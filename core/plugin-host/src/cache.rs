@@ -54,6 +54,9 @@ impl Cache {
         let digits = &fingerprint.to_string()[..NAME_DIGITS];
         let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
         let copy = self.folder.join(format!("{prefix}{library}-{digits}{suffix}"));
+        if is_in_use(&copy, bytes.len()) {
+            return Ok(copy);
+        }
         if let Some(there) = used(&copy).filter(|there| is_of(there, bytes)) {
             keep(&copy, there);
             return Ok(copy);
@@ -106,6 +109,26 @@ impl Cache {
     fn error(&self, error: &std::io::Error) -> PluginLoadError {
         PluginLoadError::Cache { folder: self.folder.clone(), reason: error.to_string() }
     }
+}
+
+/// Whether this process has compared the copy already, and it is still the file that is there.
+fn is_in_use(copy: &Path, len: usize) -> bool {
+    let used = USED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = used.get(copy).and_then(|file| file.metadata().ok());
+    known
+        .zip(fs::metadata(copy).ok())
+        .is_some_and(|(known, there)| there.len() == len as u64 && is_same_file(&known, &there))
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    false
 }
 
 /// A copy that is there, locked and noted as used now.

@@ -18,6 +18,7 @@ use crate::elf;
 use crate::error::PluginLoadError;
 use crate::fingerprint::Fingerprint;
 use crate::folder;
+use crate::haste::Haste;
 use crate::loader;
 use crate::patience::in_time;
 use crate::report::{PluginReport, PluginState};
@@ -60,6 +61,7 @@ struct Plugin {
 /// What the checks of a file's content go by.
 pub(crate) struct Checks<'a> {
     pub(crate) cache: &'a Cache,
+    pub(crate) haste: Haste,
     /// If not empty, the content must be one of these.
     pub(crate) pins: &'a [Fingerprint],
     pub(crate) require_pins: bool,
@@ -119,22 +121,33 @@ impl Entry {
         folder::check(&path, found.trust)?;
         self.base.state = PluginState::Found;
 
-        let bytes = read_once(&path)?;
-        let fingerprint = Fingerprint::of(&bytes);
-        self.base.sha256 = Some(fingerprint);
-        check_pin(&path, fingerprint, checks)?;
-        checks.signers.check(&path, &bytes)?;
-        self.base.state = PluginState::Pinned;
-
-        let copy = checks.cache.store(&found.library, fingerprint, &bytes)?;
-        self.base.state = PluginState::Copied;
-
-        check_extent(&path, &bytes)?;
+        let copy = checks.haste.run(|| self.copy(&path, found, checks))?;
         let library = self.open(copy, &path, found, checks.start_budget)?;
         check_manifest(&path, found, library, checks.version)?;
         library.attach(LevelFilter::current());
         self.adopt(library, false);
         Ok(())
+    }
+
+    /// All that is done with the file's content before it is opened.
+    fn copy(
+        &mut self,
+        path: &Path,
+        found: &Found,
+        checks: &Checks<'_>,
+    ) -> Result<PathBuf, PluginLoadError> {
+        let bytes = read_once(path)?;
+        let fingerprint = Fingerprint::of(&bytes);
+        self.base.sha256 = Some(fingerprint);
+        check_pin(path, fingerprint, checks)?;
+        checks.signers.check(path, &bytes)?;
+        self.base.state = PluginState::Pinned;
+
+        let copy = checks.cache.store(&found.library, fingerprint, &bytes)?;
+        self.base.state = PluginState::Copied;
+
+        check_extent(path, &bytes)?;
+        Ok(copy)
     }
 
     /// Has the file opened and checked, which runs code of its author's.

@@ -19,6 +19,7 @@ use crate::catalogue::Entry;
 use crate::codec_slot::CodecSlot;
 use crate::config::{PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
+use crate::haste::Haste;
 use crate::kept::Kept;
 use crate::linked;
 use crate::log;
@@ -84,7 +85,7 @@ impl PluginHost {
         linked
             .retain(|entry| seen.insert((entry.base.library.clone(), entry.base.version.clone())));
         let host = Self {
-            shelf: ArcSwap::from_pointee(Shelf::new(config, 0..linked.len())),
+            shelf: ArcSwap::from_pointee(Shelf::new(config, Haste::AtOnce, 0..linked.len())),
             entries: Mutex::new(linked),
             given_up: Mutex::default(),
         };
@@ -112,7 +113,7 @@ impl PluginHost {
             let all = entries.iter().enumerate();
             all.filter(|(_, entry)| entry.is_linked()).map(|(index, _)| index).collect()
         };
-        let shelf = Shelf::new(config, linked);
+        let shelf = Shelf::new(config, Haste::Aside, linked);
         match self.load_all_declared(&shelf) {
             Ok(()) => Ok(shelf),
             Err(error) => {

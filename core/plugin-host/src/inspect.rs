@@ -9,6 +9,7 @@ use crate::cache::Cache;
 use crate::catalogue::{Checks, Entry};
 use crate::config::PluginsConfig;
 use crate::error::PluginLoadError;
+use crate::haste::Haste;
 use crate::host::found_at;
 use crate::report::PluginReport;
 use crate::signature::Signers;
@@ -38,6 +39,7 @@ pub fn inspect(path: &Path, config: &PluginsConfig) -> Inspection {
         let signers = Signers::of(config)?;
         let checks = Checks {
             cache: &cache,
+            haste: Haste::AtOnce,
             pins: &[],
             require_pins: false,
             signers: &signers,

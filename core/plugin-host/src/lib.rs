@@ -24,6 +24,7 @@ mod error;
 mod failure;
 mod fingerprint;
 mod folder;
+mod haste;
 mod host;
 mod inspect;
 mod kept;

@@ -17,9 +17,8 @@ use stage::{Percentiles, Stage};
 
 /// Reloads of a round that has any: 200 in 10 rounds.
 const RELOADS: usize = 20;
-/// How long a round sends: a reload each second, more often than anybody deploys. A reload keeps one core
-/// busy for some milliseconds with checks and self-tests, so on two cores ten a second are seen in the
-/// 99th percentile (2.4 times), two a second hardly (1.12 times).
+/// How long a round sends: a reload each second, more often than anybody deploys. To read and hash a
+/// library takes some milliseconds, of which messages see little, since it is done at the lowest priority.
 const ROUND: Duration = Duration::from_secs(20);
 /// What the 99th percentile may be of that without reloads.
 const LIMIT: f64 = 1.1;

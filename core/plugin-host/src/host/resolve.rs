@@ -235,6 +235,7 @@ impl PluginHost {
         let mut entry = Entry::declared(&found.library);
         let checks = Checks {
             cache: &shelf.cache,
+            haste: shelf.haste,
             pins: &pins,
             require_pins: shelf.config.require_pins,
             signers: &signers,

@@ -9,6 +9,7 @@ use semver::VersionReq;
 use crate::cache::Cache;
 use crate::config::PluginsConfig;
 use crate::error::PluginLoadError;
+use crate::haste::Haste;
 use crate::search::{Found, SearchPath};
 use crate::signature;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shelf {
     pub(crate) config: PluginsConfig,
     pub(crate) search: SearchPath,
     pub(crate) cache: Cache,
+    /// Of reading files.
+    pub(crate) haste: Haste,
     /// Places in the host's list.
     entries: Mutex<BTreeSet<usize>>,
     /// Every library that was looked for, found or not.
@@ -27,10 +30,15 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn new(config: PluginsConfig, linked: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn new(
+        config: PluginsConfig,
+        haste: Haste,
+        linked: impl IntoIterator<Item = usize>,
+    ) -> Self {
         Self {
             search: SearchPath::new(&config.dirs, config.allow_insecure_dirs),
             cache: Cache::new(config.cache_dir.as_deref()),
+            haste,
             entries: Mutex::new(linked.into_iter().collect()),
             wanted: Mutex::default(),
             config,

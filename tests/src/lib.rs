@@ -17,7 +17,9 @@ pub mod trial;
 pub mod v1;
 
 pub use cable::Cable;
-pub use mesh::{LONG, Mesh, agent_at, agent_config, fast_nameserver, hasty_nameserver, services};
+pub use mesh::{
+    LONG, Mesh, agent_at, agent_config, fast_nameserver, hasty_nameserver, services, used_store,
+};
 pub use node::Node;
 pub use stock::Stock;
 

@@ -69,6 +69,19 @@ pub async fn agent_at(nameserver: &str) -> Agent {
     within(SOON, connecting).await.expect("an agent")
 }
 
+/// A store in memory that an earlier nameserver of that configuration has used: on a new one, nobody is
+/// elected for a whole lease, for there might be a leader of before.
+///
+/// # Panics
+/// If that one can't listen.
+pub async fn used_store(config: &NameserverConfig) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    let earlier = NameserverConfig { listen: "127.0.0.1:0".to_owned(), ..config.clone() };
+    let earlier = Nameserver::bind_with_store(earlier, store.clone()).await;
+    drop(earlier.expect("a nameserver on a free port"));
+    store
+}
+
 impl Mesh {
     /// Starts a nameserver as [`fast_nameserver`] says.
     pub async fn start() -> Self {
@@ -91,19 +104,14 @@ impl Mesh {
         Self::start_with(NameserverConfig { round: LONG, ..fast_nameserver() }).await
     }
 
-    /// Starts a nameserver. If its store is the memory, it is one that an earlier nameserver has used:
-    /// on a new one, nobody is elected for a whole lease, for there might be a leader of before.
+    /// Starts a nameserver. If its store is the memory, it is a [`used_store`].
     ///
     /// # Panics
     /// If it can't listen.
     pub async fn start_with(config: NameserverConfig) -> Self {
         let nameserver = match config.store.kind {
             StoreKind::Memory => {
-                let store = Arc::new(MemoryStore::new());
-                let earlier =
-                    NameserverConfig { listen: "127.0.0.1:0".to_owned(), ..config.clone() };
-                let earlier = Nameserver::bind_with_store(earlier, store.clone()).await;
-                drop(earlier.expect("a nameserver on a free port"));
+                let store = used_store(&config).await;
                 Nameserver::bind_with_store(config, store).await
             }
             _ => Nameserver::bind(config).await,

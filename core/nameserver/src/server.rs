@@ -78,7 +78,7 @@ impl NameserverHandle {
         self.elections.report()
     }
 
-    /// How the election algorithm of each pattern of its configuration is doing.
+    /// How the election algorithm of each pattern of its configuration is doing; none once it has ended.
     pub fn elections(&self) -> Vec<(ServicePattern, SlotHealth)> {
         let all = self.elections.strategies().into_iter();
         all.map(|(pattern, _, health)| (pattern, health)).collect()
@@ -247,8 +247,8 @@ impl Nameserver {
             tracing::warn!(?close_within, "some agents did not read the last frames in time");
         }
         // After the agents, for the last batch has all that was counted.
-        if timeout_at(deadline, end(sinks)).await.is_err() {
-            tracing::warn!(?close_within, "the metrics sink has not ended in time");
+        if timeout_at(deadline, end(sinks, handle.elections.clone())).await.is_err() {
+            tracing::warn!(?close_within, "the plugins have not ended in time");
         }
         tracing::info!(address = %handle.local, "nameserver stopped");
     }
@@ -280,12 +280,14 @@ fn raise(ended: Result<(), JoinError>) {
     }
 }
 
-/// Ends the sinks. A last batch waits for its plugin, maybe for ever, so this is done by a thread that
-/// nobody has to wait for, and that has the sinks before this returns: whoever drops them waits as well.
-fn end(sinks: Arc<Sinks>) -> impl Future<Output = ()> {
+/// Ends the sinks, and lets go of the election algorithms, which handles would keep. A last batch waits for
+/// its plugin, maybe for ever, so this is done by a thread that nobody has to wait for, and that has the
+/// sinks before this returns: whoever drops them waits as well.
+fn end(sinks: Arc<Sinks>, elections: Elections) -> impl Future<Output = ()> {
     let (ended, end) = oneshot::channel();
     let stop = move || {
         sinks.stop();
+        elections.exchange(Vec::new());
         // Who waited may have gone.
         let _ = ended.send(());
     };

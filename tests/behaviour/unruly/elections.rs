@@ -1,12 +1,14 @@
 //! Election algorithms: whatever one does, somebody leads in the end, and messages reach the leader.
 
 use serde_json::{Value, json};
-use skymesh_agent::{Agent, Inbox, Instance};
+use skymesh_agent::{Agent, Election, Inbox, Instance};
 use skymesh_nameserver::{
-    ElectionsConfig, FreshNameserver, Nameserver, NameserverHandle, ReloadOutcome,
+    ElectionsConfig, FreshNameserver, Nameserver, NameserverBuilder, NameserverHandle,
+    ReloadOutcome,
 };
 use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig, QuarantineConfig, SlotHealth};
-use skymesh_tests::{SOON, hasty_nameserver, next_message, within};
+use skymesh_tests::{SOON, fast_nameserver, hasty_nameserver, next_message, used_store, within};
+use tokio::sync::watch;
 
 use super::{optional, told, unruly};
 
@@ -20,9 +22,13 @@ fn plugins() -> PluginsConfig {
     PluginsConfig { quarantine, ..PluginsConfig::default() }
 }
 
-/// A nameserver with that election algorithm.
+/// A nameserver with that election algorithm. Who looks for a leader there waits for a lease.
 async fn nameserver(election: Value) -> Result<NameserverHandle, String> {
-    let builder = Nameserver::builder(hasty_nameserver()).elections(elections(&election));
+    begin(Nameserver::builder(hasty_nameserver()), election).await
+}
+
+async fn begin(builder: NameserverBuilder, election: Value) -> Result<NameserverHandle, String> {
+    let builder = builder.elections(elections(&election));
     let builder = builder.plugins(plugins());
     let nameserver = builder.bind().await.map_err(|error| error.to_string())?;
     let handle = nameserver.handle();
@@ -125,4 +131,63 @@ async fn one_that_panics_in_its_constructor_fails_the_start_unless_it_is_optiona
     let said = (PluginState::Checked, "the constructor panicked: mischief in new");
     told(|| nameserver.plugins(), PluginKind::Election, said).await;
     nameserver.stop();
+}
+
+/// What is sent to a leader again and again, one message at a time, and how many have arrived.
+fn traffic(client: Instance, to: Election, mut inbox: Inbox) -> watch::Receiver<u64> {
+    let (arrived, count) = watch::channel(0);
+    tokio::spawn(async move {
+        while !arrived.is_closed() {
+            client.send(&to, "to you").await.unwrap();
+            assert_eq!(next_message(&mut inbox).await.payload(), "to you");
+            arrived.send_modify(|arrived| *arrived += 1);
+        }
+    });
+    count
+}
+
+/// Waits until so many more have arrived as none could that was on its way.
+async fn flows(traffic: &mut watch::Receiver<u64>) {
+    let seen = *traffic.borrow_and_update();
+    let more = within(SOON, traffic.wait_for(|arrived| *arrived > seen + 20)).await;
+    assert!(more.is_ok(), "a message was refused or lost");
+}
+
+/// It ends with a reload that replaces it, or with its nameserver.
+#[tokio::test]
+async fn one_that_panics_when_it_is_dropped_is_named_and_its_leader_stays() {
+    for (replaced, state) in [(true, PluginState::Retired), (false, PluginState::Created)] {
+        let config = fast_nameserver();
+        let store = used_store(&config).await;
+        let builder = Nameserver::builder(config).store(store);
+        let nameserver = begin(builder, unruly("panic_in_drop", 1)).await.unwrap();
+        let (agent, clients) = (agent(&nameserver).await, agent(&nameserver).await);
+        let (leader, inbox) = candidate(&agent, 1).await;
+        let leadership = within(SOON, leader.elected()).await.unwrap();
+        let (client, _inbox) = clients.register("app.test.client/1").await.unwrap();
+        let to = clients.router("app.test.room").unwrap().leader();
+        let mut traffic = traffic(client, to, inbox);
+        flows(&mut traffic).await;
+        let health = nameserver.elections();
+        assert!(matches!(health.as_slice(), [(_, SlotHealth::Healthy { .. })]), "{health:?}");
+        if replaced {
+            let fresh =
+                FreshNameserver::new(fast_nameserver(), ElectionsConfig::default(), plugins());
+            let reload = within(SOON, nameserver.reload_with(fresh)).await;
+            assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+        } else {
+            nameserver.stop();
+        }
+        let said = (state, "it panicked when it was dropped");
+        told(|| nameserver.plugins(), PluginKind::Election, said).await;
+        flows(&mut traffic).await;
+        assert!(leadership.is_valid(), "{leadership:?}");
+        if replaced {
+            // By the built-in rule.
+            let (next, _inbox) = candidate(&clients, 2).await;
+            leader.give_up();
+            within(SOON, next.elected()).await.unwrap();
+        }
+        nameserver.stop();
+    }
 }

@@ -42,20 +42,21 @@ impl Judge {
 
     /// What each of two costs. Only their order means anything.
     pub(crate) fn costs(&self, two: [Known<'_>; 2], now_ns: u64) -> [f64; 2] {
-        self.burdened(two, self.latencies(two, now_ns))
+        let [of_one, of_other] = self.latencies(two, now_ns);
+        let [one, other] = two;
+        [of_one * self.burden(one), of_other * self.burden(other)]
     }
 
-    /// As [`costs`](Self::costs), for two that both answered within the last half-life: under load nearly
-    /// all did, and it takes no division.
+    /// As [`costs`](Self::costs), for two that are well: both answered within the last half-life, without
+    /// errors, and no ping is lost. That is nearly every pick, so it has no division, and few branches.
     #[inline]
-    pub(crate) fn costs_of_busy(&self, two: [Known<'_>; 2], now_ns: u64) -> Option<[f64; 2]> {
-        let [one, other] = two.map(|(stats, _)| self.fresh_ns(stats, now_ns));
-        Some(self.burdened(two, [one?, other?]))
-    }
-
-    #[inline]
-    fn burdened(&self, [one, other]: [Known<'_>; 2], latencies: [f64; 2]) -> [f64; 2] {
-        [latencies[0] * self.burden(one.0, one.1), latencies[1] * self.burden(other.0, other.1)]
+    pub(crate) fn costs_of_well(&self, two: [Known<'_>; 2], now_ns: u64) -> Option<[f64; 2]> {
+        let troubles = two.map(|(stats, _)| stats.error_ppm() | stats.ping_lost_streak());
+        if troubles[0] | troubles[1] != 0 {
+            return None;
+        }
+        let cost = |known: Known<'_>| Some(self.fresh_ns(known.0, now_ns)? * load(known));
+        Some([cost(two[0])?, cost(two[1])?])
     }
 
     /// Latencies that may be compared: of answers if both have some, else of pings, else equal ones.
@@ -91,24 +92,28 @@ impl Judge {
         // An answer "from later" is of now: this thread's clock lags.
         let idle_ns = now_ns.saturating_sub(stats.latency_at_ns());
         let is_fresh = peak_ns != 0 && idle_ns < self.half_life_ns;
-        is_fresh.then_some(peak_ns as f64 * (1.0 - idle_ns as f64 * self.lost_per_ns))
+        // Idle for less than half a life it is no number that needs all 64 bits, and one with a sign is
+        // converted in one instruction.
+        let lost = idle_ns as i64 as f64 * self.lost_per_ns;
+        is_fresh.then_some(peak_ns as f64 * (1.0 - lost))
     }
 
     /// All that multiplies the latency: requests in flight, errors, lost pings; less by weight.
-    #[inline]
-    fn burden(&self, stats: &InstanceStats, lightness: f32) -> f64 {
-        let error_ppm = stats.error_ppm();
-        let penalty = if error_ppm == 0 { 1.0 } else { self.penalty(error_ppm) };
+    fn burden(&self, (stats, lightness): Known<'_>) -> f64 {
         let lost = f64::from(1u32 << stats.ping_lost_streak().min(MOST_LOST));
-        penalty * lost * (f64::from(stats.in_flight()) + 1.0) * f64::from(lightness)
+        self.penalty(stats.error_ppm()) * lost * load((stats, lightness))
     }
 
-    /// Out of line: it divides, and most instances have no errors.
-    #[cold]
     fn penalty(&self, error_ppm: u32) -> f64 {
         let errors = (f64::from(error_ppm) / 1e6).min(MOST_ERRORS);
         1.0 + self.error_penalty * errors / (1.0 - errors)
     }
+}
+
+/// Requests in flight, with the one that is to be sent; less by weight.
+#[inline]
+fn load((stats, lightness): Known<'_>) -> f64 {
+    (f64::from(stats.in_flight()) + 1.0) * f64::from(lightness)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@
 //!
 //! # Cost
 //! * A pick: two cache lines of statistics read at random, some 20 floating-point operations; a
-//!   division or two where one of the two had no answer for a half-life.
+//!   division or two where one of the two is not well: errors, lost pings, no answer for a half-life.
 //! * A change of the membership: one pass over it, 8 bytes per eligible instance.
 //!
 //! # When not to use it
@@ -61,39 +61,43 @@ impl Selector for P2c {
         "the cheaper of two random instances, by peak-sensitive latency and requests in flight";
     const CONFIG_SCHEMA: &'static str = config::SCHEMA;
     type Config = P2cConfig;
-    type Table = Box<[Candidate]>;
+    type Table = Field;
 
     fn new(config: P2cConfig) -> Result<Self, PluginError> {
         Ok(Self { judge: Judge::new(&config) })
     }
 
-    fn prepare(&self, view: &View<'_>) -> Box<[Candidate]> {
+    fn prepare(&self, view: &View<'_>) -> Field {
         let candidate =
             |&index: &u32| Candidate { index, lightness: lightness(view.weight(index as usize)) };
-        view.eligible().iter().map(candidate).collect()
+        Field { eligible: view.eligible().iter().map(candidate).collect() }
     }
 
     #[inline]
-    fn pick(
-        &self,
-        view: &View<'_>,
-        eligible: &Box<[Candidate]>,
-        request: &Request,
-    ) -> Option<usize> {
-        if eligible.len() < 2 {
-            return eligible.first().map(|candidate| candidate.index as usize);
+    fn pick(&self, view: &View<'_>, field: &Field, request: &Request) -> Option<usize> {
+        let eligible = &field.eligible;
+        if eligible.len() >= 2
+            && let [place, other] = two_of(eligible.len(), request.entropy())
+            && let (Some(one), Some(other)) = (eligible.get(place), eligible.get(other))
+            && let two = [*one, *other]
+            && let Some(costs) =
+                self.judge.costs_of_well(two.map(|one| one.known(view)), request.now_ns())
+        {
+            return Some(cheaper(two, costs));
         }
-        let two = two_of(eligible.len(), request.entropy()).map(|place| eligible[place]);
-        match self.judge.costs_of_busy(two.map(|one| one.known(view)), request.now_ns()) {
-            Some(costs) => Some(cheaper(two, costs)),
-            None => Some(self.pick_of_silent(view, eligible, request)),
-        }
+        self.pick_with_care(view, field, request)
     }
+}
+
+/// Who takes part.
+#[derive(Debug)]
+pub struct Field {
+    eligible: Box<[Candidate]>,
 }
 
 /// An instance that takes part.
 #[derive(Debug, Clone, Copy)]
-pub struct Candidate {
+struct Candidate {
     /// In the view.
     index: u32,
     lightness: f32,
@@ -107,13 +111,17 @@ impl Candidate {
 }
 
 impl P2c {
-    /// The whole pick again, where one of the two had no answer lately. Out of line, so that the other
-    /// picks save no registers for it.
+    /// The whole pick again, where one of the two is not well, or there are no two. Out of line, so that
+    /// the other picks save no registers for it.
     #[cold]
     #[inline(never)]
-    fn pick_of_silent(&self, view: &View<'_>, eligible: &[Candidate], request: &Request) -> usize {
+    fn pick_with_care(&self, view: &View<'_>, field: &Field, request: &Request) -> Option<usize> {
+        let eligible = &field.eligible;
+        if eligible.len() < 2 {
+            return eligible.first().map(|candidate| candidate.index as usize);
+        }
         let two = two_of(eligible.len(), request.entropy()).map(|place| eligible[place]);
-        cheaper(two, self.judge.costs(two.map(|one| one.known(view)), request.now_ns()))
+        Some(cheaper(two, self.judge.costs(two.map(|one| one.known(view)), request.now_ns())))
     }
 }
 

@@ -5,7 +5,7 @@
 //! to the baselines, and the processor time of both processes per message. Absolute figures drift
 //! with the machine; the ratios are what counts.
 //!
-//! By their names alone, each exits with code 1 beyond what is promised: `-- picks` (goal P6), `-- reload`
+//! By their names alone, each exits with code 1 beyond what is promised: `-- picks [SELECTORS]` (goal P6), `-- reload`
 //! (P18), `-- failover` (P13), `-- supervision` (of a pick). `-- rpc` compares calls.
 //!
 //! The program runs itself again for each role: `role send|receive CONTENDER SIZE MESSAGES ...`.
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Some("supervision") => {
             supervision::measure(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(301))
         }
-        Some("picks") => picks::compare(),
+        Some("picks") => picks::compare(&arguments[1..]),
         Some("reload") => {
             reload::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(10))
         }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Some("rpc") => rpc::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(7)),
         _ => Options::parse(&arguments).and_then(|options| {
             compare(&options)?;
-            picks::compare()
+            picks::compare(&[])
         }),
     };
     match outcome {

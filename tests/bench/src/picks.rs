@@ -43,11 +43,11 @@ fn within(pick: f64) -> Limit {
     Limit { pick: Some(pick), ..FREE }
 }
 
-/// Prints the table.
+/// Prints the table, of all stock selectors or of those alone.
 ///
 /// # Errors
 /// Every selector that is beyond a limit.
-pub(crate) fn compare() -> Result<(), String> {
+pub(crate) fn compare(only: &[String]) -> Result<(), String> {
     println!(
         "\nns of processor time per pick of {INSTANCES} instances, medians of {ROUNDS} interleaved rounds;\n\
          `over` and `adds`: medians of the differences within a round"
@@ -69,14 +69,14 @@ pub(crate) fn compare() -> Result<(), String> {
     );
     let turns = Limit { pick: Some(4.0), threads: Some(THREADS_LIMIT) };
     let beyond = [
-        row::<skymesh_selector_round_robin::RoundRobin>(turns)?,
-        row::<skymesh_selector_random::Random>(FREE)?,
-        row::<skymesh_selector_weighted::Weighted>(FREE)?,
-        row::<skymesh_selector_mod_hash::ModHash>(within(3.0))?,
-        row::<skymesh_selector_consistent_hash::ConsistentHash>(within(10.0))?,
-        row::<skymesh_selector_quality::Quality>(within(25.0))?,
-        row::<skymesh_selector_p2c::P2c>(within(15.0))?,
-        row::<skymesh_selector_least_request::LeastRequest>(FREE)?,
+        row::<skymesh_selector_round_robin::RoundRobin>(only, turns)?,
+        row::<skymesh_selector_random::Random>(only, FREE)?,
+        row::<skymesh_selector_weighted::Weighted>(only, FREE)?,
+        row::<skymesh_selector_mod_hash::ModHash>(only, within(3.0))?,
+        row::<skymesh_selector_consistent_hash::ConsistentHash>(only, within(10.0))?,
+        row::<skymesh_selector_quality::Quality>(only, within(25.0))?,
+        row::<skymesh_selector_p2c::P2c>(only, within(15.0))?,
+        row::<skymesh_selector_least_request::LeastRequest>(only, FREE)?,
     ]
     .concat();
     if beyond.is_empty() { Ok(()) } else { Err(beyond.join("; ")) }
@@ -94,7 +94,10 @@ fn busy(instance: u64) -> Member {
 }
 
 /// Answers what is beyond its limit.
-fn row<S: Selector>(limit: Limit) -> Result<Vec<String>, String> {
+fn row<S: Selector>(only: &[String], limit: Limit) -> Result<Vec<String>, String> {
+    if !only.is_empty() && !only.iter().any(|id| id == S::ID) {
+        return Ok(Vec::new());
+    }
     // Shared by all, for where they happen to lie in memory makes a nanosecond.
     let members: Vec<Member> = (1..=INSTANCES).map(busy).collect();
     let config = serde_json::from_str("{}").map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! The process's subscriber: levels, lines and their destination, each of which a reload may exchange.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use skymesh_reload::{Change, between};
@@ -31,7 +31,8 @@ struct Current {
 }
 
 /// The files that this process writes, or will once a reload takes effect. A process may have several
-/// agents, all of which reload at once: whoever wants a file that another one has opened shares it.
+/// agents, all of which reload at once: whoever wants a file that another one has opened shares it, however
+/// it is spelled.
 #[derive(Default)]
 struct Files(Mutex<Vec<(PathBuf, Weak<Sink>)>>);
 
@@ -42,13 +43,25 @@ impl Files {
         // Held while the file is opened: the second to ask waits for the first.
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         files.retain(|(_, sink)| sink.strong_count() > 0);
-        let opened = files.iter().find(|(of, _)| of == path).and_then(|(_, sink)| sink.upgrade());
+        let place = place(path);
+        let opened = files.iter().find(|(of, _)| *of == place).and_then(|(_, sink)| sink.upgrade());
         if let Some(sink) = opened {
             return Ok(Some(sink));
         }
         let sink = Arc::new(Sink::open(path, config.file.clone())?);
-        files.push((path.clone(), Arc::downgrade(&sink)));
+        files.push((place, Arc::downgrade(&sink)));
         Ok(Some(sink))
+    }
+}
+
+/// The one name of a file by its folder, also of one that is not there yet. The file itself is not followed
+/// if it is a link: a rotation would put a file in its place.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match (folder.unwrap_or(Path::new(".")).canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        // To open it says what is wrong.
+        _ => path.to_owned(),
     }
 }
 
@@ -178,12 +191,16 @@ mod tests {
         let ready = |config: &LogConfig| prepare(config).unwrap().expect("it is installed");
         let said = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
         let guard = to("first").install().unwrap();
-        let (one, other) = (ready(&to("second")), ready(&to("second")));
+        let around = Path::new("..").join(folder.path().file_name().unwrap()).join("second");
+        let spelled = to(around.to_str().unwrap());
+        let (one, other, as_well) = (ready(&to("second")), ready(&to("second")), ready(&spelled));
         // One that is given up takes nothing with it.
         drop(ready(&to("second")));
         assert_eq!(one.commit().len(), 1);
         tracing::error!("to the second");
         assert_eq!(other.commit(), [], "it was there already");
+        let [change] = &as_well.commit()[..] else { panic!("its path is spelled otherwise") };
+        assert_eq!(change.what, "log.file.path");
         // The one that nobody writes any more can be had again, by any number.
         let (one, other, late) = (ready(&to("first")), ready(&to("first")), ready(&to("second")));
         assert_eq!((one.commit().len(), other.commit().len()), (1, 0));

@@ -64,6 +64,11 @@ impl Change {
     pub fn of(what: impl Into<String>, from: impl Into<String>, to: impl Into<String>) -> Self {
         Self { what: what.into(), from: Some(from.into()), to: Some(to.into()) }
     }
+
+    /// Of the sink of a table (`metrics`, `trace`): what served before and what serves now.
+    pub fn of_sink(table: &str, [from, to]: [String; 2]) -> Self {
+        Self::of(format!("{table} sink"), from, to)
+    }
 }
 
 impl Reload {

@@ -79,10 +79,8 @@ pub(super) fn attempt(
     applied.changed.extend(between("trace", &holding.trace, &trace));
     if let (Some(sinks), Some(plan)) = (sinks, plan) {
         let Exchanged { changed, faults } = sinks.apply(plan, &metrics, &trace);
-        let sink = |(table, [from, to]): (&str, [String; 2])| {
-            Change::of(format!("{table} sink"), from, to)
-        };
-        applied.changed.extend(changed.into_iter().map(sink));
+        let sinks = changed.into_iter().map(|(table, sinks)| Change::of_sink(table, sinks));
+        applied.changed.extend(sinks);
         applied.faults.extend(faults);
     }
     (holds.metrics, holds.trace) = (metrics, trace);

@@ -61,9 +61,7 @@ pub(super) fn attempt(
     elections.exchange(rules.rules);
     changed.extend(rules.changed);
     let Exchanged { changed: shown, faults } = sinks.apply(plan, &metrics, &trace);
-    let sink =
-        |(table, [from, to]): (&str, [String; 2])| Change::of(format!("{table} sink"), from, to);
-    changed.extend(shown.into_iter().map(sink));
+    changed.extend(shown.into_iter().map(|(table, sinks)| Change::of_sink(table, sinks)));
     changed.extend(aside.take_effect());
     host.set_log_level(tracing::level_filters::LevelFilter::current());
     let holding = Holding { elections: configured, plugins, metrics };

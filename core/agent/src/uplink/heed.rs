@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use skymesh_proto::msg::Body;
-use skymesh_proto::{Unwatch, Watch};
+use skymesh_proto::{RequestReply, Unwatch, Watch};
 use skymesh_types::{Handle, RegistryId, Revision, ServiceName};
 use skymesh_wire::{Frames, decode_msg};
 
@@ -59,34 +59,24 @@ impl Uplink {
         body: Option<Body>,
         changed: &mut Vec<ServiceName>,
     ) -> Result<ControlFlow<ServiceName>, UplinkError> {
-        let outcome = match body {
+        match body {
             Some(Body::RegisterInstanceReply(reply)) => {
-                self.ledger.registered(reply, line.registry)
+                let outcome = self.ledger.registered(reply, line.registry);
+                self.settle(&outcome);
             }
-            Some(Body::RequestReply(reply)) if self.campaigned(&reply) => Outcome::Nothing,
-            Some(Body::RequestReply(reply)) => {
-                let outcome = self.ledger.replied(reply);
-                self.note_drained();
-                outcome
+            Some(Body::RequestReply(reply)) => self.replied(reply),
+            Some(Body::KickOffInstance(kick)) => {
+                let handle = Handle::new(kick.handle).map_err(ConvertError::from)?;
+                let outcome = self.ledger.kicked_off(handle, &kick.reason);
+                self.settle(&outcome);
             }
-            Some(Body::PreparePlacement(said)) => {
-                self.runtime.prepare(&said)?;
-                Outcome::Nothing
-            }
-            Some(Body::PlacementRoundEnded(said)) => {
-                self.runtime.round_ended(&said)?;
-                Outcome::Nothing
-            }
-            Some(Body::KickOffInstance(kick)) => match Handle::new(kick.handle) {
-                Ok(handle) => self.ledger.kicked_off(handle, &kick.reason),
-                Err(zero) => return Err(ConvertError::from(zero).into()),
-            },
+            Some(Body::PreparePlacement(said)) => self.runtime.prepare(&said)?,
+            Some(Body::PlacementRoundEnded(said)) => self.runtime.round_ended(&said)?,
             Some(Body::WatchSnapshot(part)) => {
                 if let Some(whole) = line.join(part) {
                     let snapshot = convert::snapshot(&whole)?;
                     return Ok(self.apply(Word::Snapshot(&snapshot), changed));
                 }
-                Outcome::Nothing
             }
             Some(Body::WatchDelta(delta)) => {
                 let delta = convert::delta(&delta)?;
@@ -95,29 +85,33 @@ impl Uplink {
             Some(Body::WatchRefused(refused)) => {
                 let (name, reason) = (refused.service_name, refused.reason);
                 tracing::warn!(%name, %reason, "the nameserver refuses a watch");
-                Outcome::Nothing
             }
             Some(Body::Refusal(refusal)) => {
                 return Err(UplinkError::Refused { code: 0, reason: refusal.reason });
             }
-            Some(Body::KeepAliveReply(reply)) => {
-                self.kept_alive(&reply)?;
-                Outcome::Nothing
-            }
-            Some(Body::LeaderStanding(said)) => {
-                self.leader_said(&said)?;
-                Outcome::Nothing
-            }
-            _ => {
-                self.runtime.counters.unknown_commands.add(1);
-                Outcome::Nothing
-            }
-        };
-        if let Outcome::Left(handle) = outcome {
-            self.runtime.elections.forget(handle);
-            self.runtime.directory.remove_local(handle);
+            Some(Body::KeepAliveReply(reply)) => self.kept_alive(&reply)?,
+            Some(Body::LeaderStanding(said)) => self.leader_said(&said)?,
+            _ => self.runtime.counters.unknown_commands.add(1),
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Heeds the answer to a request of a candidate, or of the ledger.
+    fn replied(&mut self, reply: RequestReply) {
+        if self.campaigned(&reply) {
+            return;
+        }
+        let outcome = self.ledger.replied(reply);
+        self.note_drained();
+        self.settle(&outcome);
+    }
+
+    /// Lets go of an instance that has left the mesh.
+    fn settle(&self, outcome: &Outcome) {
+        if let Outcome::Left(handle) = outcome {
+            self.runtime.elections.forget(*handle);
+            self.runtime.directory.remove_local(*handle);
+        }
     }
 
     fn apply(&self, word: Word<'_>, changed: &mut Vec<ServiceName>) -> ControlFlow<ServiceName> {

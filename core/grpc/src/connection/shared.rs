@@ -1,22 +1,25 @@
 //! What the two sides of one virtual connection's end share: its user (a
 //! [`VirtualConnection`](super::VirtualConnection)), the driver that receives for it, and the
 //! courier that sends what found no room at once. No lock is held while anything is posted.
+//!
+//! Here is what the driver does with it; the user's part is in `user.rs`, the courier's in `work.rs`.
 
-use std::io;
+mod user;
+mod work;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use skymesh_agent::SendError;
-use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::line::{Form, Line, Parcel};
+use super::line::{Line, Parcel};
 use super::receiving::Receiving;
 use super::sending::{Finish, Sending};
 use crate::failure::ConnectionError;
 use crate::segment::{Command, End, Number};
+pub(super) use work::Work;
 
 /// Whether the peer is told that a connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +61,6 @@ struct State {
     last_active: Instant,
 }
 
-/// What a courier is to do next.
-#[derive(Debug)]
-pub(super) enum Work {
-    Post(Parcel),
-    /// Nothing, until it is woken, or until then.
-    Wait(Instant),
-    Over,
-}
-
 impl Shared {
     pub(crate) fn new(line: Line, window: u64, idle: Duration) -> Self {
         let mut receiving = Receiving::new(line.form, window);
@@ -96,8 +90,6 @@ impl Shared {
         // Every step under the lock is whole, so a panic leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    // What the driver has received.
 
     pub(crate) fn data(&self, number: Number, bytes: &[u8]) -> Result<(), ConnectionError> {
         let mut state = self.lock();
@@ -182,213 +174,9 @@ impl Shared {
             None => None,
         }
     }
-
-    // What the user wants.
-
-    pub(crate) fn poll_read(
-        &self,
-        cx: &Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
-        if state.receiving.is_empty() {
-            if let Some(error) = &state.failure {
-                return Poll::Ready(Err(error.clone().into_io()));
-            }
-            if state.receiving.has_ended() {
-                return Poll::Ready(Ok(()));
-            }
-            state.receiving.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let grant = state.receiving.read(out);
-        if grant == 0 || state.over {
-            return Poll::Ready(Ok(()));
-        }
-        if state.grant.is_some() {
-            // The courier is about to tell of other room.
-            state.grant = state.grant.map(|waiting| waiting + grant);
-            return Poll::Ready(Ok(()));
-        }
-        drop(state);
-        if self.line.try_post(&Parcel::window(grant)).is_err() {
-            let mut state = self.lock();
-            state.grant = Some(state.grant.unwrap_or(0) + grant);
-            drop(state);
-            self.work.notify_one();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    pub(crate) fn poll_write(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut state = self.lock();
-        state.writable()?;
-        let count = state.sending.write(bytes);
-        if count == 0 && !bytes.is_empty() {
-            state.sending.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let full = state.sending.is_full();
-        drop(state);
-        if full {
-            self.push();
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// Sends on what was written, as far as there is room; the courier does the rest.
-    pub(crate) fn push(&self) {
-        loop {
-            let mut state = self.lock();
-            let Some(parcel) = state.sending.take() else { return };
-            drop(state);
-            match self.line.try_post(&parcel) {
-                Ok(()) => self.sent(&parcel),
-                Err(SendError::Full | SendError::Loading(_)) => {
-                    self.lock().sending.found_no_room(parcel);
-                    self.work.notify_one();
-                    return;
-                }
-                Err(error) => return self.fail(ConnectionError::Send(error), Tell::Nobody),
-            }
-        }
-    }
-
-    pub(crate) fn poll_flush(&self) -> Poll<io::Result<()>> {
-        let state = self.lock();
-        if state.sending.finish == Finish::Open {
-            state.writable()?;
-        }
-        drop(state);
-        self.push();
-        Poll::Ready(Ok(()))
-    }
-
-    pub(crate) fn poll_shutdown(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.push();
-        let mut state = self.lock();
-        if let Some(error) = &state.failure {
-            return Poll::Ready(Err(error.clone().into_io()));
-        }
-        if state.over || state.sending.finish == Finish::Told {
-            return Poll::Ready(Ok(()));
-        }
-        state.sending.finish = Finish::Wanted;
-        state.sending.writer = Some(cx.waker().clone());
-        drop(state);
-        self.work.notify_one();
-        Poll::Pending
-    }
-
-    /// The user is gone: what was written goes out, then the connection ends.
-    pub(crate) fn dropped(&self) {
-        self.lock().dropped = true;
-        self.work.notify_one();
-    }
-
-    // What the courier does.
-
-    pub(super) fn next_work(&self) -> Work {
-        let mut state = self.lock();
-        let state = &mut *state;
-        if let Some(reset) = state.tell.take() {
-            return Work::Post(reset);
-        }
-        if state.over {
-            return Work::Over;
-        }
-        if let Some(hello) = state.hello.take() {
-            return Work::Post(hello);
-        }
-        if let Some(grant) = state.grant.take() {
-            return Work::Post(Parcel::window(grant));
-        }
-        let sending = &mut state.sending;
-        if let Some(parcel) = sending.take_stuck().or_else(|| sending.take()) {
-            return Work::Post(parcel);
-        }
-        if sending.is_drained() {
-            if state.dropped {
-                return Work::Post(sending.ending(Command::Close));
-            }
-            if sending.finish == Finish::Wanted {
-                return Work::Post(sending.ending(Command::HalfClose));
-            }
-        }
-        Work::Wait(state.last_active + self.idle)
-    }
-
-    /// A parcel is on its way.
-    pub(super) fn sent(&self, parcel: &Parcel) {
-        let mut state = self.lock();
-        match parcel.command {
-            Command::Data => {
-                state.sending.sent();
-                state.last_active = Instant::now();
-                let writer = state.sending.writer.take();
-                drop(state);
-                return wake([None, writer]);
-            }
-            Command::HalfClose => {
-                state.sending.finish = Finish::Told;
-                if self.line.form == Form::V1 {
-                    // There is no half of it.
-                    state.receiving.cut();
-                }
-                state.over |= state.receiving.has_ended();
-            }
-            Command::Close => state.over = true,
-            Command::Connect => {
-                // A v1 peer does not say that it accepts.
-                state.accepted |= self.line.form == Form::V1;
-                return self.answered.notify_one();
-            }
-            Command::Reset | Command::Window => return,
-        }
-        let wakers = state.wakers();
-        drop(state);
-        wake(wakers);
-    }
-
-    /// Closes it if nothing has happened for long; answers whether that was so.
-    pub(super) fn close_idle(&self) -> bool {
-        let mut state = self.lock();
-        if state.over || state.last_active + self.idle > Instant::now() {
-            return false;
-        }
-        if !state.accepted {
-            // Who connects has a limit of its own.
-            state.last_active = Instant::now();
-            return false;
-        }
-        if !state.sending.is_drained() {
-            drop(state);
-            self.fail(ConnectionError::Idle(self.idle), Tell::Peer);
-            return true;
-        }
-        let close = state.sending.ending(Command::Close);
-        state.receiving.cut();
-        state.over = true;
-        let wakers = state.wakers();
-        drop(state);
-        // If there is no room for it, the peer's own clock ends it as well.
-        let _ = self.line.try_post(&close);
-        wake(wakers);
-        true
-    }
 }
 
 impl State {
-    fn writable(&self) -> io::Result<()> {
-        match &self.failure {
-            Some(error) => Err(error.clone().into_io()),
-            None if self.over || self.sending.finish != Finish::Open => {
-                Err(ConnectionError::Closed.into_io())
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Who may want to look again.
     fn wakers(&mut self) -> [Option<Waker>; 2] {
         [self.receiving.reader.take(), self.sending.writer.take()]

@@ -24,57 +24,62 @@ pub(super) fn measured(
     let codec = codec.ok_or_else(|| failed("the codec can't be had"))?;
     let mut table = Table::new(["PAYLOAD", "BYTES", "ENCODE", "BUILT-IN", "DECODE", "BUILT-IN"]);
     for size in sizes {
-        let payload = payload(*size);
-        let envelope = Envelope {
-            destination: DESTINATION,
-            source: SOURCE,
-            payload: &payload,
-            ..Envelope::default()
-        };
-        let own = OwnEnvelope {
-            destination: DESTINATION,
-            source: SOURCE,
-            kind: Kind::MESSAGE,
-            payload: &payload,
-            ..OwnEnvelope::default()
-        };
-        let sender = Source { service_name: "game.prod.room", instance: 7 };
-        let mut bytes = Vec::new();
-        codec.encode(&envelope, &mut bytes).map_err(failed)?;
-        let mut own_frame = Vec::new();
-        message::append(sender, &own, &mut own_frame);
-        check(&codec, &bytes)?;
-        let (mut out, mut own_out, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
-        let [encode, own_encode, decode, own_decode] = effort.medians([
-            &mut |calls| {
-                (0..calls).for_each(|_| {
-                    out.clear();
-                    let _ = black_box(codec.encode(black_box(&envelope), &mut out));
-                })
-            },
-            &mut |calls| {
-                (0..calls).for_each(|_| {
-                    own_out.clear();
-                    message::append(sender, black_box(&own), &mut own_out);
-                    black_box(&own_out);
-                })
-            },
-            &mut |calls| {
-                (0..calls).for_each(|_| {
-                    let _ = black_box(codec.decode(black_box(&bytes), &mut scratch));
-                })
-            },
-            &mut |calls| {
-                (0..calls).for_each(|_| {
-                    black_box(message::read(black_box(&own_frame[HEADER_BYTES..])));
-                })
-            },
-        ]);
-        let ns = |figure: f64| format!("{figure:.1}");
-        let (size, bytes) = (size.to_string(), bytes.len().to_string());
-        table.row([size, bytes, ns(encode), ns(own_encode), ns(decode), ns(own_decode)]);
+        table.row(costs(&codec, *size, effort)?);
     }
     Ok(table.text())
+}
+
+/// What a message with a payload of that size costs, as a row of the table.
+fn costs(codec: &CodecSlot, size: usize, effort: Effort) -> Result<[String; 6], Failure> {
+    let payload = payload(size);
+    let envelope = Envelope {
+        destination: DESTINATION,
+        source: SOURCE,
+        payload: &payload,
+        ..Envelope::default()
+    };
+    let own = OwnEnvelope {
+        destination: DESTINATION,
+        source: SOURCE,
+        kind: Kind::MESSAGE,
+        payload: &payload,
+        ..OwnEnvelope::default()
+    };
+    let sender = Source { service_name: "game.prod.room", instance: 7 };
+    let mut bytes = Vec::new();
+    codec.encode(&envelope, &mut bytes).map_err(failed)?;
+    let mut own_frame = Vec::new();
+    message::append(sender, &own, &mut own_frame);
+    check(codec, &bytes)?;
+    let (mut out, mut own_out, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    let [encode, own_encode, decode, own_decode] = effort.medians([
+        &mut |calls| {
+            (0..calls).for_each(|_| {
+                out.clear();
+                let _ = black_box(codec.encode(black_box(&envelope), &mut out));
+            })
+        },
+        &mut |calls| {
+            (0..calls).for_each(|_| {
+                own_out.clear();
+                message::append(sender, black_box(&own), &mut own_out);
+                black_box(&own_out);
+            })
+        },
+        &mut |calls| {
+            (0..calls).for_each(|_| {
+                let _ = black_box(codec.decode(black_box(&bytes), &mut scratch));
+            })
+        },
+        &mut |calls| {
+            (0..calls).for_each(|_| {
+                black_box(message::read(black_box(&own_frame[HEADER_BYTES..])));
+            })
+        },
+    ]);
+    let ns = |figure: f64| format!("{figure:.1}");
+    let (size, bytes) = (size.to_string(), bytes.len().to_string());
+    Ok([size, bytes, ns(encode), ns(own_encode), ns(decode), ns(own_decode)])
 }
 
 /// Neither all alike nor random: what can be compressed is, a little.

@@ -44,7 +44,7 @@ impl Haste {
 #[cfg(target_os = "linux")]
 fn lower_priority() {
     // What can't be lowered is as urgent as the rest.
-    let _ = rustix::process::nice(19);
+    let _ = rustix::process::setpriority_process(None, 19);
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -71,7 +71,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn only_the_thread_that_works_aside_has_the_lowest_priority() {
-        let nice = || rustix::process::nice(0).unwrap();
+        let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         assert_eq!(Haste::Aside.run(nice), 19);
         assert_eq!(nice(), before);

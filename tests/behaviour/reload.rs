@@ -160,16 +160,26 @@ async fn the_builtin_serves_for_an_optional_plugin_that_is_missing() {
     let before = json!({ "app.*.*": { "selector": { "use": "mod_hash" } } });
     let agent = shop.agent(&mesh, before).await;
     let router = shop.router(&agent).await;
-    let other = || json!({ "app.*.*": { "selector": { "use": "nowhere", "required": false } } });
-    let reload = within(SOON, agent.reload_with(shop.config(other()))).await;
+    let other = |plugin| json!({ "app.*.*": { "selector": { "use": plugin, "required": false } } });
+    let reload = within(SOON, agent.reload_with(shop.config(other("nowhere")))).await;
     assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
     assert!(reload.faults.iter().any(|fault| fault.contains("nowhere")), "{reload}");
     let told = reload.changed.iter().map(ToString::to_string).find(|line| line.contains("till"));
     assert!(told.unwrap().ends_with("-> builtin"), "{reload}");
     assert!(matches!(router.health(), SlotHealth::Missing { .. }), "{:?}", router.health());
     assert!(router.select(None).is_some());
-    let reload = within(SOON, agent.reload_with(shop.config(other()))).await;
+    let reload = within(SOON, agent.reload_with(shop.config(other("nowhere")))).await;
     assert_eq!(reload.outcome, ReloadOutcome::Unchanged, "{reload}");
+
+    // In place of another one it is the same selector, for another reason.
+    let reload = within(SOON, agent.reload_with(shop.config(other("elsewhere")))).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    assert!(
+        !reload.changed.iter().any(|change| change.what.starts_with("selector of ")),
+        "{reload}"
+    );
+    let SlotHealth::Missing { reason } = router.health() else { panic!("{:?}", router.health()) };
+    assert!(reason.contains("elsewhere"), "{reason}");
 }
 
 /// Elections are the nameserver's, which reads them anew itself; limits of quarantine are those of

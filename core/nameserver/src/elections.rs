@@ -99,7 +99,10 @@ impl Elections {
                     // In a slot of its own: the others do not change before all of them do.
                     let slot = ElectionSlot::builtin();
                     slot.renew(made);
-                    fresh.changed.push(exchanged(pattern, from, slot.strategy()));
+                    // The built-in one that serves for another reason than before is the same rule.
+                    if slot.asks_a_plugin() || slot.strategy() != from {
+                        fresh.changed.push(exchanged(pattern, from, slot.strategy()));
+                    }
                     Booth::new(slot)
                 }
                 Ok(None) => {

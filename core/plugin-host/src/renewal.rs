@@ -251,6 +251,11 @@ impl ElectionSlot {
 }
 
 impl FreshSelector {
+    /// Whether it is no plugin's: the built-in one, as configured or in place of one.
+    pub fn is_builtin(&self) -> bool {
+        !matches!(self.made, Fresh::Plugin(_))
+    }
+
     /// As [`SelectorSlot::strategy`].
     pub fn strategy(&self) -> &str {
         match &self.made {

@@ -188,7 +188,10 @@ fn take_effect(
         core.selector.renew(selector);
         let to = core.selector.strategy();
         core.note_exchanged();
-        changed.push(Change::of(format!("selector of {}", core.name), from, to));
+        // The built-in one that serves for another reason than before is the same selector.
+        if from != to || !selector.is_builtin() {
+            changed.push(Change::of(format!("selector of {}", core.name), from, to));
+        }
         routers.push(Arc::clone(core));
     }
     // Routers that were opened meanwhile, by the old configuration.

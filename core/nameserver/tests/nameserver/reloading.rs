@@ -159,6 +159,18 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     assert!(reload.faults[0].contains("`nowhere` not found"), "{reload}");
     let health = server.handle.elections();
     assert!(health.iter().any(|(_, one)| matches!(one, SlotHealth::Missing { .. })), "{health:?}");
+    // The built-in rule in place of another one is no other rule.
+    let other =
+        json!({"app.*.*": {"use": "first_come"}, "a.*.*": {"use": "elsewhere", "required": false}});
+    let reload = soon("reload", server.handle.reload_with(fresh(other))).await;
+    assert_eq!((reload.version, reload.outcome), (2, ReloadOutcome::Applied), "{reload}");
+    assert!(
+        !reload.changed.iter().any(|change| change.what.starts_with("election of ")),
+        "{reload}"
+    );
+    let health = server.handle.elections();
+    let says_it = |one: &SlotHealth| matches!(one, SlotHealth::Missing { reason } if reason.contains("elsewhere"));
+    assert!(health.iter().any(|(_, one)| says_it(one)), "{health:?}");
 }
 
 #[tokio::test]

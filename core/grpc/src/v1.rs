@@ -68,30 +68,19 @@ impl Packet {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use skymesh_captured::Captured;
     use std::collections::HashMap;
 
-    const VECTORS: &str = include_str!("../../wire/tests/vectors/v1/grpc.jsonl");
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     /// Source instance, and payload, of all messages that the origin's client and servers sent.
     fn captured() -> Vec<(String, Bytes)> {
-        let lines =
-            VECTORS.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let messages = lines.filter(|line| line["cmd"] == 2000);
-        messages
-            .map(|line| {
-                // The payload is the last field of the frame; its length is known from base64.
-                let frame = line["frame"].as_str().unwrap();
-                let base64 = line["body"]["data"].as_str().unwrap();
-                let padding = base64.bytes().rev().take_while(|b| *b == b'=').count();
-                let hex = &frame[frame.len() - 2 * (base64.len() / 4 * 3 - padding)..];
-                let bytes = (0..hex.len())
-                    .step_by(2)
-                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
-                let source = line["body"]["src_service"]["service_id"].to_string();
-                (source, bytes.collect())
-            })
-            .collect()
+        let frames = skymesh_captured::captured("grpc.jsonl").into_iter();
+        let message = |one: Captured| {
+            let source = one.line["body"]["src_service"]["service_id"].to_string();
+            Some((source, Bytes::copy_from_slice(one.payload()?)))
+        };
+        frames.filter_map(message).collect()
     }
 
     #[test]

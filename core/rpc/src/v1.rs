@@ -109,26 +109,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const VECTORS: &str = include_str!("../../wire/tests/vectors/v1/inner_service.jsonl");
-
     /// The payloads of all messages that the origin's client and server exchanged.
     fn captured() -> Vec<Bytes> {
-        let lines =
-            VECTORS.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let messages = lines.filter(|line| line["cmd"] == 2000);
-        messages
-            .map(|line| {
-                // The payload is the last field of the frame; its length is known from base64.
-                let frame = line["frame"].as_str().unwrap();
-                let base64 = line["body"]["data"].as_str().unwrap();
-                let padding = base64.bytes().rev().take_while(|b| *b == b'=').count();
-                let hex = &frame[frame.len() - 2 * (base64.len() / 4 * 3 - padding)..];
-                (0..hex.len())
-                    .step_by(2)
-                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-                    .collect()
-            })
-            .collect()
+        let frames = skymesh_captured::captured("inner_service.jsonl");
+        frames.iter().filter_map(|one| one.payload().map(Bytes::copy_from_slice)).collect()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod admin;
 mod candidate;
+mod captured;
 mod client;
 mod elections;
 mod hostile;
@@ -14,5 +15,4 @@ mod scale;
 mod sessions;
 mod stopping;
 mod v1;
-mod vectors;
 mod watching;

@@ -3,10 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
+use skymesh_captured::{Captured, everything};
 use skymesh_proto::msg::Body;
 use skymesh_proto::{Info, Options};
 use skymesh_wire::{HEADER_BYTES, decode_msg, encode_msg, message};
@@ -141,47 +139,34 @@ fn without_defaults(fields: Value) -> Value {
     Value::Object(kept.collect::<Map<_, _>>())
 }
 
-fn unhex(text: &str) -> Vec<u8> {
-    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(byte).collect()
-}
-
-fn check(place: &str, vector: &Value) {
-    let frame = unhex(vector["frame"].as_str().unwrap());
+fn check(captured: &Captured) {
+    let Captured { place, frame, line, .. } = captured;
     let body = &frame[HEADER_BYTES..];
     assert_eq!(frame[..HEADER_BYTES], u32::try_from(body.len()).unwrap().to_be_bytes(), "{place}");
 
     let msg = decode_msg(body.to_vec()).unwrap_or_else(|error| panic!("{place}: {error}"));
-    assert_eq!(json!(msg.cmd), vector["cmd"], "{place}");
+    assert_eq!(json!(msg.cmd), line["cmd"], "{place}");
     let decoded = msg.body.as_ref().unwrap_or_else(|| panic!("{place}: no body"));
     let (kind, fields) = in_the_words_of_the_capture(decoded)
         .unwrap_or_else(|| panic!("{place}: {decoded:?} is not in this test's table"));
-    assert_eq!(vector["kind"], kind, "{place}: unknown kind");
-    assert_eq!(without_defaults(fields), vector["body"], "{place}");
+    assert_eq!(line["kind"], kind, "{place}: unknown kind");
+    assert_eq!(without_defaults(fields), line["body"], "{place}");
 
     let mut encoded = Vec::new();
     encode_msg(&msg, &mut encoded);
-    assert_eq!(encoded, frame, "{place}: written otherwise than the origin writes it");
+    assert_eq!(encoded, *frame, "{place}: written otherwise than the origin writes it");
 
     if matches!(decoded, Body::Message(_)) {
         let fast = message::read(body).unwrap_or_else(|| panic!("{place}: not in the fast form"));
         let mut encoded = Vec::new();
         message::append(fast.source, &fast.envelope, &mut encoded);
-        assert_eq!(encoded, frame, "{place}: the fast form writes otherwise");
+        assert_eq!(encoded, *frame, "{place}: the fast form writes otherwise");
     }
 }
 
 #[test]
 fn every_captured_frame_reads_and_writes_as_the_origin_has_it() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/v1");
-    let mut frames = 0;
-    for file in fs::read_dir(folder).unwrap() {
-        let file = file.unwrap();
-        let name = file.file_name().into_string().unwrap();
-        for (line, text) in fs::read_to_string(file.path()).unwrap().lines().enumerate() {
-            check(&format!("{name}:{}", line + 1), &serde_json::from_str(text).unwrap());
-            frames += 1;
-        }
-    }
-    assert_eq!(frames, 288, "captured frames that were checked");
+    let frames = everything();
+    frames.iter().for_each(check);
+    assert_eq!(frames.len(), 288, "captured frames that were checked");
 }

@@ -4,10 +4,8 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::Path;
 
-use serde_json::Value;
+use skymesh_captured::{Captured, captured};
 
 use crate::client::{Client, config, start};
 
@@ -19,27 +17,17 @@ struct Line {
     text: String,
 }
 
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(digit).collect()
-}
-
 fn lines(name: &str) -> Vec<Line> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wire/tests/vectors/v1").join(name);
-    let text = fs::read_to_string(path).unwrap();
-    let line = |text: &str| {
-        let said: Value = serde_json::from_str(text).unwrap();
-        let direction = said["direction"].as_str().unwrap();
-        let (to_nameserver, port) = match direction {
-            "agent->nameserver" => (true, "from_port"),
-            "nameserver->agent" => (false, "to_port"),
+    let line = |captured: Captured| {
+        let (to_nameserver, port) = match &*captured.direction {
+            "agent->nameserver" => (true, captured.from_port),
+            "nameserver->agent" => (false, captured.to_port),
             _ => return None,
         };
-        let port = said[port].as_u64().unwrap();
-        let frame = unhex(said["frame"].as_str().unwrap());
-        Some(Line { to_nameserver, port, frame, text: text.to_owned() })
+        let text = captured.line.to_string();
+        Some(Line { to_nameserver, port, frame: captured.frame, text })
     };
-    text.lines().filter_map(line).collect()
+    captured(name).into_iter().filter_map(line).collect()
 }
 
 async fn play(name: &str) {

@@ -168,11 +168,12 @@ impl Booth {
         if let Desk::Asked(asked) = &mut *desk {
             asked.wait(name);
             drop(desk);
-            let (shared, events) = (Arc::clone(&self.shared), events.clone());
-            // One for each thread that is out, and for no longer than that.
+            // One that is replaced meanwhile is not kept for it, nor ended by it.
+            let (shared, events) = (Arc::downgrade(&self.shared), events.clone());
             tokio::spawn(async move {
                 sleep(PATIENCE).await;
-                for name in shared.give_up(&question) {
+                let unheard = shared.upgrade().map(|shared| shared.give_up(&question));
+                for name in unheard.unwrap_or_default() {
                     let _ = events.send(Event::Input(Input::AskAgain(name))).await;
                 }
             });

@@ -94,7 +94,8 @@ impl Supervision {
         self.attention.0.load(Relaxed) == CALM && !pace::is_sample(entropy)
     }
 
-    /// Whether its table for the newest membership takes too long.
+    /// Whether nobody waits for it any more: its table for the newest membership takes too long, or its word
+    /// on a ballot.
     pub(crate) fn is_late(&self) -> bool {
         self.late.load(Relaxed)
     }
@@ -178,7 +179,7 @@ impl Supervision {
             return Some(format!("it has had a {what} for {busy:.1} s, of {budget:?} that it may"));
         }
         if self.is_late() {
-            return Some("it has no table for the newest membership yet".to_owned());
+            return Some(self.lateness().to_owned());
         }
         if self.is_unprepared() {
             return Some(Failure::PanicInPrepare.to_string());
@@ -186,6 +187,13 @@ impl Supervision {
         let (failure, then) = self.record().last?;
         let window = u128::from(now_ns.saturating_sub(then)) <= self.limits.window.as_nanos();
         window.then(|| format!("{failure}; failures so far: {}", self.failures()))
+    }
+
+    const fn lateness(&self) -> &'static str {
+        match self.kind {
+            PluginKind::Election => "it has not come back with a ballot",
+            _ => "it has no table for the newest membership yet",
+        }
     }
 
     pub(crate) fn failures(&self) -> u64 {
@@ -321,6 +329,21 @@ mod tests {
             "it asked for more space than it had said it needs; failures so far: 10"
         );
         assert_eq!(supervision.trouble(120), None, "the window is over");
+    }
+
+    #[test]
+    fn one_that_is_late_is_told_by_what_it_has_not_done() {
+        let cases = [
+            (PluginKind::Selector, "it has no table for the newest membership yet"),
+            (PluginKind::Election, "it has not come back with a ballot"),
+        ];
+        for (kind, said) in cases {
+            let supervision = Supervision::new(kind, "a/b".into(), QuarantineConfig::default());
+            supervision.note_late(true);
+            assert_eq!(supervision.trouble(7).as_deref(), Some(said));
+            supervision.note_late(false);
+            assert_eq!(supervision.trouble(7), None);
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct NameserverConfig {
     #[serde(with = "humantime_serde")]
     pub introduce_within: Duration,
     /// How long a connection that is closed may take to read the last frames, and the nameserver to
-    /// stop. Default `2s`, from `0s` to `1h`.
+    /// stop; its plugins, which end after that, have `1s` at least. Default `2s`, from `0s` to `1h`.
     #[serde(with = "humantime_serde")]
     pub close_within: Duration,
     /// How often the configuration's file and the plugins' files are looked at for changes, which then

@@ -3,6 +3,7 @@
 use std::future::{Future, pending};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skymesh_naming::{ConnectionId, Input, Registry};
 use skymesh_plugin_host::{PluginHost, PluginReport, SlotHealth};
@@ -31,6 +32,10 @@ use crate::start::{BindError, Restart, inherit, token};
 
 /// Memory that an idle connection's write buffers keep, in bytes: there are many, mostly idle.
 const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// What the plugins get to end in, also where agents have used up `close_within`: as long as a batch may take
+/// by default. What takes longer is left behind.
+const LAST_BATCH: Duration = Duration::from_secs(1);
 
 /// A nameserver that listens and does not serve yet.
 #[derive(Debug)]
@@ -202,7 +207,7 @@ impl Nameserver {
 
     /// Serves until `shutdown` is ready or [`NameserverHandle::stop`] is called: then it takes no
     /// more connections, tells everyone that it stops, and waits up to `close_within` for the last
-    /// frames to be read. Agents keep their last view and come back when a nameserver is there.
+    /// frames to be read, and for the end of its plugins, which have a second at least. Agents keep their last view and come back when a nameserver is there.
     ///
     /// Dropping the future stops at once, without a word to anybody.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
@@ -247,9 +252,7 @@ impl Nameserver {
             tracing::warn!(?close_within, "some agents did not read the last frames in time");
         }
         // After the agents, for the last batch has all that was counted.
-        if timeout_at(deadline, end(sinks, handle.elections.clone())).await.is_err() {
-            tracing::warn!(?close_within, "the plugins have not ended in time");
-        }
+        ends(deadline, end(sinks, handle.elections.clone())).await;
         tracing::info!(address = %handle.local, "nameserver stopped");
     }
 }
@@ -278,6 +281,17 @@ fn raise(ended: Result<(), JoinError>) {
     {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Waits for the end of the plugins until the deadline, and for [`LAST_BATCH`] whatever it says; answers whether
+/// it came.
+async fn ends(deadline: Instant, end: impl Future<Output = ()>) -> bool {
+    let deadline = deadline.max(Instant::now() + LAST_BATCH);
+    let ended = timeout_at(deadline, end).await.is_ok();
+    if !ended {
+        tracing::warn!("the plugins have not ended in time");
+    }
+    ended
 }
 
 /// Ends the sinks, and lets go of the election algorithms, which handles would keep. A last batch waits for
@@ -334,6 +348,31 @@ fn new_registry_id() -> Result<RegistryId, BindError> {
         let id = getrandom::u64().map_err(BindError::Entropy)?;
         if let Ok(id) = RegistryId::new(id) {
             return Ok(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn plugins_have_a_time_to_end_in_whatever_is_left_of_the_deadline() {
+        let second = Duration::from_secs(1);
+        // How much of the deadline is left, how long the plugins take, whether that is waited for.
+        let cases = [
+            (Duration::ZERO, LAST_BATCH / 2, true),
+            (Duration::ZERO, LAST_BATCH + second, false),
+            (LAST_BATCH + 2 * second, LAST_BATCH + second, true),
+        ];
+        for (left, takes, waited) in cases {
+            assert_eq!(
+                ends(Instant::now() + left, sleep(takes)).await,
+                waited,
+                "{left:?} {takes:?}"
+            );
         }
     }
 }

@@ -25,7 +25,10 @@ pub trait Selector: Send + Sync + Sized + 'static {
     /// `additionalProperties`, `required`, `enum`, `minimum` and `maximum` before
     /// [`new`](Self::new) is called.
     const CONFIG_SCHEMA: &'static str = NO_CONFIG;
-    /// Whether equal views and equal keys always give equal picks, in every process.
+    /// Whether equal views and equal keys always give equal picks, in every process. The view is all that
+    /// [`View`] shows, the statistics as well: one that reads them in [`pick`](Self::pick) may say so, and then
+    /// picks equally only where these are equal. It may not go by what it was asked before, nor by statistics
+    /// of the time of [`prepare`](Self::prepare).
     const DETERMINISTIC: bool = false;
 
     /// The strategy's table in the config file. Keys that it does not read are refused, with or

@@ -189,7 +189,7 @@ async fn a_bad_algorithm_leaves_elections_working_and_is_left_out() {
 
 /// One that takes its time elects the first on the ballot, whoever leads.
 #[tokio::test]
-async fn an_answer_that_takes_a_while_counts_and_holds_nobody_up() {
+async fn an_answer_that_takes_a_while_counts() {
     let lingers = json!({"use": "skymesh_fixture_unruly/unruly", "config": {"mischief": "linger"}});
     let quarantine = QuarantineConfig { failures: 1000, ..QuarantineConfig::default() };
     let plugins = PluginsConfig { quarantine, ..PluginsConfig::default() };

@@ -1,7 +1,10 @@
 //! The election algorithms of the configuration, as the registry asks them. When to ask, and what
-//! follows from an answer, is the registry's affair; on which thread, `elections/booth.rs`'s.
+//! follows from an answer, is the registry's affair; on which thread, and whose turn it is, that of
+//! `elections/booth.rs` and what is beside it.
 
 mod booth;
+mod desk;
+mod stillness;
 
 use std::sync::Arc;
 
@@ -14,10 +17,12 @@ use skymesh_plugin_host::{
 use skymesh_reload::Change;
 use skymesh_types::{ServiceName, ServicePattern};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::config::ElectionsConfig;
 use crate::keeper::Event;
 use booth::{Answer, Booth};
+use stillness::Stillness;
 
 /// What a change is from, or to, where no rule has the pattern.
 const NO_RULE: &str = "no rule";
@@ -43,6 +48,8 @@ pub(crate) struct Electorate {
     elections: Elections,
     /// For answers that come later.
     events: mpsc::Sender<Event>,
+    /// One for all rules: it is the same registry that stands still.
+    stillness: Stillness,
 }
 
 /// Rules that are ready to take the place of those that hold.
@@ -134,7 +141,7 @@ impl Elections {
 
     /// What a registry asks, whose keeper takes those events.
     pub(crate) fn electorate(&self, events: mpsc::Sender<Event>) -> Electorate {
-        Electorate { elections: self.clone(), events }
+        Electorate { elections: self.clone(), events, stillness: Stillness::new(Instant::now()) }
     }
 
     /// What all of it is made of.
@@ -196,7 +203,7 @@ impl Elector for Electorate {
             return None;
         }
         let booth = self.elections.booth(name).filter(|booth| booth.slot().asks_a_plugin());
-        let answer = booth.map(|booth| booth.ask(name, ballot, &self.events));
+        let answer = booth.map(|booth| booth.ask(name, ballot, &mut self.stillness, &self.events));
         match answer.unwrap_or(Answer::Is(Verdict::Builtin)) {
             Answer::Is(Verdict::Chosen(chosen)) => chosen,
             Answer::Is(Verdict::Builtin) => FirstCome.elect(name, ballot),

@@ -2,6 +2,7 @@
 //! other crates, through `tracing`.
 
 mod file;
+mod files;
 mod rotating;
 mod sink;
 mod subscriber;

@@ -94,6 +94,11 @@ impl Sink {
         Entry(Arc::clone(&self.shared))
     }
 
+    /// What is left of it once it is dropped.
+    pub(super) fn tail(&self) -> Tail {
+        Tail(Arc::clone(&self.shared))
+    }
+
     /// Waits until all that waits is written, for so long at most; answers whether it is.
     pub(super) fn flush(&self, most: Duration) -> bool {
         self.shared.wait(most, |state| !state.writing && state.is_idle())
@@ -111,6 +116,17 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.end(LAST_WORDS);
+    }
+}
+
+/// The last lines of a file, and whether they are written.
+#[derive(Debug, Clone)]
+pub(super) struct Tail(Arc<Shared>);
+
+impl Tail {
+    /// Whether the file is closed, in so much time at most.
+    pub(super) fn ended(&self, most: Duration) -> bool {
+        self.0.wait(most, |state| state.ended)
     }
 }
 

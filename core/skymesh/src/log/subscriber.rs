@@ -1,8 +1,7 @@
 //! The process's subscriber: levels, lines and their destination, each of which a reload may exchange.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use skymesh_reload::{Change, between};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -10,6 +9,7 @@ use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+use super::files::Files;
 use super::sink::{LAST_WORDS, Sink};
 use super::{LogConfig, LogError, LogFormat, filter, rust_log};
 
@@ -28,41 +28,6 @@ struct Current {
     config: LogConfig,
     /// `None` for standard error.
     sink: Option<Arc<Sink>>,
-}
-
-/// The files that this process writes, or will once a reload takes effect. A process may have several
-/// agents, all of which reload at once: whoever wants a file that another one has opened shares it, however
-/// it is spelled.
-#[derive(Default)]
-struct Files(Mutex<Vec<(PathBuf, Weak<Sink>)>>);
-
-impl Files {
-    /// Where lines are to go by a configuration; `None` for standard error.
-    fn open(&self, config: &LogConfig) -> Result<Option<Arc<Sink>>, LogError> {
-        let Some(path) = &config.file.path else { return Ok(None) };
-        // Held while the file is opened: the second to ask waits for the first.
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        files.retain(|(_, sink)| sink.strong_count() > 0);
-        let place = place(path);
-        let opened = files.iter().find(|(of, _)| *of == place).and_then(|(_, sink)| sink.upgrade());
-        if let Some(sink) = opened {
-            return Ok(Some(sink));
-        }
-        let sink = Arc::new(Sink::open(path, config.file.clone())?);
-        files.push((place, Arc::downgrade(&sink)));
-        Ok(Some(sink))
-    }
-}
-
-/// The one name of a file by its folder, also of one that is not there yet. The file itself is not followed
-/// if it is a link: a rotation would put a file in its place.
-fn place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match (folder.unwrap_or(Path::new(".")).canonicalize(), path.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        // To open it says what is wrong.
-        _ => path.to_owned(),
-    }
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
@@ -174,6 +139,8 @@ fn changes(before: &LogConfig, now: &LogConfig) -> Vec<Change> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::log::LogFileConfig;
 

@@ -133,11 +133,11 @@ fn place(path: &Path) -> PathBuf {
 mod tests {
     use std::fs::{self, File};
     use std::io::{Read, Write};
-    use std::process::Command;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Instant;
 
+    use super::super::sink::tests::pipe;
     use super::*;
     use crate::log::LogFileConfig;
 
@@ -151,11 +151,6 @@ mod tests {
 
     fn open(files: &Files, path: &Path) -> Arc<Sink> {
         files.open(&to(path)).unwrap().expect("it has a path")
-    }
-
-    /// A pipe stands for a disk: it does not answer until it is opened, nor takes much until it is read.
-    fn pipe(path: &Path) {
-        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     }
 
     fn until(mut is_so: impl FnMut() -> bool) {

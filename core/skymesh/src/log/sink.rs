@@ -237,11 +237,19 @@ impl<'a> MakeWriter<'a> for Entry {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
 
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
+
+    /// It stands for a disk: it does not answer until it is opened, nor takes much until it is read. Not made by
+    /// a program: that one has all files of this process for a moment, and their locks.
+    pub(in crate::log) fn pipe(path: &Path) {
+        mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
+    }
 
     #[test]
     fn what_waits_is_written_at_the_end_and_what_has_no_room_is_counted() {
@@ -267,8 +275,7 @@ mod tests {
     fn a_disk_that_stalls_holds_up_no_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success());
+        pipe(&path);
         // Open for both, it waits for nobody.
         let mut pipe = File::options().read(true).write(true).open(&path).unwrap();
         let sink = Sink::open(&path, LogFileConfig::default()).unwrap();

@@ -86,6 +86,17 @@ impl Candidate {
         }
     }
 
+    /// The next leader. A registry that is kept from its answer for longer than it stands still (a busy machine
+    /// is enough) says first that nobody leads.
+    pub(crate) async fn hears_of_leader(&mut self) -> Leads {
+        loop {
+            let leads = self.hears().await;
+            if leads.0 != 0 {
+                return leads;
+            }
+        }
+    }
+
     /// Whether the nameserver confirms that it leads, and nothing else is said before.
     pub(crate) async fn leads(&mut self, term: u64) -> bool {
         let leads = self.beat().await;

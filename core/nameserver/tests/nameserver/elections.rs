@@ -25,7 +25,7 @@ async fn a_vacancy_is_filled_as_the_algorithm_says() {
         let server = start_with_elections(json!({"app.*.*": algorithm})).await;
         let mut first = Candidate::room(&server, 5, json!({})).await;
         first.run(0).await;
-        assert_eq!(first.hears().await, (5, 1), "{algorithm}");
+        assert_eq!(first.hears_of_leader().await, (5, 1), "{algorithm}");
         let mut others = Vec::new();
         for (instance, priority, declared) in
             [(7, 9, json!({})), (6, 3, json!({"rank": 20})), (8, 0, json!({}))]
@@ -39,7 +39,7 @@ async fn a_vacancy_is_filled_as_the_algorithm_says() {
         others[2].beat().await;
         first.give_up().await;
         for candidate in &mut others {
-            assert_eq!(candidate.hears().await, (expected, 2), "{algorithm}");
+            assert_eq!(candidate.hears_of_leader().await, (expected, 2), "{algorithm}");
         }
     }
 }
@@ -55,17 +55,21 @@ async fn a_better_candidate_takes_over_when_the_leader_has_stood_down() {
         let server = start_with_elections(json!({"*.*.room": algorithm})).await;
         let mut old = Candidate::room(&server, 7, json!({"rank": 1})).await;
         old.run(1).await;
-        assert_eq!(old.hears().await, (7, 1), "{algorithm}");
+        assert_eq!(old.hears_of_leader().await, (7, 1), "{algorithm}");
         let mut new = Candidate::room(&server, 6, json!({"rank": 2})).await;
         new.run(2).await;
         // Revoked, and nobody leads until its word is there.
         assert_eq!((old.hears().await, new.hears().await), ((0, 1), (0, 1)), "{algorithm}");
         new.beat().await;
         old.stand_down(1).await;
-        assert_eq!((new.hears().await, old.hears().await), ((6, 2), (6, 2)), "{algorithm}");
+        assert_eq!(
+            (new.hears_of_leader().await, old.hears_of_leader().await),
+            ((6, 2), (6, 2)),
+            "{algorithm}"
+        );
         // The old one stands on, and follows.
         new.give_up().await;
-        assert_eq!(old.hears().await, (7, 3), "{algorithm}");
+        assert_eq!(old.hears_of_leader().await, (7, 3), "{algorithm}");
     }
 }
 
@@ -76,7 +80,7 @@ async fn an_attribute_moves_the_leadership_set_by_the_agent_or_by_an_operator() 
     let mut one = Candidate::room(&server, 1, json!({})).await;
     let mut two = Candidate::room(&server, 2, json!({})).await;
     one.run(0).await;
-    assert_eq!(one.hears().await, (1, 1));
+    assert_eq!(one.hears_of_leader().await, (1, 1));
     two.run(0).await;
     two.set(json!({"load": 3})).await;
     two.beat().await;
@@ -84,7 +88,10 @@ async fn an_attribute_moves_the_leadership_set_by_the_agent_or_by_an_operator() 
     two.set(json!({"rank": 5})).await;
     assert_eq!(one.hears().await, (0, 1));
     one.stand_down(1).await;
-    assert_eq!((one.hears().await, two.hears().await, two.hears().await), ((2, 2), (0, 1), (2, 2)));
+    assert_eq!(
+        (one.hears_of_leader().await, two.hears().await, two.hears_of_leader().await),
+        ((2, 2), (0, 1), (2, 2))
+    );
 
     let set = [("rank".to_owned(), 6.into())].into();
     let change = AttributeChange { set, unset: Vec::new() };
@@ -92,7 +99,7 @@ async fn an_attribute_moves_the_leadership_set_by_the_agent_or_by_an_operator() 
     server.handle.override_attributes(url, change, None).await.unwrap();
     assert_eq!(two.hears().await, (0, 2));
     two.stand_down(2).await;
-    assert_eq!(two.hears().await, (1, 3));
+    assert_eq!(two.hears_of_leader().await, (1, 3));
 }
 
 #[tokio::test]
@@ -108,7 +115,7 @@ async fn each_name_has_the_algorithm_of_its_most_specific_pattern() {
         let url = |instance| format!("app.env.{name}/{instance}");
         let mut nine = Candidate::register(&server, &url(9), json!({})).await;
         nine.run(5).await;
-        assert_eq!(nine.hears().await, (9, 1), "{name}");
+        assert_eq!(nine.hears_of_leader().await, (9, 1), "{name}");
         let mut three = Candidate::register(&server, &url(3), json!({})).await;
         three.run(1).await;
         if expected == 9 {
@@ -118,7 +125,7 @@ async fn each_name_has_the_algorithm_of_its_most_specific_pattern() {
         }
         assert_eq!(nine.hears().await, (0, 1), "{name}");
         nine.stand_down(1).await;
-        assert_eq!(nine.hears().await, (3, 2), "{name}");
+        assert_eq!(nine.hears_of_leader().await, (3, 2), "{name}");
     }
     let patterns: Vec<String> =
         server.handle.elections().iter().map(|(pattern, _)| pattern.to_string()).collect();
@@ -132,12 +139,12 @@ async fn terms_of_replaced_leaders_outlive_the_nameserver() {
     let server = serve(elections().bind().await.unwrap());
     let mut old = Candidate::room(&server, 7, json!({})).await;
     old.run(0).await;
-    assert_eq!(old.hears().await.0, 7);
+    assert_eq!(old.hears_of_leader().await.0, 7);
     let mut new = Candidate::room(&server, 6, json!({})).await;
     new.run(0).await;
     let (_, term) = new.hears().await;
     old.stand_down(term).await;
-    assert_eq!(new.hears().await, (6, term + 1));
+    assert_eq!(new.hears_of_leader().await, (6, term + 1));
     server.handle.stop();
     soon("stop", server.running).await.unwrap();
 
@@ -150,7 +157,10 @@ async fn terms_of_replaced_leaders_outlive_the_nameserver() {
     new.client
         .send(proto::RunForLeader { request: 2, handle, campaign: 2, claim, ..Default::default() })
         .await;
-    assert_eq!((new.hears().await, old.hears().await), ((6, claim), (6, claim)));
+    assert_eq!(
+        (new.hears_of_leader().await, old.hears_of_leader().await),
+        ((6, claim), (6, claim))
+    );
 }
 
 #[tokio::test]
@@ -166,7 +176,7 @@ async fn a_bad_algorithm_leaves_elections_working_and_is_left_out() {
         let mut one = Candidate::room(&server, 1, json!({})).await;
         let mut two = Candidate::room(&server, 2, json!({})).await;
         one.run(0).await;
-        assert_eq!(one.hears().await, (1, 1), "{mischief}");
+        assert_eq!(one.hears_of_leader().await, (1, 1), "{mischief}");
         two.run(0).await;
         two.beat().await;
         assert!(one.leads(1).await, "{mischief}");
@@ -174,7 +184,11 @@ async fn a_bad_algorithm_leaves_elections_working_and_is_left_out() {
         for term in 1..10 {
             one.stand_down(term).await;
             let next = (1, term + 1);
-            assert_eq!((one.hears().await, two.hears().await), (next, next), "{mischief}");
+            assert_eq!(
+                (one.hears_of_leader().await, two.hears_of_leader().await),
+                (next, next),
+                "{mischief}"
+            );
         }
         let health = server.handle.elections();
         let [(_, SlotHealth::Quarantined { failures: 5, .. })] = health.as_slice() else {
@@ -200,12 +214,12 @@ async fn an_answer_that_takes_a_while_counts() {
     let mut elsewhere = Candidate::register(&server, "app.env.hall/1", json!({})).await;
     seven.run(0).await;
     elsewhere.run(0).await;
-    assert_eq!(elsewhere.hears().await, (1, 1));
-    assert_eq!(seven.hears().await, (7, 1));
+    assert_eq!(elsewhere.hears_of_leader().await, (1, 1));
+    assert_eq!(seven.hears_of_leader().await, (7, 1));
     six.run(0).await;
     assert_eq!((seven.hears().await, six.hears().await), ((0, 1), (0, 1)));
     seven.stand_down(1).await;
-    assert_eq!((seven.hears().await, six.hears().await), ((6, 2), (6, 2)));
+    assert_eq!((seven.hears_of_leader().await, six.hears_of_leader().await), ((6, 2), (6, 2)));
     assert!(six.leads(2).await);
     let health = server.handle.elections();
     assert!(matches!(health.as_slice(), [(_, SlotHealth::Healthy { .. })]), "{health:?}");
@@ -230,5 +244,5 @@ async fn an_algorithm_that_can_not_be_had_is_told_at_the_start() {
     assert!(matches!(health.as_slice(), [(_, SlotHealth::Missing { .. })]), "{health:?}");
     let mut one = Candidate::room(&server, 1, json!({})).await;
     one.run(0).await;
-    assert_eq!(one.hears().await, (1, 1));
+    assert_eq!(one.hears_of_leader().await, (1, 1));
 }

@@ -36,7 +36,7 @@ async fn who_leads_stays_until_the_ballot_changes_and_is_then_judged_by_the_new_
     let server = start_with_elections(json!({"app.*.*": {"use": "first_come"}})).await;
     let mut seven = Candidate::room(&server, 7, json!({})).await;
     seven.run(0).await;
-    assert_eq!(seven.hears().await, (7, 1));
+    assert_eq!(seven.hears_of_leader().await, (7, 1));
     let mut six = Candidate::room(&server, 6, json!({})).await;
     six.run(0).await;
     six.beat().await;
@@ -53,7 +53,7 @@ async fn who_leads_stays_until_the_ballot_changes_and_is_then_judged_by_the_new_
     five.run(0).await;
     assert_eq!(seven.hears().await, (0, 1));
     seven.stand_down(1).await;
-    assert_eq!(seven.hears().await, (5, 2));
+    assert_eq!(seven.hears_of_leader().await, (5, 2));
 
     // Back again: the built-in rule keeps whoever leads, at any ballot.
     let changed = applied(&server, json!({})).await;
@@ -61,7 +61,7 @@ async fn who_leads_stays_until_the_ballot_changes_and_is_then_judged_by_the_new_
     let mut four = Candidate::room(&server, 4, json!({})).await;
     four.run(0).await;
     assert!(four.beat().await.is_empty());
-    assert_eq!((five.hears().await, five.hears().await), ((0, 1), (5, 2)));
+    assert_eq!((five.hears().await, five.hears_of_leader().await), ((0, 1), (5, 2)));
     assert!(five.leads(2).await);
 }
 
@@ -74,7 +74,7 @@ async fn a_vacancy_that_the_old_rule_left_is_for_the_new_rule_at_once() {
     one.run(0).await;
     assert!(one.beat().await.is_empty());
     applied(&server, json!({"app.*.*": {"use": "lowest_id"}})).await;
-    assert_eq!(one.hears().await, (1, 1));
+    assert_eq!(one.hears_of_leader().await, (1, 1));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_vacancy_is_for_a_narrower_builtin_rule_at_once_and_the_next_reload_fi
     let optional = json!({"use": "builtin", "required": false});
     let narrower = || json!({"app.*.*": nobody(), "app.env.room": optional.clone()});
     let changed = applied(&server, narrower()).await;
-    assert_eq!(one.hears().await, (1, 1));
+    assert_eq!(one.hears_of_leader().await, (1, 1));
     let line = "election of app.env.room: no rule -> builtin";
     assert!(changed.iter().any(|change| change == line), "{changed:?}");
     let again = soon("reload", server.handle.reload_with(fresh(narrower()))).await;
@@ -120,7 +120,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     let server = start_with_elections(json!({"app.*.*": {"use": "lowest_id"}})).await;
     let mut seven = Candidate::room(&server, 7, json!({})).await;
     seven.run(0).await;
-    assert_eq!(seven.hears().await, (7, 1));
+    assert_eq!(seven.hears_of_leader().await, (7, 1));
     let bad = |strategy: Value| fresh(json!({"app.*.*": {"use": "first_come"}, "a.b.*": strategy}));
     let out_of_range = NameserverConfig { lease: Duration::ZERO, ..config() };
     let cases = [
@@ -205,7 +205,7 @@ async fn terms_only_grow_while_rules_change_and_candidates_come_and_go() {
         let mut candidate = Candidate::room(&server, turn + 1, json!({})).await;
         candidate.run((turn % 5) as i64).await;
         // Nobody else stands: it leads, in a term that nobody had.
-        let (leader, term) = watcher.hears().await;
+        let (leader, term) = watcher.hears_of_leader().await;
         assert_eq!(leader, turn + 1);
         assert!(term > newest, "{term} after {newest}");
         newest = term;

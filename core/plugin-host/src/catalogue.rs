@@ -304,7 +304,7 @@ fn read_once(path: &Path) -> Result<Vec<u8>, PluginLoadError> {
     Ok(bytes)
 }
 
-/// Before the system's loader has a look: it would end the process over a file that is cut short.
+/// Before the system's loader has a look: it would end the process over a file that is cut short or damaged.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 fn check_extent(path: &Path, bytes: &[u8]) -> Result<(), PluginLoadError> {
     let path = path.to_owned();
@@ -315,6 +315,7 @@ fn check_extent(path: &Path, bytes: &[u8]) -> Result<(), PluginLoadError> {
         elf::Misfit::Foreign(reason) => {
             PluginLoadError::NotALibrary { path, reason: reason.to_owned() }
         }
+        elf::Misfit::Damaged(what) => PluginLoadError::Damaged { path, what },
     })
 }
 

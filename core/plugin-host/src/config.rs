@@ -23,7 +23,9 @@ pub struct PluginsConfig {
     /// code (no `noexec` mount). Default: `skymesh-plugins-<user id>` in the system's temporary
     /// folder.
     pub cache_dir: Option<PathBuf>,
-    /// Refuses every library whose `sha256` is not in a `[[plugins.load]]` entry. Default: false.
+    /// Refuses every library whose `sha256` is not in a `[[plugins.load]]` entry. Default: false. It is
+    /// what sees each damage to a file: without a pin, that is seen which the system's loader would
+    /// stumble over, and no change of the code or of constants.
     pub require_pins: bool,
     /// Public keys, as minisign prints them (`RW...`), of those whose libraries are taken: a library
     /// that has a signature beside it, `FILE.minisig`, is refused unless it is by one of them. Default:

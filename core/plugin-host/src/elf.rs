@@ -1,8 +1,15 @@
-//! Whether the bytes of a file are a whole ELF library for this host, by its headers alone. The
-//! system's loader maps what the headers say and reads it: past the end of a file that was cut short,
-//! that is a SIGBUS, which no one could catch and report.
+//! Whether the bytes of a file are a whole ELF library for this host, and one that the system's loader
+//! survives. It maps what the headers say and reads it: past the end of a file that was cut short,
+//! that is a SIGBUS. It follows what the dynamic section says, and ends the process, by an assertion
+//! or a fault, over what no linker writes. No one could catch and report that.
 //!
-//! What this is not: a check of what is in the sections, or of anything on hosts that load no ELF.
+//! What this is not: a check of the code and the data, where nothing tells what is right (pins and signatures do:
+//! `plugins.require_pins`), or of anything on hosts that load no ELF.
+
+mod dynamic;
+mod image;
+mod relocations;
+mod symbols;
 
 use std::mem::size_of;
 use std::ops::Range;
@@ -17,7 +24,12 @@ pub(crate) enum Misfit {
     },
     /// Not a library, or one for another host.
     Foreign(&'static str),
+    /// The loader would be led astray.
+    Damaged(Damage),
 }
+
+/// What no linker writes, in words.
+type Damage = String;
 
 const WIDE: bool = size_of::<usize>() == 8;
 const MAGIC: &[u8] = b"\x7fELF";
@@ -46,7 +58,8 @@ const MACHINE: Option<u64> = if cfg!(target_arch = "x86_64") {
 };
 
 /// Checks magic, class, byte order, kind and machine, then that everything that the headers place in
-/// the file ends within it.
+/// the file ends within it, then all that the loader goes by: the segments, the dynamic section, its
+/// tables, and each relocation.
 ///
 /// # Errors
 /// The first [`Misfit`].
@@ -67,7 +80,11 @@ pub(crate) fn check(file: &[u8]) -> Result<(), Misfit> {
         let (offset, length) = if WIDE { (8, 32) } else { (4, 16) };
         word(file, header + offset).saturating_add(word(file, header + length))
     });
-    within(ends.max().unwrap_or(0))
+    within(ends.max().unwrap_or(0))?;
+    if relocations::KINDS.is_none() {
+        return Ok(());
+    }
+    image::Image::new(file).and_then(|image| dynamic::check(&image)).map_err(Misfit::Damaged)
 }
 
 fn identity(file: &[u8]) -> Result<(), Misfit> {

@@ -213,6 +213,14 @@ pub enum PluginLoadError {
         /// The least size that its headers speak of, in bytes.
         needs: u64,
     },
+    /// What the system's loader would go by can't be what the linker wrote.
+    #[error("{}: damaged: {what}; copy it again (deploy by rename)", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found first.
+        what: String,
+    },
     /// The system's loader refused the file.
     #[error("{}: not a library that can be loaded: {reason}", .path.display())]
     NotALibrary {

@@ -8,6 +8,9 @@ mod fixture;
 
 #[path = "plugins/calls.rs"]
 mod calls;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[path = "plugins/damage.rs"]
+mod damage;
 #[path = "plugins/elections.rs"]
 mod elections;
 #[path = "plugins/exchange.rs"]

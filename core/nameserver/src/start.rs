@@ -45,7 +45,7 @@ pub enum BindError {
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
     /// Metrics can't be shown.
-    #[error("metrics: {0}")]
+    #[error("{}", .0.in_table("metrics"))]
     Metrics(TelemetryError),
     /// The operators' token can't be read or made.
     #[error("nameserver: {0} (nameserver.admin.token_file)")]

@@ -22,8 +22,9 @@ pub enum PluginLoadError {
     Entry,
     /// No file of that name.
     #[error(
-        "library `{library}`{} not found; searched {}{}; build it or add its folder to plugins.dirs",
-        requirement(.version.as_ref()), folders(.searched), other_versions(.others)
+        "library `{library}`{} not found; searched {}{}; build it or add its folder to plugins.dirs{}",
+        requirement(.version.as_ref()), folders(.searched), other_versions(.others),
+        suggestion(.nearest.as_deref())
     )]
     LibraryNotFound {
         /// The crate's name.
@@ -34,6 +35,8 @@ pub enum PluginLoadError {
         searched: Vec<PathBuf>,
         /// Versions that are there and do not fit.
         others: Vec<Version>,
+        /// The library that is called most like it, or like its plugin.
+        nearest: Option<String>,
     },
     /// No library offers that id, and there is none of the conventional name.
     #[error(

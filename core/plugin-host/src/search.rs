@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use semver::{Version, VersionReq};
 use skymesh_plugin_api::PluginKind;
 
-use crate::error::PluginLoadError;
+use crate::error::{PluginLoadError, nearest};
 use crate::folder::Trust;
 
 /// A file that may be the library.
@@ -99,8 +99,19 @@ impl SearchPath {
             library: library.into(),
             version: required.cloned(),
             searched: self.folders(),
+            nearest: if others.is_empty() { self.nearest(library) } else { None },
             others,
         })
+    }
+
+    /// The library with a plugin of an id like the name, or like what it says after the kind.
+    fn nearest(&self, wanted: &str) -> Option<String> {
+        let prefixes = PluginKind::ALL.map(|kind| conventional_library(kind, ""));
+        let id = prefixes.iter().find_map(|prefix| wanted.strip_prefix(prefix)).unwrap_or(wanted);
+        let all = self.conventional();
+        let named = || all.iter().filter_map(|name| name.split_once('/'));
+        let nearest = nearest(id, named().map(|(_, id)| id))?;
+        named().find(|(_, its)| *its == nearest).map(|(library, _)| library.to_owned())
     }
 
     /// All files, of any folder, that may be a version of the library.
@@ -245,5 +256,16 @@ mod tests {
         }
         let named: Vec<String> = path.conventional().into_iter().collect();
         assert_eq!(named, ["skymesh_codec_json/json", "skymesh_selector_p2c/p2c"]);
+        let cases = [
+            ("p2c", Some("skymesh_selector_p2c")),
+            ("jsn", Some("skymesh_codec_json")),
+            ("skymesh_codec_jsn", Some("skymesh_codec_json")),
+            ("skymesh_selector_quality", None),
+        ];
+        for (library, nearest) in cases {
+            let text = path.find(library, None).unwrap_err().to_string();
+            let hint = text.split_once("; did you mean `").map(|(_, hint)| hint);
+            assert_eq!(hint, nearest.map(|name| format!("{name}`?")).as_deref(), "{text}");
+        }
     }
 }

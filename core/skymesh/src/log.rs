@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 pub use file::LogFileConfig;
 pub use subscriber::LogGuard;
@@ -21,8 +22,8 @@ pub(crate) use subscriber::prepare;
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or levels by
-    /// module, such as `info,skymesh_agent=debug`. Default `info`. The environment variable
-    /// `RUST_LOG` replaces it.
+    /// module, such as `info,skymesh_agent=debug`. Default `info`. Without a level that stands alone,
+    /// modules that are not named log nothing. The environment variable `RUST_LOG` replaces it.
     pub level: String,
     /// How a line looks. Default `human`.
     pub format: LogFormat,
@@ -94,10 +95,18 @@ impl LogConfig {
     /// [`LogError`] says what is wrong, the first fault of several.
     pub fn validate(&self) -> Result<(), LogError> {
         filter("level", &self.level)?;
+        no_typo(&self.level)?;
         let fault = self.file.faults().into_iter().next();
         fault.map_or(Ok(()), |(key, fault)| {
             Err(LogError::Range { key: format!("file.{key}"), fault })
         })
+    }
+
+    /// Whether `level` leaves everything out but the modules that it names: a misspelt one is a module
+    /// that nobody has.
+    pub fn is_of_modules_only(&self) -> bool {
+        let mut said = directives(&self.level);
+        said.clone().count() > 0 && said.all(|one| one.parse::<LevelFilter>().is_err())
     }
 
     /// Makes this the process's log, on standard error or in `[log.file]`. Programs with a `tracing`
@@ -134,20 +143,52 @@ fn filter(source_name: &'static str, text: &str) -> Result<EnvFilter, LogError> 
     })
 }
 
+fn directives(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.split(',').map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// A word alone that is no level would be a module of that name, at all levels: then a misspelt level is
+/// a log without a line. `RUST_LOG` is not ours, and takes it.
+fn no_typo(text: &str) -> Result<(), LogError> {
+    let stands_alone = |one: &&str| !one.contains(['=', '[', ']', '{', '}']);
+    let mut alone = directives(text).filter(stands_alone);
+    let Some(typo) = alone.find(|one| one.parse::<LevelFilter>().is_err()) else { return Ok(()) };
+    let reason = format!(
+        "`{typo}` is none of error, warn, info, debug, trace, off; a module has its level with it: `{typo}=debug`"
+    );
+    Err(LogError::Filter { source_name: "level", text: text.to_owned(), reason })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn filters_are_levels_and_modules() {
-        for (level, good) in
-            [("info", true), ("off", true), ("warn,skymesh_agent=trace", true), ("a=loud", false)]
-        {
+        let cases = [
+            ("info", true),
+            ("OFF", true),
+            ("warn,skymesh_agent=trace", true),
+            ("warn,my::module=trace,", true),
+            ("[span{field}]=debug,info", true),
+            ("a=loud", false),
+            ("lod", false),
+            ("skymesh_agent=debug,wran", false),
+        ];
+        for (level, good) in cases {
             let config = LogConfig { level: level.into(), ..LogConfig::default() };
             assert_eq!(config.validate().is_ok(), good, "{level}");
         }
         let config = LogConfig { level: "a=loud".into(), ..LogConfig::default() };
         let text = config.validate().unwrap_err().to_string();
         assert!(text.starts_with("level \"a=loud\" is no log filter"), "{text}");
+    }
+
+    #[test]
+    fn modules_alone_leave_the_rest_out() {
+        for (level, alone) in [("loud=debug", true), ("a=debug,off", false), ("info", false)] {
+            let config = LogConfig { level: level.into(), ..LogConfig::default() };
+            assert_eq!(config.is_of_modules_only(), alone, "{level}");
+        }
     }
 }

@@ -28,6 +28,21 @@ pub enum TelemetryError {
     Thread(#[from] std::io::Error),
 }
 
+impl TelemetryError {
+    /// Its text, which tells the table of the configuration that it is about: `metrics` or `trace`.
+    pub fn in_table(&self, table: &str) -> String {
+        in_table(table, self.to_string())
+    }
+}
+
+/// The kinds of the plugins are called like their tables: what begins with the one says the other.
+fn in_table(table: &str, fault: String) -> String {
+    match fault.strip_prefix(table) {
+        Some(rest) if rest.starts_with(" `") => fault,
+        _ => format!("{table}: {fault}"),
+    }
+}
+
 /// Where a process shows itself.
 #[derive(Debug)]
 pub struct Sinks {
@@ -54,7 +69,7 @@ pub struct Exchanged {
 }
 
 fn named(table: &'static str) -> impl Fn(String) -> String {
-    move |fault| format!("{table}: {fault}")
+    move |fault| in_table(table, fault)
 }
 
 impl Sinks {
@@ -81,8 +96,8 @@ impl Sinks {
         match (of_metrics, of_trace) {
             (Ok(metrics), Ok(tracing)) => Ok(SinksPlan { metrics, tracing }),
             (metrics, tracing) => {
-                let metrics = metrics.err().map(|error| format!("metrics: {error}"));
-                let tracing = tracing.err().map(|error| format!("trace: {error}"));
+                let metrics = metrics.err().map(|error| error.in_table("metrics"));
+                let tracing = tracing.err().map(|error| error.in_table("trace"));
                 Err(metrics.into_iter().chain(tracing).collect())
             }
         }

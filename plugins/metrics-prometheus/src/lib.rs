@@ -32,6 +32,7 @@
 mod server;
 mod text;
 
+use std::io;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
@@ -82,14 +83,30 @@ impl Metrics for Prometheus {
         let address: SocketAddr = config.listen.parse().map_err(|_| {
             PluginError::config("listen", "an address and port, such as 127.0.0.1:9464")
         })?;
-        let server = Server::start(address)
-            .map_err(|error| PluginError::failed(format!("can't listen at {address}: {error}")))?;
+        let server = Server::start(address).map_err(|error| {
+            PluginError::failed(format!("can't listen at {address}: {error}; {}", remedy(&error)))
+        })?;
         Ok(Self { server })
     }
 
     fn flush(&self, batch: &MetricsBatch<'_>) -> Result<(), PluginError> {
         self.server.show(text::of(batch));
         Ok(())
+    }
+}
+
+/// What to do where it can't listen.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop the process that listens there, or give this one another port by the key `listen`; \
+             port 0 takes any free one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "set the key `listen` to an address of this host, or to 0.0.0.0 for all"
+        }
+        io::ErrorKind::PermissionDenied => "set the key `listen` to a port from 1024 up",
+        _ => "set the key `listen` to another address",
     }
 }
 

@@ -21,6 +21,8 @@ fn what_can_not_be_listened_at_is_refused_by_name() {
         (r#"{"listen": 9464}"#, "key `listen` = 9464: expected"),
         (r#"{"port": 1}"#, "port"),
         (in_use.as_str(), "can't listen at 127.0.0.1:"),
+        (in_use.as_str(), "; stop the process that listens there, or give this one another port"),
+        (r#"{"listen": "192.0.2.1:0"}"#, "; set the key `listen` to an address of this host"),
     ];
     for (json, expected) in cases {
         let error = MetricsInstance::of::<Prometheus>(json).unwrap_err().to_string();

@@ -111,7 +111,7 @@ async fn what_can_not_be_had_is_named_and_the_old_sink_shows_on() {
     let cases = [
         (prometheus(taken), "can't listen at 127."),
         (config("prometheus", &json!({ "listen": 7 })), "listen"),
-        (config("nowhere", &json!({})), "metrics: metrics `nowhere` not found"),
+        (config("nowhere", &json!({})), "metrics `nowhere` not found"),
         (config("skymesh_fixture_unruly/unruly", &panics), "panicked over its first batch"),
         (out_of_range, "metrics: interval: 0ns is out of range"),
     ];

@@ -43,10 +43,10 @@ pub enum ConnectError {
     #[error("agent.admin: {0}")]
     Admin(#[from] AdminError),
     /// Metrics can't be shown.
-    #[error("metrics: {0}")]
+    #[error("{}", .0.in_table("metrics"))]
     Metrics(TelemetryError),
     /// Spans can't be shown.
-    #[error("trace: {0}")]
+    #[error("{}", .0.in_table("trace"))]
     Trace(TelemetryError),
     /// The nameserver can't be reached, and `agent.unreachable` is `fail`.
     #[error("{0} (agent.unreachable = \"retry\" would keep trying)")]

@@ -35,6 +35,13 @@ impl Config {
             Self::Check { file, no_plugins } => {
                 let config = load(Some(&file))?;
                 let shown = file.display();
+                if config.log.is_of_modules_only() {
+                    eprintln!(
+                        "warning: {shown}: log.level = {:?}: only the modules that it names log; write \
+                         \"info,{}\" for the others, too",
+                        config.log.level, config.log.level
+                    );
+                }
                 if !no_plugins {
                     let found = strategies::check(&config);
                     for line in found.warnings {

@@ -36,8 +36,8 @@ pub(super) struct Sim {
     /// Clients, each with a view, statistics and an instance of the plugin of its own
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     clients: u32,
-    /// How long clients make calls, by the virtual clock
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// How long clients make calls, by the virtual clock: 100ms to 1day
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = played)]
     duration: Duration,
     /// Percent of the servers' workers that the calls keep busy
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
@@ -121,6 +121,17 @@ impl Sim {
             table.row(cells(label, outcome));
         }
         format!("{heading}{}\n", table.without_empty_columns().text())
+    }
+}
+
+/// A run's length: shorter ones have too few calls to say anything, longer ones don't end.
+fn played(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let range = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+    if range.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("it must be from 100ms to 1day".to_owned())
     }
 }
 

@@ -48,6 +48,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     ("[agent", &[":1:7: not TOML: "]),
     (
+        "[log]\nlevel = 'lod'",
+        &[":2: `log.level`: level \"lod\" is no log filter (`lod` is none of error, warn, "],
+    ),
+    (
         "[services.'a.b.c']\nselector = { use = 'skymesh_fixture_orderly/lst' }\n\
          codec = { use = 'no_such' }\n[[plugins.load]]\nlibrary = 'no_such'\n[[plugins.load]]",
         &[
@@ -72,7 +76,7 @@ const WRONG: &[(&str, &[&str])] = &[
     (
         "[metrics]\nuse = 'prometeus'\n[trace]\nuse = 'skymesh_fixture_orderly/taly'",
         &[
-            ": metrics: metrics `prometeus` not found; ",
+            ": metrics `prometeus` not found; ",
             ": trace: library `skymesh_fixture_orderly` has no trace `taly`; ",
         ],
     ),
@@ -127,12 +131,22 @@ async fn check_warns_of_what_is_missing_and_not_required() {
     ));
     let answer = run(&["config", "check", sinks.name()]).await;
     assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", sinks.name())));
-    let expected = format!("warning: {}: trace: trace `no_such` not found; ", sinks.name());
+    let expected = format!("warning: {}: trace `no_such` not found; ", sinks.name());
     assert!(answer.stderr.starts_with(&expected), "{}", answer.stderr);
     assert_eq!(answer.stderr.lines().count(), 1, "{}", answer.stderr);
 
     let answer = run(&["config", "check", "--no-plugins", file.name()]).await;
     assert_eq!(answer.good(), format!("{}: ok\n", file.name()));
+}
+
+#[tokio::test]
+async fn check_warns_of_a_log_of_modules_only() {
+    let file = File::new("[log]\nlevel = 'loud=debug'");
+    let answer = run(&["config", "check", file.name()]).await;
+    assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", file.name())));
+    let expected =
+        format!("warning: {}: log.level = \"loud=debug\": only the modules", file.name());
+    assert!(answer.stderr.starts_with(&expected), "{}", answer.stderr);
 }
 
 #[tokio::test]

@@ -144,6 +144,11 @@ async fn bench_measures_picks_and_changes_beside_the_builtin() {
     let bytes: usize = row.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!((500..600).contains(&bytes), "{row}");
 
+    for instances in ["0", "10,10000000"] {
+        let refused = run(&["plugin", "bench", &library, "--instances", instances]).await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("is not in 1..=100000"), "{refused:?}");
+    }
     let none = run(&["plugin", "bench", &library, "--id", "no_such"]).await;
     let nothing = "it has no selector or codec or election or metrics or trace `no_such`";
     assert!(none.errors()[0].ends_with(nothing), "{none:?}");
@@ -290,6 +295,8 @@ async fn what_can_not_be_simulated_is_told() {
         ),
         (&["sim", "builtin{"], Some(2), "is no inline table of TOML"),
         (&["sim"], Some(2), "Usage: skymesh sim"),
+        (&["sim", "builtin", "--duration", "1us"], Some(2), "it must be from 100ms to 1day"),
+        (&["sim", "builtin", "--duration", "1000000h"], Some(2), "it must be from 100ms to 1day"),
         (&["sim", "skymesh_fixture_orderly/cycle{ start = -1 }"], Some(1), "key `start` = -1"),
     ];
     for (arguments, code, expected) in cases {

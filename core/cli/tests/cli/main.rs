@@ -8,6 +8,7 @@ mod explain;
 mod kit;
 mod nameserver;
 mod operate;
+mod pin;
 mod plugin;
 mod reload;
 mod reload_nameserver;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::binary::run;
 
-const LIBRARY: &str = "skymesh_fixture_orderly";
+pub(crate) const LIBRARY: &str = "skymesh_fixture_orderly";
 
 /// The fixture's library: cargo puts it beside the binary.
 fn library() -> PathBuf {
@@ -19,7 +19,7 @@ fn built(library: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap().join("deps").join(name)
 }
 
-fn in_folder(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+pub(crate) fn in_folder(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
     write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
@@ -153,6 +153,7 @@ async fn check_says_what_is_refused_and_how_far_it_came() {
         ("/no/such/libx.so", "state     declared", "No such file"),
         ("/etc/passwd", "state     declared", "the file's name must be lib<crate>-<version>.so"),
         ("no_such", "refused", "library `no_such` not found; searched "),
+        ("prometeus", "refused", "did you mean `skymesh_metrics_prometheus`?"),
     ];
     for (library, state, reason) in cases {
         let answer = run(&["plugin", "check", library]).await;
@@ -282,7 +283,12 @@ async fn check_tells_every_fault_of_plugins_of_every_kind() {
         };
         let right = told.len() == expected.len() && told.iter().zip(&expected).all(begins);
         assert!(right, "{mischief}: {told:#?}, not {expected:#?}");
-        assert!(answer.stdout.contains(": faulty\n"), "{answer:?}");
+        // A constructor that says no does its duty.
+        let verdict = match mischief {
+            "refuse" | "none_at_all" => ": not tried\n",
+            _ => ": faulty\n",
+        };
+        assert!(answer.stdout.contains(verdict), "{mischief}: {answer:?}");
         let said = answer.stdout.lines().filter(|line| line.contains("unruly/src/lib.rs"));
         let panics = mischief.starts_with("panic");
         assert_eq!(panics, said.count() > 0, "{mischief}: where it panicked: {answer:?}");
@@ -326,22 +332,26 @@ async fn check_makes_sinks_and_says_what_they_lack() {
     let busy = listening(&busy);
     let refused = run(&["plugin", "check", &busy, "--config", &config]).await;
     assert!(
-        refused.errors()[0].contains("metrics `prometheus` refuses the configuration"),
+        refused.errors()[0].contains("metrics `prometheus` can't be made here by {\"listen\":"),
         "{refused:?}"
     );
     assert!(refused.errors()[0].contains("in use"), "{refused:?}");
+    assert!(refused.stdout.contains(": not tried\n"), "{refused:?}");
+    let typo = format!("{prometheus}{{ listn = '127.0.0.1:0' }}");
+    let refused = run(&["plugin", "check", &typo, "--config", &config]).await;
+    assert!(refused.errors()[0].contains("refuses the configuration {\"listn\":"), "{refused:?}");
+    assert!(refused.stdout.contains(": not tried\n"), "{refused:?}");
+    assert!(!refused.stdout.contains("breaks its contract"), "{refused:?}");
 }
 
+/// As `plugin schema`, `plugin bench` and `sim` do.
 #[tokio::test]
-async fn check_holds_a_library_to_its_pin() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = in_folder(
-        &folder,
-        "mesh.toml",
-        &format!("[[plugins.load]]\nlibrary = '{LIBRARY}'\nsha256 = '{}'", "0".repeat(64)),
-    );
-    let answer = run(&["plugin", "check", LIBRARY, "--config", &config]).await;
-    assert!(answer.errors()[0].contains(&format!("the configuration pins {}", "0".repeat(64))));
+async fn check_takes_an_id_too() {
+    let answer = run(&["plugin", "check", "prometheus{ listen = '127.0.0.1:0' }"]).await;
+    let text = answer.good();
+    assert!(text.starts_with("prometheus: ok\n"), "{text}");
+    assert!(text.contains("  library   skymesh_metrics_prometheus "), "{text}");
+    assert!(text.contains("            keeps its contract\n"), "{text}");
 }
 
 #[tokio::test]
@@ -353,43 +363,4 @@ async fn schema_is_printed_as_json() {
 
     let answer = run(&["plugin", "schema", "skymesh_fixture_orderly/cicle"]).await;
     assert!(answer.errors()[0].ends_with("did you mean `cycle`?"), "{}", answer.stderr);
-}
-
-#[tokio::test]
-async fn pin_writes_what_a_require_pins_then_demands() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = "[plugins]\nrequire_pins = true\n\n[services.'a.b.c']\n\
-                selector = { use = 'skymesh_fixture_orderly/cycle' } # kept\n";
-    let config = in_folder(&folder, "mesh.toml", text);
-    let refused = run(&["config", "check", &config]).await;
-    assert!(refused.stderr.contains("no [[plugins.load]] entry pins it"), "{refused:?}");
-    let printed = run(&["plugin", "pin", "--config", &config]).await;
-    let entry = printed.good().to_owned();
-    assert!(
-        entry.starts_with("[[plugins.load]]\nlibrary = \"skymesh_fixture_orderly\"\nsha256 = \"")
-    );
-    let written = run(&["plugin", "pin", "--write", &config]).await;
-    assert!(written.good().ends_with(": 1 libraries pinned\n"), "{written:?}");
-    let after = std::fs::read_to_string(&config).unwrap();
-    assert!(after.contains("# kept") && after.contains(entry.trim()), "{after}");
-    run(&["config", "check", &config]).await.good();
-    // Of another content than the pinned one.
-    let digits = entry.split('"').nth(3).unwrap();
-    in_folder(&folder, "mesh.toml", &after.replace(digits, &"0".repeat(64)));
-    let refused = run(&["config", "check", &config]).await;
-    assert!(refused.stderr.contains("the configuration pins 000"), "{refused:?}");
-}
-
-#[tokio::test]
-async fn pin_knows_the_plugins_of_metrics_and_traces() {
-    let folder = tempfile::tempdir().unwrap();
-    for table in ["metrics", "trace"] {
-        let text = format!(
-            "[plugins]\nrequire_pins = true\n\n[{table}]\nuse = 'skymesh_fixture_orderly/tally'\n"
-        );
-        let config = in_folder(&folder, "mesh.toml", &text);
-        let printed = run(&["plugin", "pin", "--config", &config]).await;
-        let entry = "[[plugins.load]]\nlibrary = \"skymesh_fixture_orderly\"\nsha256 = \"";
-        assert!(printed.good().starts_with(entry), "{table}: {printed:?}");
-    }
 }

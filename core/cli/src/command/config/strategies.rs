@@ -20,7 +20,10 @@ pub(super) struct Findings {
 
 impl Findings {
     fn add(&mut self, required: bool, key: &str, error: &PluginLoadError) {
-        let line = format!("{key}: {error}");
+        let error = error.to_string();
+        // `metrics` and `trace` are tables and kinds.
+        let says_key = error.strip_prefix(key).is_some_and(|rest| rest.starts_with(" `"));
+        let line = if says_key { error } else { format!("{key}: {error}") };
         if required { &mut self.errors } else { &mut self.warnings }.push(line);
     }
 }

@@ -28,8 +28,9 @@ pub(in crate::command) struct Bench {
     /// Only the plugin of this id, of files that have several
     #[arg(long)]
     id: Option<String>,
-    /// Sizes of the membership to pick from, of ballots, and of sinks' batches
-    #[arg(long, value_delimiter = ',', default_value = "10,100,1000", value_name = "N,..")]
+    /// Sizes of the membership to pick from, of ballots, and of sinks' batches: 1 to 100000
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000", value_name = "N,..",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
     instances: Vec<u32>,
     /// Payload bytes of the messages to encode and decode
     #[arg(long, value_delimiter = ',', default_value = "16,128,1024", value_name = "N,..")]
@@ -115,7 +116,10 @@ fn heading(chosen: &Chosen) -> String {
         heading += "  built without optimisation, so what it costs here says nothing: cargo build --release\n";
     }
     if cfg!(debug_assertions) {
-        heading += "  this skymesh is a debug build, too: the host's part of each call is slow\n";
+        let too = if profile == "debug" { ", too" } else { "" };
+        heading += &format!(
+            "  this skymesh is a debug build{too}: the host's part of each call is slow\n"
+        );
     }
     heading
 }

@@ -30,8 +30,10 @@ struct Findings {
     plugins: Vec<(Manifest, Trial)>,
     /// Why it would not be loaded.
     refusals: Vec<String>,
-    /// What else is wrong.
+    /// What else is wrong with it.
     faults: Vec<String>,
+    /// Why it can't be tried by the configuration that came with the command.
+    unfit: Vec<String>,
     /// What the plugins said.
     said: Vec<String>,
 }
@@ -41,12 +43,13 @@ struct Findings {
 #[command(
     after_help = "Plugins are made, metrics and trace sinks too: their ports and files are opened \
     for a moment, and they get the batches of a test.\n\
-    Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error."
+    Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error;\n\
+    `not tried` says that the configuration is to blame, or what is taken here, and not the plugin."
 )]
 pub(in crate::command) struct Check {
-    /// A library file, or the name of a library in the searched folders; a configuration to try
-    /// its plugins with may follow: 'FILE{ key = value }'
-    #[arg(value_name = "FILE|LIBRARY")]
+    /// A library file, or the name of a library or the id of a plugin in the searched folders; a
+    /// configuration to try its plugins with may follow: 'FILE{ key = value }'
+    #[arg(value_name = "FILE|LIBRARY|ID")]
     library: String,
     /// Only the plugins of this id, of a library that has several
     #[arg(long)]
@@ -77,14 +80,21 @@ impl Check {
         if is_file(library) {
             findings.look_at(Path::new(library), &mut manner);
         } else {
-            match by_name(library, manner.config.clone()) {
+            let mut found = by_name(library, manner.config.clone());
+            if matches!(found, Err(PluginLoadError::LibraryNotFound { .. }))
+                && let Some(of_id) = by_id(library, &manner.config)
+            {
+                manner.id = manner.id.or(Some(library));
+                found = by_name(&of_id, manner.config.clone());
+            }
+            match found {
                 Ok(path) => findings.look_at_trusted(&path, &mut manner),
                 Err(error) => findings.refusals.push(error.to_string()),
             }
         }
         findings.said = heard.lines();
         print(&findings.text(library))?;
-        let wrong = [findings.refusals, findings.faults].concat();
+        let wrong = [findings.refusals, findings.faults, findings.unfit].concat();
         if wrong.is_empty() { Ok(()) } else { Err(Failure::of(wrong)) }
     }
 }
@@ -92,6 +102,17 @@ impl Check {
 /// What has a folder or a library's ending is a file; a library's name has neither.
 fn is_file(library: &str) -> bool {
     library.contains(['/', '\\', '.']) || Path::new(library).is_file()
+}
+
+/// The library that lies in the folders under the name of a plugin of that id, if there is one only.
+/// Opens none.
+fn by_id(id: &str, config: &PluginsConfig) -> Option<String> {
+    let host = PluginHost::new(PluginsConfig { load: Vec::new(), ..config.clone() }).ok()?;
+    let mut of_id = host.conventional().into_iter().filter_map(|name| {
+        let (library, its) = name.split_once('/')?;
+        (its == id).then(|| library.to_owned())
+    });
+    of_id.next().filter(|_| of_id.next().is_none())
 }
 
 /// The file that a library's name leads to, which the configuration takes.
@@ -153,19 +174,22 @@ impl Findings {
                 continue;
             }
             let trial = contract::tried(library, &manifest, manner);
-            if let Trial::Broken(how) = &trial {
-                self.faults.extend(how.iter().map(|how| format!("{kind} {how}")));
+            match &trial {
+                Trial::Broken(how) => {
+                    self.faults.extend(how.iter().map(|how| format!("{kind} {how}")));
+                }
+                Trial::Unfit(why) => self.unfit.push(format!("{kind} {why}")),
+                Trial::Kept | Trial::Untried(_) => {}
             }
             self.plugins.push((manifest, trial));
         }
     }
 
     fn text(&self, library: &str) -> String {
-        let verdict = match (self.refusals.is_empty(), self.faults.is_empty()) {
-            (false, _) => "refused",
-            (true, false) => "faulty",
-            (true, true) => "ok",
-        };
+        let verdict =
+            [(&self.refusals, "refused"), (&self.faults, "faulty"), (&self.unfit, "not tried")];
+        let verdict = verdict.into_iter().find(|(why, _)| !why.is_empty());
+        let verdict = verdict.map_or("ok", |(_, verdict)| verdict);
         let mut lines = vec![format!("{library}: {verdict}")];
         if let Some(report) = self.reports.first() {
             let mut line = |name: &str, value: Option<String>| {

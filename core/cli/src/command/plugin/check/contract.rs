@@ -17,6 +17,8 @@ pub(super) enum Trial {
     Broken(Vec<String>),
     /// Why it was not tried.
     Untried(String),
+    /// Why it can't be made by the configuration that came with the command: no fault of its own.
+    Unfit(String),
 }
 
 impl fmt::Display for Trial {
@@ -25,6 +27,7 @@ impl fmt::Display for Trial {
             Self::Kept => f.write_str("keeps its contract"),
             Self::Broken(how) => write!(f, "breaks its contract ({})", how.len()),
             Self::Untried(why) => write!(f, "not tried: {why}"),
+            Self::Unfit(_) => f.write_str("not tried: it can't be made by this configuration"),
         }
     }
 }
@@ -37,13 +40,10 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
     let broken = |how: String| Trial::Broken(vec![format!("{id}: {how}")]);
     let let_in = try_out(library, plugin, &config, &manner.config);
     if let Err(TrialError::Refused(error)) = &let_in {
-        if let Some(why) = excuse(plugin, error, manner) {
-            return Trial::Untried(why);
-        }
-        if manner.table.is_some() {
-            return Trial::Broken(vec![format!(
-                "`{id}` refuses the configuration {config}: {error}"
-            )]);
+        match excuse(plugin, error, manner) {
+            Some(excuse) => return excuse,
+            None if manner.table.is_none() => {}
+            None => return Trial::Broken(vec![refusal(id, &config, error)]),
         }
     }
     if let Err(overdue @ TrialError::Overdue(_)) = &let_in {
@@ -72,20 +72,32 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
     if how.is_empty() { Trial::Kept } else { Trial::Broken(how) }
 }
 
+fn refusal(id: &str, config: &str, error: &PluginError) -> String {
+    format!("`{id}` refuses the configuration {config}: {error}")
+}
+
 /// Why a plugin that was not made is not to blame for it, if so.
-fn excuse(plugin: &Manifest, error: &PluginError, manner: &Manner<'_>) -> Option<String> {
-    if manner.table.is_some() {
-        return None;
-    }
+fn excuse(plugin: &Manifest, error: &PluginError, manner: &Manner<'_>) -> Option<Trial> {
     let schema: Option<Value> = serde_json::from_str(&plugin.config_schema).ok();
     let remedy = "give it one: 'FILE{ key = value }'";
+    let (id, table) = (plugin.id.as_str(), manner.table.cloned().map(Value::from));
     match error.kind() {
         // By a schema that is none every configuration is refused, which the suite tells.
-        ErrorKind::Config if schema.is_some_and(|one| one.is_object()) => {
-            Some(format!("it refuses an empty configuration ({error}); {remedy}"))
-        }
+        ErrorKind::Config if schema.is_some_and(|one| one.is_object()) => Some(match table {
+            Some(table) => Trial::Unfit(refusal(id, &table.to_string(), error)),
+            None => {
+                Trial::Untried(format!("it refuses an empty configuration ({error}); {remedy}"))
+            }
+        }),
         ErrorKind::Failed if matches!(plugin.kind, PluginKind::Metrics | PluginKind::Trace) => {
-            Some(format!("it can't be made here by an empty configuration ({error}); {remedy}"))
+            Some(match table {
+                Some(table) => {
+                    Trial::Unfit(format!("`{id}` can't be made here by {table}: {error}"))
+                }
+                None => Trial::Untried(format!(
+                    "it can't be made here by an empty configuration ({error}); {remedy}"
+                )),
+            })
         }
         _ => None,
     }

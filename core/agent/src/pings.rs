@@ -3,6 +3,8 @@
 //!
 //! One ping per peer process, not per instance: what it measures holds for all of them.
 
+mod silence;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::peer::{Link, PeerKey, Route, Target};
 use crate::runtime::Runtime;
+use silence::unless_silent;
 
 /// So many pings in a row without an answer, and the instance counts as out of reach.
 const LOST_STREAK: u32 = 3;
@@ -117,6 +120,12 @@ impl Pings {
                 _ = link.outbox().closed() => {}
             }
         }
+    }
+
+    /// As [`barrier`](Self::barrier), while the peer says anything at all: not for long where it is silent
+    /// for a second, and about 3 s at most.
+    pub(crate) async fn barrier_unless_silent(&self, runtime: &Runtime, link: &Link) {
+        unless_silent(|| link.heard(), self.barrier(runtime, link)).await;
     }
 
     /// A peer answered, on the connection that was pinged or (a v1 peer) on one that it dialled.

@@ -99,7 +99,7 @@ pub(crate) enum Contact {
 /// No message for so long, and nothing unread: the agent counts as drained.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How long a peer may take to take the last messages of an instance that leaves.
+/// How long the messages by key of an instance that leaves may take to go out.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a runtime is made of, beside what it makes itself.
@@ -284,10 +284,12 @@ impl Runtime {
         let mut barriers = JoinSet::new();
         for link in links.into_iter().filter(|link| !link.is_settled()) {
             let runtime = Arc::clone(self);
-            barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
+            barriers.spawn(async move {
+                runtime.pings.barrier_unless_silent(&runtime, &link).await;
+            });
         }
         // Who does not answer in time may miss the last words; leaving does not wait for ever.
-        let _ = timeout(LAST_WORDS, barriers.join_all()).await;
+        barriers.join_all().await;
     }
 
     /// As who this agent chooses among instances.

@@ -4,10 +4,10 @@
 
 mod lines;
 mod opening;
+mod switching;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use skymesh_naming::placement::{
     Bounced, Epoch, HoldLimits, KeyedRouter, Parcel, Placement, PlacementAction, PlacementInput,
@@ -15,7 +15,7 @@ use skymesh_naming::placement::{
 };
 use skymesh_types::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::desk::Entry;
 use super::placed::{Line, PlacedKey};
@@ -25,10 +25,6 @@ use crate::inbox::{Event, UnroutedReason};
 use crate::peer::{NotPosted, Refusal};
 use crate::runtime::Runtime;
 use lines::{Lines, Waiting};
-
-/// How long a new placement waits for what was sent by the one before. Beyond it messages of a key
-/// may overtake each other.
-const SWITCH: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Carrier {
@@ -47,7 +43,7 @@ pub(super) struct Carrier {
     /// Rounds that wait until what is out has arrived.
     arriving: JoinSet<RoundId>,
     /// The next placement waits until what was sent by this one has arrived or come back, so that
-    /// later messages of a key do not overtake it. Nothing else is done until then.
+    /// later messages of a key do not overtake it. Nothing else is done until then, and nothing sent.
     switching: JoinSet<()>,
     /// What comes next needs owners that the selector is asked for. It waits for them, and all that came
     /// after it.
@@ -89,7 +85,7 @@ impl Carrier {
 
     async fn carry(&mut self) {
         loop {
-            let due = self.router.next_deadline();
+            let due = self.router.next_deadline().filter(|_| !self.is_switching());
             let at =
                 Instant::now() + due.unwrap_or_default().saturating_sub(self.runtime.elapsed());
             tokio::select! {
@@ -97,10 +93,10 @@ impl Carrier {
                 biased;
                 Some(()) = self.lines.room() => {}
                 Some(round) = self.arriving.join_next() => {
-                    // What came back before the answer is at the desk already.
+                    // What came back before the answer is at the desk already, and goes first.
                     self.take_entries();
                     if let Ok(round) = round {
-                        self.feed(PlacementInput::Settled(round));
+                        self.settled(round);
                     }
                 }
                 Some(_) = self.switching.join_next() => self.switch(),
@@ -108,12 +104,17 @@ impl Carrier {
                 () = sleep_until(at), if due.is_some() => self.feed(PlacementInput::Tick),
                 () = self.keyed.work.notified() => {}
             }
-            self.take_entries();
-            self.send_on();
-            self.settle();
-            self.show_passed();
-            self.open();
+            self.advance();
         }
+    }
+
+    /// Does what can be done now.
+    fn advance(&mut self) {
+        self.take_entries();
+        self.send_on();
+        self.settle();
+        self.show_passed();
+        self.open();
     }
 
     fn take_entries(&mut self) {
@@ -133,7 +134,7 @@ impl Carrier {
                 Entry::Input(input) => self.feed(input),
             }
         }
-        if self.stands_still() {
+        if self.stands_still() && !self.is_switching() {
             self.take_back();
         }
     }
@@ -143,46 +144,25 @@ impl Carrier {
         !self.switching.is_empty() || !self.making.is_empty()
     }
 
-    /// Takes only what comes back: a switch waits for it, and it has its place before what comes next.
+    /// Takes only what comes back: others of its key that are out are to be waited for.
     fn take_back(&mut self) {
+        for back in self.bounced() {
+            self.feed(PlacementInput::Bounced(back));
+        }
+    }
+
+    /// What has come back by now; all else stays where it is.
+    fn bounced(&mut self) -> Vec<Bounced<Kept>> {
         self.keyed.take(&mut self.entries);
-        let mut others = VecDeque::with_capacity(self.entries.len());
+        let (mut bounced, mut others) = (Vec::new(), VecDeque::with_capacity(self.entries.len()));
         for entry in std::mem::take(&mut self.entries) {
             match entry {
-                Entry::Input(back @ PlacementInput::Bounced(_)) => self.feed(back),
+                Entry::Input(PlacementInput::Bounced(back)) => bounced.push(back),
                 other => others.push_back(other),
             }
         }
         self.entries = others;
-    }
-
-    /// Whether messages may be out by another placement than `next`.
-    fn is_newer(&self, next: &Placement) -> bool {
-        let epoch = self.placement.as_ref().map_or(Epoch(0), |placement| placement.epoch);
-        epoch != Epoch(0) && epoch < next.epoch
-    }
-
-    fn begin_switch(&mut self) {
-        let routes = self.lines.used();
-        let runtime = Arc::clone(&self.runtime);
-        self.switching.spawn(async move {
-            let _ = timeout(SWITCH, runtime.arrived(routes)).await;
-        });
-    }
-
-    /// All that was sent by the present placement has arrived or come back: the next one holds.
-    fn switch(&mut self) {
-        // What came back before the answer is at the desk already.
-        self.take_back();
-        let Some(Entry::Input(PlacementInput::Placed(next))) = self.entries.pop_front() else {
-            return;
-        };
-        // Behind those go the ones that never got out.
-        let now = self.runtime.elapsed();
-        for Waiting { parcel, .. } in self.lines.take_all() {
-            self.router.take_back(now, parcel);
-        }
-        self.feed(PlacementInput::Placed(next));
+        bounced
     }
 
     fn offer(&mut self, parcel: Parcel<Kept>) {
@@ -290,8 +270,12 @@ impl Carrier {
         self.router.handle(self.runtime.elapsed(), input, &mut self.actions);
     }
 
-    /// Sends what waited for room, as far as there is room now.
+    /// Sends what waited for room, as far as there is room now; nothing while another placement is about
+    /// to hold, for it would come back after that.
     fn send_on(&mut self) {
+        if self.is_switching() {
+            return;
+        }
         while let Some(to) = self.lines.next_ready() {
             while let Some(waiting) = self.lines.next(to) {
                 if !self.send(waiting) {
@@ -314,6 +298,16 @@ impl Carrier {
             runtime.arrived(routes).await;
             round
         });
+    }
+
+    fn settled(&mut self, round: RoundId) {
+        let settled = PlacementInput::Settled(round);
+        if self.is_switching() {
+            // Since a moment. It may let something go, which is to go by the next placement.
+            self.entries.push_back(Entry::Input(settled));
+        } else {
+            self.feed(settled);
+        }
     }
 
     fn tell_rerouted(&self, kept: &Kept, to: Handle) {

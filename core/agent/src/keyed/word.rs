@@ -117,7 +117,7 @@ impl Runtime {
             self.directory.service_of(to).is_some_and(|name| name != keyed.name)
         };
         let bytes = MESSAGE_COST + (payload.len() + metadata.len()) as u64;
-        if !link.take_back(to, bytes) || keyed.as_ref().is_some_and(elsewhere) {
+        if !link.may_return(to, bytes) || keyed.as_ref().is_some_and(elsewhere) {
             return self.counters.keyed_bounces_refused.add(1);
         }
         self.counters.keyed_bounced.add(1);
@@ -125,7 +125,8 @@ impl Runtime {
         let sender = Handle::new(source).ok().and_then(|handle| self.directory.sender(handle));
         let (Some(sender), Some(keyed)) = (sender, keyed) else {
             // Whoever sent it has left.
-            return self.counters.keyed_undelivered.add(1);
+            self.counters.keyed_undelivered.add(1);
+            return link.take_back(to, bytes);
         };
         let kind = Kind(u8::try_from(message.kind).unwrap_or_default()).plain();
         let told = (message.correlation != 0).then_some(to);
@@ -134,6 +135,8 @@ impl Runtime {
         let parcel = Parcel::new(trailer.key, kept.cost(), kept);
         let known = (bounced.known != 0).then_some(Epoch(bounced.known));
         keyed.feed(PlacementInput::Bounced(Bounced { parcel, sent: Epoch(trailer.epoch), known }));
+        // Not before: whoever sees that nothing is open on this link finds it at the desk.
+        link.take_back(to, bytes);
     }
 
     /// The gate of a stateful service's instances in this process; the service is watched from now on,
@@ -147,23 +150,24 @@ impl Runtime {
     }
 
     /// Waits until what was sent by these routes so far has arrived, or never will.
-    pub(super) async fn arrived(self: &Arc<Self>, routes: Vec<Arc<Route>>) {
+    pub(super) async fn arrived(self: Arc<Self>, routes: Vec<Arc<Route>>) {
         let mut barriers = JoinSet::new();
-        let mut links: Vec<Arc<Link>> = Vec::new();
-        for route in routes {
-            match &route.target {
-                Target::Local(local) => local.fence(),
-                Target::Remote(remote) => links.extend(remote.peer.link()),
-            }
+        for link in unsettled(routes) {
+            let runtime = Arc::clone(&self);
+            barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
         }
-        links.sort_by_key(|link| link.id());
-        links.dedup_by_key(|link| link.id());
-        for link in links {
-            link.fence();
-            if !link.is_settled() {
-                let runtime = Arc::clone(self);
-                barriers.spawn(async move { runtime.pings.barrier(&runtime, &link).await });
-            }
+        barriers.join_all().await;
+    }
+
+    /// As [`arrived`](Self::arrived), but for peers that are silent, or take too long: see
+    /// [`Pings::barrier_unless_silent`](crate::pings::Pings::barrier_unless_silent).
+    pub(super) async fn arrived_or_silent(self: Arc<Self>, routes: Vec<Arc<Route>>) {
+        let mut barriers = JoinSet::new();
+        for link in unsettled(routes) {
+            let runtime = Arc::clone(&self);
+            barriers.spawn(async move {
+                runtime.pings.barrier_unless_silent(&runtime, &link).await;
+            });
         }
         barriers.join_all().await;
     }
@@ -187,4 +191,22 @@ impl Runtime {
             keyed
         })
     }
+}
+
+/// The links of these routes on which anything is open.
+fn unsettled(routes: Vec<Arc<Route>>) -> Vec<Arc<Link>> {
+    let mut links: Vec<Arc<Link>> = Vec::new();
+    for route in routes {
+        match &route.target {
+            Target::Local(local) => local.fence(),
+            Target::Remote(remote) => links.extend(remote.peer.link()),
+        }
+    }
+    links.sort_by_key(|link| link.id());
+    links.dedup_by_key(|link| link.id());
+    links.retain(|link| {
+        link.fence();
+        !link.is_settled()
+    });
+    links
 }

@@ -140,6 +140,7 @@ impl PeerTask {
             };
             match frames {
                 Ok(Some(frames)) => {
+                    link.note_heard();
                     if self.heed(link, &frames).is_break() {
                         return ControlFlow::Continue(());
                     }

@@ -64,7 +64,8 @@ impl Lane {
     /// The receiver made room, and settled so many messages.
     pub(crate) fn grant(&self, bytes: u64, messages: u64) {
         self.granted.fetch_add(bytes, SeqCst);
-        self.settled.fetch_add(messages, Relaxed);
+        // Whoever sees them settled sees what has become of them.
+        self.settled.fetch_add(messages, SeqCst);
         self.room.notify_waiters();
     }
 
@@ -95,7 +96,7 @@ impl Lane {
 
     /// Whether the receiver has taken or refused all that was sent.
     pub(crate) fn is_settled(&self) -> bool {
-        self.sent.load(Relaxed) == self.settled.load(Relaxed)
+        self.sent.load(Relaxed) == self.settled.load(SeqCst)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -60,6 +60,8 @@ pub(crate) struct Link {
     /// Sending instances that the receiver knows.
     introduced: ArcSwap<HashSet<Handle>>,
     lanes: Mutex<Lanes>,
+    /// Counts what was read from the peer, read by read.
+    heard: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Link {
             codecs,
             introduced: ArcSwap::default(),
             lanes: Mutex::new(lanes),
+            heard: AtomicU64::new(0),
         }
     }
 
@@ -104,6 +107,16 @@ impl Link {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// The peer said something.
+    pub(super) fn note_heard(&self) {
+        self.heard.fetch_add(1, Relaxed);
+    }
+
+    /// Grows whenever the peer says something.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.load(Relaxed)
     }
 
     pub(super) fn codecs(&self) -> &LinkCodecs {
@@ -308,17 +321,19 @@ impl Link {
         }
     }
 
-    /// The peer sends a message to `destination` back. Answers whether it may be one that was sent over
-    /// this link and is neither taken nor refused.
-    pub(crate) fn take_back(&self, destination: Handle, bytes: u64) -> bool {
-        let mut lanes = self.lanes();
+    /// Whether a message to `destination` that the peer sends back may be one that was sent over this link
+    /// and is neither taken nor refused.
+    pub(crate) fn may_return(&self, destination: Handle, bytes: u64) -> bool {
+        let lanes = self.lanes();
         match lanes.by_handle.get(&destination) {
-            Some(lane) if !lane.may_return(bytes, lanes.window_bytes) => return false,
-            Some(lane) => lane.grant(bytes, 1),
-            None if lanes.forgotten_open == 0 => return false,
-            None => lanes.forgotten_open -= 1,
+            Some(lane) => lane.may_return(bytes, lanes.window_bytes),
+            None => lanes.forgotten_open > 0,
         }
-        true
+    }
+
+    /// A message to `destination` [came back](Self::may_return), and has its place on this side.
+    pub(crate) fn take_back(&self, destination: Handle, bytes: u64) {
+        self.settle(destination, bytes, 1);
     }
 
     /// Whether the peer has taken or refused all that was sent over this link.

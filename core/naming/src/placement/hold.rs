@@ -48,7 +48,10 @@ pub(super) struct Held<M> {
 #[derive(Debug)]
 pub(super) struct Hold<M> {
     limits: HoldLimits,
+    /// What has come back stands first.
     queue: VecDeque<Held<M>>,
+    /// How many have come back.
+    returned: usize,
     /// How many parcels of each key.
     keys: BTreeMap<u64, usize>,
     bytes: usize,
@@ -56,7 +59,7 @@ pub(super) struct Hold<M> {
 
 impl<M> Hold<M> {
     pub(super) const fn new(limits: HoldLimits) -> Self {
-        Self { limits, queue: VecDeque::new(), keys: BTreeMap::new(), bytes: 0 }
+        Self { limits, queue: VecDeque::new(), returned: 0, keys: BTreeMap::new(), bytes: 0 }
     }
 
     pub(super) fn holds(&self, key: u64) -> bool {
@@ -91,8 +94,9 @@ impl<M> Hold<M> {
     /// their way.
     pub(super) fn push_returned(&mut self, held: Held<M>) {
         self.note(&held.parcel);
-        let at = self.queue.iter().take_while(|held| held.parcel.is_returned()).count();
-        self.queue.insert(at, held);
+        // Not looked for: a connection's worth may come back at once.
+        self.queue.insert(self.returned, held);
+        self.returned += 1;
     }
 
     fn note(&mut self, parcel: &Parcel<M>) {
@@ -133,6 +137,7 @@ impl<M> Hold<M> {
             }
         }
         for held in &released {
+            self.returned -= usize::from(held.parcel.is_returned());
             self.bytes -= held.parcel.bytes;
             if let Some(count) = self.keys.get_mut(&held.parcel.key) {
                 *count -= 1;
@@ -147,6 +152,7 @@ impl<M> Hold<M> {
     /// Drops everything: a planted bug.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
+        self.returned = 0;
         self.keys.clear();
         self.bytes = 0;
     }

@@ -9,14 +9,19 @@ use skymesh_proto::Msg;
 use skymesh_transport::TryPushError;
 use skymesh_wire::{KeyTrailer, encode_msg};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Dispatch;
 use super::parts::Parts;
 use crate::inbox::{Letter, UndeliverableReason};
 
-/// How long a connection is not read on for word of an epoch. Its messages are sent back then.
+/// How long a connection is not read on for word of an epoch, if the nameserver is out of reach. Its
+/// messages are sent back then, and may be overtaken.
 const WORD: Duration = Duration::from_millis(500);
+
+/// And in any case. Below three pings of [`agent.ping_interval`](crate::config::AgentConfig::ping_interval),
+/// after which the dialler would take this agent for dead.
+const LATE_WORD: Duration = Duration::from_secs(2);
 
 impl Dispatch {
     /// Takes a message by key, or sends it back. Its parts are ranges of `chunk`.
@@ -55,9 +60,14 @@ impl Dispatch {
     pub(super) async fn catch_up(&mut self) {
         let Some((gate, sent)) = self.ahead.take() else { return };
         let heard = self.runtime.directory.heard_of(&gate, sent);
-        if timeout(WORD, heard).await.is_err() {
-            // Cut off from the nameserver, or the peer is wrong: they are sent back from now on.
-            self.given_up = sent;
+        tokio::pin!(heard);
+        let until = Instant::now() + LATE_WORD;
+        while timeout(WORD, &mut heard).await.is_err() {
+            if self.runtime.is_cut_off() || Instant::now() >= until {
+                // Cut off from the nameserver, or the peer is wrong: they are sent back from now on.
+                self.given_up = sent;
+                return;
+            }
         }
     }
 
@@ -110,5 +120,79 @@ impl Dispatch {
                 self.unsaid.clear();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skymesh_naming::Snapshot;
+    use skymesh_transport::{Outbox, OutboxConfig};
+    use skymesh_types::{RegistryId, Revision, ServiceName};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::bare;
+    use crate::directory::Word;
+    use crate::ingress::greeting::Guest;
+    use crate::runtime::Runtime;
+
+    fn snapshot(epoch: u64) -> Snapshot {
+        Snapshot {
+            name: "app.env.room".parse().unwrap(),
+            registry: RegistryId::new(1).unwrap(),
+            revision: Revision(epoch),
+            instances: Vec::new(),
+            recovering: false,
+            epoch: Epoch(epoch),
+        }
+    }
+
+    /// How long a connection is not read on for word of an epoch that comes after so long, if at all; and
+    /// whether the wait was in vain.
+    async fn waits(
+        runtime: &Arc<Runtime>,
+        epoch: u64,
+        comes_after: Option<Duration>,
+    ) -> (Duration, bool) {
+        let guest = Guest {
+            agent: None,
+            protocol: 2,
+            address: String::new(),
+            host: [127, 0, 0, 1].into(),
+            codecs: Vec::new(),
+        };
+        let (outbox, _writer) = Outbox::new(OutboxConfig::default());
+        let mut dispatch = Dispatch::new(Arc::clone(runtime), guest, outbox);
+        let name: ServiceName = "app.env.room".parse().unwrap();
+        let (gate, _) = runtime.directory.open_gate(&name);
+        dispatch.ahead = Some((gate, Epoch(epoch)));
+        let began = Instant::now();
+        let word = async {
+            match comes_after {
+                Some(after) => {
+                    sleep(after).await;
+                    runtime.directory.apply(Word::Snapshot(&snapshot(epoch)));
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = dispatch.catch_up() => {}
+            () = async { word.await; std::future::pending().await } => {}
+        }
+        (began.elapsed(), dispatch.given_up == Epoch(epoch))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_word_of_an_epoch_is_waited_for_unless_the_nameserver_is_out_of_reach() {
+        let (runtime, _commands) = bare::runtime();
+        let late = Duration::from_millis(1200);
+        assert_eq!(waits(&runtime, 1, Some(late)).await, (late, false));
+        assert_eq!(waits(&runtime, 2, None).await, (LATE_WORD, true));
+        runtime.directory.uplink_lost(runtime.elapsed());
+        assert_eq!(waits(&runtime, 3, None).await, (WORD, true));
     }
 }

@@ -37,6 +37,18 @@ impl<P: Placing, M> KeyedRouter<P, M> {
         wait == Wait::Until(now)
     }
 
+    /// A parcel comes back while the next placement is about to be fed: it goes by that one, in its place
+    /// among those that came back. As [`PlacementInput::Bounced`](crate::placement::PlacementInput::Bounced)
+    /// otherwise, but nothing is sent any more by the present one.
+    pub fn come_back(
+        &mut self,
+        now: Duration,
+        bounced: Bounced<M>,
+        actions: &mut Vec<PlacementAction<M>>,
+    ) {
+        self.bounced(now, bounced, actions);
+    }
+
     /// A parcel that was to be sent waited for room until now, and is taken back: it goes with the next
     /// placement, behind those that came back before it. However often that happens, it is not given up.
     pub fn take_back(&mut self, now: Duration, mut parcel: Parcel<M>) {

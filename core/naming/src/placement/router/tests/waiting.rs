@@ -140,6 +140,23 @@ fn nobody_owns_a_key_of_an_empty_service() {
 }
 
 #[test]
+fn what_comes_back_before_a_placement_goes_by_that_one_before_what_never_got_out() {
+    let mut world = World::placed();
+    let mut come_back = |at, message, known| {
+        let (parcel, sent) = (Parcel::new(3, 10, message), Epoch(4));
+        let bounced = Bounced { parcel, sent, known: Some(Epoch(known)) };
+        world.router.come_back(ms(at), bounced, &mut world.actions);
+    };
+    // By itself the first could go at once, by the placement that is about to end.
+    come_back(10, 101, 5);
+    come_back(20, 102, 6);
+    world.router.take_back(ms(30), Parcel::new(3, 10, 103));
+    assert_eq!(world.done(), "");
+    world.place(30, 6, &[1, 2, 3]);
+    assert_eq!(world.done(), "101>3@6 102>3@6 103>3@6");
+}
+
+#[test]
 fn what_never_got_out_is_not_given_up_however_often_the_placement_changes() {
     let mut world = World::placed();
     let mut parcels = vec![Parcel::new(3, 10, 101), Parcel::new(3, 10, 102)];

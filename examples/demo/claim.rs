@@ -120,11 +120,14 @@ pub(crate) fn losses_are_counted(
     }
     let lost = (missing.len() as u64).saturating_sub(u64::from(refused));
     if lost > counted {
-        return Err(format!("{lost} messages are lost, the agent's counters admit {counted}"));
+        return Err(format!(
+            "{lost} messages are lost, but the sender had only {counted} unconfirmed"
+        ));
     }
     let received = during.messages();
     Ok(format!(
-        "{sent} sent = {received} received + {refused} refused + {lost} lost (counters admit {counted})"
+        "{sent} sent = {received} received + {refused} refused + {lost} lost, \
+         of {counted} that server {dead} died without confirming"
     ))
 }
 

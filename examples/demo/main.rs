@@ -43,6 +43,10 @@ async fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => stage::play(scenes::play()).await,
+        ["--help" | "-h"] => {
+            println!("{}\n\n{}", own::USAGE, own::HELP);
+            ExitCode::SUCCESS
+        }
         [option, ..] if option.starts_with("--") => match Own::from_arguments(&arguments) {
             Ok(own) => stage::play(own.play()).await,
             Err(error) => {
@@ -57,7 +61,7 @@ async fn main() -> ExitCode {
         ["server", config, number] => role::perform(server::serve(config.as_ref(), number)).await,
         ["client", config] => role::perform(client::obey(config.as_ref())).await,
         _ => {
-            eprintln!("error: {}", own::USAGE);
+            eprintln!("error: `{}` is no option; {}", arguments.join(" "), own::USAGE);
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! What the person in front of the demo sees: headings, bars that grow in place, sentences. Where
 //! the output is no terminal, each bar is printed once, when it is done.
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ pub(crate) struct Bar {
 #[derive(Debug)]
 pub(crate) struct Screen {
     terminal: bool,
+    colours: bool,
     /// Lines of bars that are below the last fixed line.
     drawn: usize,
     drawn_at: Option<Instant>,
@@ -29,7 +31,9 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn new() -> Self {
-        Self { terminal: stdout().is_terminal(), drawn: 0, drawn_at: None }
+        let terminal = stdout().is_terminal();
+        let colours = terminal && wants_colours(std::env::var_os("NO_COLOR").as_deref());
+        Self { terminal, colours, drawn: 0, drawn_at: None }
     }
 
     /// A line that stays.
@@ -40,8 +44,11 @@ impl Screen {
 
     /// A sentence that was found to hold.
     pub(crate) fn holds(&mut self, sentence: &str) {
-        let mark = if self.terminal { "\x1b[32mok\x1b[0m" } else { "ok" };
-        self.line(&format!("   {mark}  {sentence}"));
+        self.line(&format!("   {}  {sentence}", self.mark()));
+    }
+
+    fn mark(&self) -> &'static str {
+        if self.colours { "\x1b[32mok\x1b[0m" } else { "ok" }
     }
 
     /// The bars as they are now, if it is time to draw them. `full` is what fills a bar.
@@ -85,5 +92,27 @@ impl Screen {
         let mut out = stdout().lock();
         // Whoever read this may be gone; the demo still ends with the right code.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// By the variable `NO_COLOR`: <https://no-color.org>.
+fn wants_colours(no_color: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_left_out_for_whoever_says_so() {
+        for (no_color, wanted) in [(None, true), (Some(""), true), (Some("1"), false)] {
+            assert_eq!(wants_colours(no_color.map(OsStr::new)), wanted, "{no_color:?}");
+        }
+        let printed = |colours| {
+            let screen = Screen { terminal: true, colours, drawn: 0, drawn_at: None };
+            screen.mark().contains('\u{1b}')
+        };
+        assert!(printed(true) && !printed(false));
     }
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin election
 //! ```
-//! Or each role in a terminal of its own, in any order (Ctrl-C ends all but the client):
+//! Or each role in a terminal of its own, in this order (Ctrl-C ends all but the client):
 //! ```text
 //! cargo run -p skymesh-examples --bin election -- nameserver
 //! cargo run -p skymesh-examples --bin election -- store
@@ -31,9 +31,11 @@ const SERVICE: &str = "testApp.weixin1.electionServer";
 const STORE: &str = "testApp.weixin1.store";
 const CLIENT_URL: &str = "testApp.weixin1.electionClient/101";
 
-/// What the client asks a leader.
+/// What the client asks a leader, and what that answers once it is a candidate again.
 const GIVE_UP: &str = "give up";
+const STANDS: &str = "stands again";
 const ROUNDS: usize = 4;
+const START_SERVER: &str = "cargo run -p skymesh-examples --bin election -- server 101, and 102";
 
 /// How long a step may take before something must be wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -74,7 +76,8 @@ async fn take_writes(mut inbox: Inbox) {
         let newer = message.term() > before;
         before = before.max(message.term());
         let text = String::from_utf8_lossy(message.payload()).into_owned();
-        println!("{} writes: {text} (a newer term: {newer})", message.source().url());
+        let term = if newer { "a new term" } else { "the same term" };
+        println!("{} writes in {term}: {text}", message.source().url());
     }
 }
 
@@ -105,12 +108,14 @@ async fn lead_when_elected(me: &Instance, mut inbox: Inbox) -> Result<(), RoleEr
                 // Carries the term: if somebody led after this one, the store refuses it.
                 leadership.send(STORE, "the first word of a leader").await?;
             }
-            Delivery::Event(Event::Unseated { why, .. }) => println!("leads no longer: {why:?}"),
+            Delivery::Event(Event::Unseated { .. }) => println!("leads no longer"),
             Delivery::Message(message) if message.payload() == GIVE_UP => {
                 println!("is asked to give up");
                 let leadership = me.leadership()?;
                 give_up(leadership).await?;
                 me.run_for_leader().await?;
+                // Whoever asked may have gone.
+                let _ = me.send(message.source(), STANDS).await;
             }
             _ => {}
         }
@@ -138,11 +143,14 @@ async fn client() -> Result<(), RoleError> {
     let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let both = |known: &Resolve| known.members().len() >= 2;
-    agent.router(SERVICE)?.wait_until(DEADLINE, both).await?;
+    role::find(&agent.router(SERVICE)?, both, START_SERVER, DEADLINE).await?;
     let (me, mut inbox) = agent.register(CLIENT_URL).await?;
     let election = me.watch_election(SERVICE)?;
+    println!("waits for a leader: the first one of a new nameserver is seated after a lease, 3 s");
     let mut before = None;
     let mut leaders = Vec::new();
+    // Nobody else is asked before whoever gave up stands again: it could not be followed by that one.
+    let mut both_stand = true;
     for _ in 0..ROUNDS {
         let another = |standing: &Standing| match standing {
             Standing::Leads(leader) => leader.term > before,
@@ -151,13 +159,17 @@ async fn client() -> Result<(), RoleError> {
         let standing = timeout(DEADLINE, async {
             loop {
                 tokio::select! {
-                    standing = election.wait_until(another) => return Ok::<_, RoleError>(standing),
+                    standing = election.wait_until(another), if both_stand => {
+                        return Ok::<_, RoleError>(standing);
+                    }
                     // A new leader may hear of it later than this client did. Then it refuses what is
                     // for the leader, which is told, and asked again here.
-                    Some(delivery) = inbox.recv() => {
-                        if let Delivery::Event(Event::Undeliverable { .. }) = delivery {
+                    Some(delivery) = inbox.recv() => match delivery {
+                        Delivery::Event(Event::Undeliverable { .. }) => {
                             me.send(&election, GIVE_UP).await?;
                         }
+                        Delivery::Message(answer) if answer.payload() == STANDS => both_stand = true,
+                        _ => {}
                     }
                 }
             }
@@ -167,6 +179,7 @@ async fn client() -> Result<(), RoleError> {
         println!("{} leads", leader.url);
         leaders.push(leader.url.clone());
         before = leader.term;
+        both_stand = false;
         me.send(&election, GIVE_UP).await?;
     }
     let alternate = leaders.windows(2).all(|pair| pair[0] != pair[1]);
@@ -176,6 +189,8 @@ async fn client() -> Result<(), RoleError> {
     println!(
         "{ROUNDS} leaders, each in a newer term than the one before, none of them twice in a row"
     );
+    // Nobody reads it any more; else the shutdown would wait for somebody to.
+    drop(inbox);
     agent.shutdown().await;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin grpc_helloworld
 //! ```
-//! Or each role in a terminal of its own, in any order (Ctrl-C ends the first two):
+//! Or each role in a terminal of its own, in this order (Ctrl-C ends the first two):
 //! ```text
 //! cargo run -p skymesh-examples --bin grpc_helloworld -- nameserver
 //! cargo run -p skymesh-examples --bin grpc_helloworld -- servers
@@ -39,6 +39,7 @@ const SERVICE: &str = "testGrpc.qq1.greeterServer";
 const INSTANCES: [u64; 2] = [50051, 50052];
 const CLIENT_URL: &str = "testGrpc.qq1.greeterClient/1";
 const CALLS: usize = 4;
+const START_SERVERS: &str = "cargo run -p skymesh-examples --bin grpc_helloworld -- servers";
 
 /// How long a step may take before something must be wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -98,14 +99,17 @@ async fn client() -> Result<(), RoleError> {
         Resolve::Ready(known) => known.members.len() == INSTANCES.len(),
         _ => false,
     };
-    agent.router(SERVICE)?.wait_until(DEADLINE, both).await?;
+    role::find(&agent.router(SERVICE)?, both, START_SERVERS, DEADLINE).await?;
     let (instance, inbox) = agent.register(CLIENT_URL).await?;
     let (grpc, _) = Grpc::attach(instance, inbox);
     let mut greeter = GreeterClient::new(grpc.channel(&format!("skymesh:///{SERVICE}"))?);
     for _ in 0..CALLS {
         let mut request = Request::new(HelloRequest { name: "world".into() });
         request.set_timeout(DEADLINE);
-        println!("{}", greeter.say_hello(request).await?.into_inner().message);
+        let reply = greeter.say_hello(request).await.map_err(|status| {
+            format!("{}; do the servers still run? {START_SERVERS}", status.message())
+        })?;
+        println!("{}", reply.into_inner().message);
     }
     agent.shutdown().await;
     Ok(())

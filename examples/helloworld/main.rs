@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin helloworld
 //! ```
-//! Or each role in a terminal of its own, in any order (Ctrl-C ends the first two):
+//! Or each role in a terminal of its own, in this order (Ctrl-C ends the first two):
 //! ```text
 //! cargo run -p skymesh-examples --bin helloworld -- nameserver
 //! cargo run -p skymesh-examples --bin helloworld -- server
@@ -15,7 +15,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use skymesh::{Config, Delivery, Inbox, Instance, Message, Resolve, Router, Service};
+use skymesh::{Config, Delivery, Inbox, Instance, Message, Resolve, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
 use skymesh_examples::stage::{Stage, StageError};
 use tokio::time::timeout;
@@ -71,8 +71,8 @@ async fn client() -> Result<(), RoleError> {
     let agent = config.agent_builder().connect().await?;
     let (instance, mut inbox) = agent.register(CLIENT_URL).await?;
     println!("registered {}", instance.url());
-    let greeter = agent.router(SERVER)?;
-    find_server(&greeter).await?;
+    let there = |known: &Resolve| matches!(known, Resolve::Ready(_));
+    role::find(&agent.router(SERVER)?, there, START_SERVER, DEADLINE).await?;
     for _ in 0..GREETINGS {
         instance.send(SERVER_URL, "Nice to meet you.").await?;
         let reply = timeout(DEADLINE, next_message(&mut inbox)).await.map_err(|_| {
@@ -85,18 +85,6 @@ async fn client() -> Result<(), RoleError> {
     // Nobody reads it any more; else the shutdown would wait for somebody to.
     drop(inbox);
     agent.shutdown().await;
-    Ok(())
-}
-
-/// Waits for a server, and says what is missing if there is none.
-async fn find_server(greeter: &Router) -> Result<(), RoleError> {
-    if let Resolve::Empty = greeter.ready(DEADLINE).await? {
-        println!("no server is there yet; start one: {START_SERVER}");
-    }
-    let found = greeter.wait_until(DEADLINE, |known| matches!(known, Resolve::Ready(_))).await;
-    found.map_err(|_| {
-        format!("no instance of {SERVER} came within {DEADLINE:?}; start one: {START_SERVER}")
-    })?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin inner_service
 //! ```
-//! Or each role in a terminal of its own, in any order (Ctrl-C ends the first two):
+//! Or each role in a terminal of its own, in this order (Ctrl-C ends the first two):
 //! ```text
 //! cargo run -p skymesh-examples --bin inner_service -- nameserver
 //! cargo run -p skymesh-examples --bin inner_service -- server
@@ -32,6 +32,7 @@ const SERVER: &str = "testApp.weixin1.SMgreeterServer";
 const SERVER_URL: &str = "testApp.weixin1.SMgreeterServer/101";
 const CLIENT_URL: &str = "testApp.weixin1.SMgreeterClient/101";
 const ROUNDS: usize = 2;
+const START_SERVER: &str = "cargo run -p skymesh-examples --bin inner_service -- server";
 
 /// How long a step may take before something must be wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -92,7 +93,7 @@ async fn client() -> Result<(), RoleError> {
     let _log = config.log.install()?;
     let agent = config.agent_builder().connect().await?;
     let there = |known: &Resolve| matches!(known, Resolve::Ready(_));
-    agent.router(SERVER)?.wait_until(DEADLINE, there).await?;
+    role::find(&agent.router(SERVER)?, there, START_SERVER, DEADLINE).await?;
     let (instance, inbox) = agent.register(CLIENT_URL).await?;
     let (rpc, _) = Rpc::attach(instance, inbox);
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use skymesh::{Config, Delivery, Event, Inbox, Instance, InstanceRecord, Resolve, Router};
-use skymesh_examples::role::{Curtain, RoleError};
+use skymesh_examples::role::{self, Curtain, RoleError};
 use tokio::time::timeout;
 
-use crate::{CONFIG, DEADLINE, SERVICE};
+use crate::{CONFIG, DEADLINE, SERVICE, START_SERVER};
 
 const TURNS: usize = 4;
 const PLAYERS: [u64; 4] = [1001, 1002, 1003, 1004];
@@ -26,7 +26,7 @@ pub(crate) async fn send_and_watch() -> Result<(), RoleError> {
     // From here on the inbox has the events of the servers, and the router knows who is there.
     let router = client.watch(SERVICE)?;
     let two = |known: &Resolve| servers(known).len() >= 2;
-    let known = router.wait_until(DEADLINE, two).await?;
+    let known = role::find(&router, two, START_SERVER, DEADLINE).await?;
     let servers = servers(&known);
     let (mut seen, mut expected) = (Counts::default(), Counts::default());
     servers.iter().for_each(|server| expected.read(server));
@@ -34,9 +34,9 @@ pub(crate) async fn send_and_watch() -> Result<(), RoleError> {
     broadcast(&client, &router, &servers, &mut expected).await?;
     by_loop(&client, &servers, &mut expected).await?;
     by_mod_hash(&client, &router, &mut expected).await?;
-    timeout(DEADLINE, watch(&mut inbox, &mut seen, &expected)).await.map_err(|_| {
-        format!("the servers' attributes did not come to say {expected:?}, only {seen:?}")
-    })??;
+    println!("waits until the servers have counted all that in their attributes");
+    let watched = timeout(DEADLINE, watch(&mut inbox, &mut seen, &expected)).await;
+    watched.map_err(|_| seen.short_of(&expected))??;
     println!("the attributes say what was sent");
 
     drop(inbox);
@@ -62,7 +62,7 @@ async fn broadcast(
     expected: &mut Counts,
 ) -> Result<(), RoleError> {
     let broadcast = client.broadcast(router.name(), "Hello.").await?;
-    println!("Hello. is on its way to {} servers", broadcast.accepted);
+    println!("a broadcast, \"Hello.\", is on its way to {} servers", broadcast.accepted);
     if broadcast.accepted != servers.len() {
         return Err(format!("refused by {:?}", broadcast.refused).into());
     }
@@ -122,6 +122,18 @@ impl Counts {
             let key = (server.url.instance.get(), text.to_owned());
             self.0.insert(key, count.as_u64().unwrap_or(0));
         }
+    }
+
+    /// What is missing, and why that may be.
+    fn short_of(&self, expected: &Self) -> String {
+        let seen = |key| self.0.get(key).copied().unwrap_or(0);
+        let short = expected.0.iter().filter(|(key, count)| seen(key) != **count);
+        let lines = short.map(|(key, count)| {
+            let (server, text) = key;
+            format!("\n  server {server} counts {} of {count} {text:?}", seen(key))
+        });
+        let lines: String = lines.collect();
+        format!("not all that was sent was counted; does a server no longer run?{lines}")
     }
 
     /// One more of a text is on its way to a server.

@@ -6,7 +6,7 @@
 //! ```text
 //! cargo run -p skymesh-examples --bin name_router
 //! ```
-//! Or each role in a terminal of its own, in any order (Ctrl-C ends all but the client):
+//! Or each role in a terminal of its own, in this order (Ctrl-C ends all but the client):
 //! ```text
 //! cargo run -p skymesh-examples --bin name_router -- nameserver
 //! cargo run -p skymesh-examples --bin name_router -- server 101
@@ -27,6 +27,7 @@ use skymesh_examples::stage::{Stage, StageError};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/name_router/mesh.toml");
 const SERVICE: &str = "testApp.weixin1.Server";
+const START_SERVER: &str = "cargo run -p skymesh-examples --bin name_router -- server 101, and 102";
 
 /// How long a step may take before something must be wrong.
 const DEADLINE: Duration = Duration::from_secs(20);

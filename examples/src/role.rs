@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use skymesh::Config;
-use skymesh::Nameserver;
+use skymesh::{Config, Nameserver, Resolve, Router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -122,6 +121,30 @@ pub fn say_address(address: SocketAddr) {
     println!("listens on {address}");
 }
 
+/// Waits until `enough` is known of a service. A person, who has to start it, is told so if it is not
+/// there yet: `start` is the command.
+///
+/// # Errors
+/// If it does not come within `deadline`.
+pub async fn find(
+    router: &Router,
+    enough: impl Fn(&Resolve) -> bool,
+    start: &str,
+    deadline: Duration,
+) -> Result<Resolve, RoleError> {
+    let name = router.name();
+    let known = router.ready(deadline).await?;
+    if !enough(&known) && std::env::var_os(STAGED).is_none() {
+        let there = known.members().len();
+        println!("waits for {name}: {there} of its instances are there; start it: {start}");
+    }
+    router.wait_until(deadline, enough).await.map_err(|_| {
+        let there = router.instances().members().len();
+        format!("only {there} instances of {name} came within {deadline:?}; start it: {start}")
+            .into()
+    })
+}
+
 /// Plays the role that the command line names, with its arguments, and answers what the process ends
 /// with; or the whole play, with all roles, if it names none. `$choice` tells which there are.
 #[macro_export]
@@ -131,15 +154,24 @@ macro_rules! cast {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match arguments[..] {
             [] => $crate::stage::play($play).await,
+            ["--help" | "-h"] => $crate::role::help(env!("CARGO_BIN_NAME"), $choice),
             $([$($argument),+] => $crate::role::perform($role).await,)+
             _ => $crate::role::unknown(&arguments, $choice),
         }
     }};
 }
 
+/// Says how a program is called, to whoever asked for that.
+pub fn help(program: &str, choice: &str) -> ExitCode {
+    println!(
+        "usage: {program} [ROLE]\n\nROLE is {choice}; without it, all roles are played at once."
+    );
+    ExitCode::SUCCESS
+}
+
 /// What a command line ends with that names no role.
 pub fn unknown(arguments: &[&str], choice: &str) -> ExitCode {
-    eprintln!("`{}` is no role; choose {choice}, or none for all", arguments.join(" "));
+    eprintln!("error: `{}` is no role; choose {choice}, or none for all", arguments.join(" "));
     ExitCode::FAILURE
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use skymesh::{Config, Delivery, Inbox, Instance, Key, Resolve, Router};
-use skymesh_examples::role::{Curtain, RoleError};
+use skymesh_examples::role::{self, Curtain, RoleError};
 use tokio::time::timeout;
 
 use crate::tally::{Report, Sent};
-use crate::{CONFIG, DEADLINE, REPORT, SERVICE};
+use crate::{CONFIG, DEADLINE, REPORT, SERVICE, START_SHARD};
 
 const PLAYERS: u64 = 120;
 
@@ -22,9 +22,9 @@ pub(crate) async fn client(number: &str) -> Result<(), RoleError> {
     let url = format!("testApp.weixin1.ShardClient/{number}");
     let (me, mut inbox) = agent.register(url.as_str()).await?;
     let router = agent.router(SERVICE)?;
-    router.wait_until(DEADLINE, has(2)).await?;
+    role::find(&router, has(2), START_SHARD, DEADLINE).await?;
     let before = owners(&router);
-    println!("sends for {PLAYERS} players to {} shards", count(&before));
+    println!("sends for {PLAYERS} players to {} shards, until there are 4", count(&before));
 
     // Without a pause, also while players move.
     let mut rounds = 0;
@@ -60,15 +60,24 @@ async fn check(
     rounds: u64,
 ) -> Result<(), RoleError> {
     let sent = rounds * PLAYERS;
+    println!("asks the shards what they took");
+    let mut known = 0;
     let found = timeout(DEADLINE, async {
         loop {
             let findings = gather(me, inbox, router).await?;
+            known = findings.received;
             if findings.received >= sent {
                 return Ok::<_, RoleError>(findings);
             }
         }
     });
-    let Findings { received, doubly, disorder } = found.await??;
+    let found = found.await.map_err(|_| {
+        format!(
+            "of {sent} messages sent, the shards that run know {known}; \
+             did one of them die? Then its tally is gone, and all have to start anew"
+        )
+    })?;
+    let Findings { received, doubly, disorder } = found?;
     claim(received == sent, &format!("{sent} messages sent, {received} received"))?;
     claim(doubly == 0, "no player had two shards in one placement")?;
     claim(disorder == 0, "every player's messages came in order")

@@ -32,6 +32,8 @@ use tally::{Sent, Tally};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stateful_routing/mesh.toml");
 const SERVICE: &str = "testApp.weixin1.Shard";
+const START_SHARD: &str =
+    "cargo run -p skymesh-examples --bin stateful_routing -- shard 101, and 102";
 
 /// What a client asks a shard in the end: its tally.
 const REPORT: &str = "report";

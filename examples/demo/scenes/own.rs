@@ -12,6 +12,10 @@ use crate::director::{DemoError, Director, Word};
 use crate::fact::{Act, Cue, Fact};
 
 pub(crate) const USAGE: &str = "usage: demo [--selector ID[{ key = value }] [--plugins FOLDER]]";
+pub(crate) const HELP: &str =
+    "Without options: three selectors, one after the other, and the death of a server.
+  --selector ID     this selector under load instead; a table of its configuration may follow
+  --plugins FOLDER  where its library may lie, besides the folder of this program";
 
 const LOAD: Act = Act(1);
 /// Messages every 10 ms: 3 000 a second.

@@ -54,7 +54,7 @@ fn demo() {
             "server 2 dies while the client sends",
             "offline after 1.0s",
             "keys moved, all of them those of server 2",
-            " lost (counters admit ",
+            " that server 2 died without confirming",
             "18 claims, all of them checked",
         ],
     });
@@ -86,7 +86,7 @@ fn name_router() {
         environment: &[],
         code: 0,
         says: &[
-            "[client] Hello. is on its way to 2 servers",
+            "[client] a broadcast, \"Hello.\", is on its way to 2 servers",
             "[client] RouterByLoop goes to testApp.weixin1.Server/101",
             "[client] RouterByModHash of player 1001 goes to testApp.weixin1.Server/102",
             r#"Server/101 has the attributes {"Hello.":1,"RouterByLoop":2,"RouterByModHash":2}"#,
@@ -161,9 +161,9 @@ fn election() {
             "[client] testApp.weixin1.electionServer/101 leads",
             "[client] testApp.weixin1.electionServer/102 leads",
             "is asked to give up",
-            "leads no longer: Resigned",
-            "writes: the first word of a leader (a newer term: true)",
-            "writes: the last word of a leader (a newer term: false)",
+            "leads no longer",
+            "writes in a new term: the first word of a leader",
+            "writes in the same term: the last word of a leader",
             "[client] 4 leaders, each in a newer term than the one before, none of them twice in a row",
         ],
     });
@@ -209,7 +209,7 @@ fn what_can_not_be_done_is_said_and_fails() {
             arguments: &["sever"],
             environment: &[],
             code: 1,
-            says: &["`sever` is no role; choose nameserver, server or client"],
+            says: &["error: `sever` is no role; choose nameserver, server or client"],
         },
         Case {
             program: "name_router",
@@ -223,7 +223,7 @@ fn what_can_not_be_done_is_said_and_fails() {
             arguments: &["fast"],
             environment: &[],
             code: 1,
-            says: &["usage: demo [--selector ID"],
+            says: &["error: `fast` is no option; usage: demo [--selector ID"],
         },
         Case {
             program: "demo",
@@ -231,6 +231,21 @@ fn what_can_not_be_done_is_said_and_fails() {
             environment: &[],
             code: 1,
             says: &["selector `no_such` not found", "ended unexpectedly: exit status: 1"],
+        },
+        // Asked for, so it is no failure.
+        Case {
+            program: "demo",
+            arguments: &["--help"],
+            environment: &[],
+            code: 0,
+            says: &["usage: demo [--selector ID", "--plugins FOLDER  "],
+        },
+        Case {
+            program: "name_router",
+            arguments: &["--help"],
+            environment: &[],
+            code: 0,
+            says: &["usage: name_router [ROLE]", "nameserver, server INSTANCE or client"],
         },
         // Nobody listens there, and the configuration says not to wait.
         Case {

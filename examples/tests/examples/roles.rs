@@ -152,7 +152,7 @@ fn election() {
     company.hear("client", "4 leaders, each in a newer term than the one before");
     company.hear("server 101", "is asked to give up");
     company.hear("server 102", "is asked to give up");
-    company.hear("store", "writes: the last word of a leader (a newer term: false)");
+    company.hear("store", "writes in the same term: the last word of a leader");
     company.part();
 }
 

@@ -1,5 +1,6 @@
 //! The process's subscriber: levels, lines and their destination, each of which a reload may exchange.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -76,12 +77,18 @@ fn lines(format: LogFormat, sink: Option<&Sink>) -> Lines {
         Some(sink) => BoxMakeWriter::new(sink.entry()),
         None => BoxMakeWriter::new(io::stderr),
     };
-    let colours = sink.is_none() && io::stderr().is_terminal();
+    let wanted = wants_colours(std::env::var_os("NO_COLOR").as_deref());
+    let colours = sink.is_none() && io::stderr().is_terminal() && wanted;
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     match format {
         LogFormat::Human => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     }
+}
+
+/// By the variable `NO_COLOR`: <https://no-color.org>.
+fn wants_colours(no_color: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty)
 }
 
 /// Another log, ready to take effect.
@@ -143,6 +150,13 @@ mod tests {
 
     use super::*;
     use crate::log::LogFileConfig;
+
+    #[test]
+    fn colours_are_left_out_for_whoever_says_so() {
+        for (no_color, wanted) in [(None, true), (Some(""), true), (Some("1"), false)] {
+            assert_eq!(wants_colours(no_color.map(OsStr::new)), wanted, "{no_color:?}");
+        }
+    }
 
     /// As agents of one process do, which reload all at once.
     #[test]

@@ -1,7 +1,7 @@
 //! The actor's side: what a process does that was given a role, whether by a director or by a
 //! person who started it in a terminal of its own.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -140,8 +140,10 @@ pub async fn find(
     }
     router.wait_until(deadline, enough).await.map_err(|_| {
         let there = router.instances().members().len();
-        format!("only {there} instances of {name} came within {deadline:?}; start it: {start}")
-            .into()
+        format!(
+            "{name} is not complete after {deadline:?}, instances there: {there}; start it: {start}"
+        )
+        .into()
     })
 }
 
@@ -180,7 +182,8 @@ pub async fn perform(role: impl Future<Output = Result<(), RoleError>>) -> ExitC
     match role.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // In one piece: other processes of the play may write to the same terminal now.
+            let _ = io::stderr().write_all(format!("error: {error}\n").as_bytes());
             ExitCode::FAILURE
         }
     }

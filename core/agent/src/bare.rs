@@ -18,11 +18,16 @@ use crate::uplink::{COMMANDS, Command, Own};
 
 /// With the defaults, and what it asks of its uplink.
 pub(crate) fn runtime() -> (Arc<Runtime>, mpsc::Receiver<Command>) {
+    runtime_with(Settings::default())
+}
+
+/// With those settings.
+pub(crate) fn runtime_with(settings: Settings) -> (Arc<Runtime>, mpsc::Receiver<Command>) {
     let (uplink, commands) = mpsc::channel(COMMANDS);
     let host = PluginHost::with_linked(PluginsConfig::default(), []).unwrap();
     let (desk, _requests) = Desk::new();
     let parts = Parts {
-        settings: Settings::default(),
+        settings,
         app: "app".parse().unwrap(),
         address: "127.0.0.1:1".into(),
         host,

@@ -20,6 +20,8 @@ mod counters;
 mod destination;
 mod directory;
 mod election;
+#[cfg(test)]
+mod heard;
 mod inbox;
 mod ingress;
 mod instance;

@@ -48,11 +48,20 @@ impl Uplink {
     async fn connect_and_serve(&mut self) {
         let mut backoff = Backoff::default();
         let mut told = false;
+        // Since when it is out of reach.
+        let mut away: Option<Instant> = None;
         while self.leaving.is_none() {
             match self.connect().await {
                 Ok(mut line) => {
                     let served = Instant::now();
                     told = false;
+                    if let Some(since) = away.take() {
+                        let after = since.elapsed();
+                        tracing::info!(
+                            ?after,
+                            "connected to the nameserver after it was out of reach"
+                        );
+                    }
                     self.runtime.directory.uplink_restored();
                     self.runtime.contact.send_replace(Contact::Made);
                     let error = match self.serve(&mut line).await {
@@ -63,12 +72,14 @@ impl Uplink {
                         backoff.reset();
                     }
                     self.runtime.counters.uplinks_lost.add(1);
+                    away = Some(Instant::now());
                     self.lost();
                     self.runtime.placements_unheard();
                     self.runtime.contact.send_replace(Contact::Failed(error.to_string()));
                     tracing::warn!(%error, "lost the nameserver; what is known goes on serving");
                 }
                 Err(error) => {
+                    away.get_or_insert_with(Instant::now);
                     self.lost();
                     // Said once per outage; every attempt would fill the log.
                     if !std::mem::replace(&mut told, true) {
@@ -162,5 +173,64 @@ impl Uplink {
             line.push(body).await?;
         }
         self.catch_up(line).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skymesh_proto::RegisterAppReply;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::bare;
+    use crate::heard::Heard;
+    use crate::runtime::Settings;
+
+    const GUARD: Duration = Duration::from_secs(60);
+
+    /// Answers an agent that introduces itself.
+    async fn welcome(nameserver: &TcpListener) -> TcpStream {
+        let (mut agent, _) = nameserver.accept().await.unwrap();
+        assert_ne!(agent.read(&mut [0; 1024]).await.unwrap(), 0);
+        let reply = RegisterAppReply {
+            protocol: 2,
+            session: 1,
+            registry: 1,
+            lease_ms: 600_000,
+            ..RegisterAppReply::default()
+        };
+        let mut frame = Vec::new();
+        encode_msg(&Msg::from(reply), &mut frame);
+        agent.write_all(&frame).await.unwrap();
+        agent
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_outage_is_told_once_as_its_begin_is() {
+        let log = Heard::listen();
+        let nameserver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut settings = Settings::default();
+        settings.agent.nameserver = nameserver.local_addr().unwrap().to_string();
+        let (runtime, commands) = bare::runtime_with(settings);
+        let mut contact = runtime.contact.subscribe();
+        let (gone, back) = ("lost the nameserver", "connected to the nameserver after");
+        let script = async {
+            let agent = welcome(&nameserver).await;
+            contact.wait_for(|contact| matches!(contact, Contact::Made)).await.unwrap();
+            assert_eq!((log.with(gone).len(), log.with(back).len()), (0, 0));
+            drop(agent);
+            contact.wait_for(|contact| matches!(contact, Contact::Failed(_))).await.unwrap();
+            let _agent = welcome(&nameserver).await;
+            contact.wait_for(|contact| matches!(contact, Contact::Made)).await.unwrap();
+            assert_eq!((log.with(gone).len(), log.with(back).len()), (1, 1));
+            let line = log.with(back).remove(0);
+            assert!(line.contains(" INFO ") && line.contains("after="), "{line}");
+        };
+        let uplink = Uplink::new(Arc::clone(&runtime), commands).run();
+        tokio::select! {
+            () = uplink => panic!("it ends with its agent"),
+            ended = timeout(GUARD, script) => ended.unwrap(),
+        }
     }
 }

@@ -312,7 +312,10 @@ fn answer<T, E>(asked: Option<Reply<T, E>>, result: Result<T, E>) {
     }
 }
 
+/// Ends an instance that the nameserver took off: the one place where a process hears of it.
 fn end(own: &Own, reason: &str) {
+    let instance = own.sender.source.url();
+    tracing::warn!(%instance, %reason, "the nameserver took an instance off the mesh");
     own.sender.source.set_offline(true);
     own.queue.push_event(Event::KickedOff { reason: Arc::from(reason) });
     own.queue.close();

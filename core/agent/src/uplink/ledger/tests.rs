@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::bare;
+use crate::heard::Heard;
 
 /// An interpreter of protocol 1 answers the second request itself, and the nameserver the first one
 /// never.
@@ -42,4 +43,20 @@ fn a_refused_registration_answers_all_that_was_asked_of_the_instance() {
     let unknown = RequestError::Unknown(bare::handle(11));
     assert_eq!(changed.try_recv(), Ok(Err(AttributesError::Request(unknown))));
     assert_eq!(ledger.replay(Session::New), []);
+}
+
+#[test]
+fn a_kick_is_told_once_with_its_reason() {
+    let log = Heard::listen();
+    let (runtime, _commands) = bare::runtime();
+    let mut ledger = Ledger::default();
+    let (reply, _answer) = oneshot::channel();
+    let _ = ledger.register(bare::own(&runtime, "app.env.room/1", 11), reply);
+    assert_eq!(ledger.kicked_off(bare::handle(11), "too loud"), Outcome::Left(bare::handle(11)));
+    assert_eq!(ledger.kicked_off(bare::handle(11), "too loud"), Outcome::Nothing);
+    let told = log.with("took an instance off the mesh");
+    let [line] = &told[..] else { panic!("{told:?}") };
+    for part in [" WARN ", "app.env.room/1", "too loud"] {
+        assert!(line.contains(part), "{line}");
+    }
 }

@@ -205,3 +205,17 @@ async fn pings_measure_the_peers_that_are_watched() {
         "{rtt} ns, longer than it was measured"
     );
 }
+
+#[tokio::test]
+async fn who_waits_in_vain_for_a_second_instance_hears_of_the_first() {
+    let mesh = Mesh::start().await;
+    let agent = mesh.agent().await;
+    let (_server, _inbox) = agent.register("app.test.server/1").await.unwrap();
+    let router = agent.router("app.test.server").unwrap();
+    let one = |resolve: &Resolve| resolve.members().len() == 1;
+    router.wait_until(SOON, one).await.unwrap();
+    let two = |resolve: &Resolve| resolve.members().len() == 2;
+    let error = router.wait_until(Duration::from_millis(1), two).await.unwrap_err();
+    assert_eq!(error.known, Some(1));
+    assert!(!error.to_string().contains("nameserver"), "{error}");
+}

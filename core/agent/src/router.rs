@@ -40,14 +40,41 @@ pub struct Keyed<'a> {
     pub(crate) key: Key,
 }
 
-/// Nothing was heard of a service name in time.
+/// What was waited for of a service name did not come in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no word on {name} within {waited:?}; is the nameserver reachable?")]
+#[error("{}", self.text())]
+#[non_exhaustive]
 pub struct ReadyTimeout {
     /// The service.
     pub name: ServiceName,
     /// How long was waited.
     pub waited: Duration,
+    /// How many instances are known; `None` if nothing was heard of the service.
+    pub known: Option<usize>,
+}
+
+impl ReadyTimeout {
+    /// Nothing was heard.
+    pub(crate) const fn no_word(name: ServiceName, waited: Duration) -> Self {
+        Self { name, waited, known: None }
+    }
+
+    fn text(&self) -> String {
+        let Self { name, waited, known } = self;
+        let instances = match known {
+            None => {
+                return format!(
+                    "no word on {name} within {waited:?}; is the nameserver reachable?"
+                );
+            }
+            Some(0) => "no instance is".to_owned(),
+            Some(1) => "1 instance is".to_owned(),
+            Some(more) => format!("{more} instances are"),
+        };
+        format!(
+            "{name} was not what was waited for within {waited:?}: {instances} known; are all started?"
+        )
+    }
 }
 
 impl Router {
@@ -120,8 +147,7 @@ impl Router {
     /// [`Instance::resolve`]: crate::Instance::resolve
     pub async fn settled(&self, deadline: Duration) -> Result<(), ReadyTimeout> {
         let Some(keyed) = self.core.keyed.get() else { return Ok(()) };
-        let late = |_| ReadyTimeout { name: self.core.name.clone(), waited: deadline };
-        tokio::time::timeout(deadline, keyed.live()).await.map_err(late)
+        tokio::time::timeout(deadline, keyed.live()).await.map_err(|_| self.late(deadline))
     }
 
     /// Waits until what is known satisfies `wanted`, e.g. until so many instances are there.
@@ -148,10 +174,16 @@ impl Router {
                 }
             }
         };
-        let name = || self.core.name.clone();
-        tokio::time::timeout(deadline, wait)
-            .await
-            .map_err(|_| ReadyTimeout { name: name(), waited: deadline })
+        tokio::time::timeout(deadline, wait).await.map_err(|_| self.late(deadline))
+    }
+
+    /// What to say of a wait that was in vain.
+    fn late(&self, waited: Duration) -> ReadyTimeout {
+        let known = match self.instances() {
+            Resolve::Loading => None,
+            known => Some(known.members().len()),
+        };
+        ReadyTimeout { name: self.core.name.clone(), waited, known }
     }
 
     /// The service's events from now on, starting with an online event for every instance that is
@@ -261,5 +293,32 @@ impl RouterCore {
     /// Tells who waits that the answer may be another one, though the members are the same.
     pub(crate) fn note_changed(&self) {
         self.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Agent;
+    use crate::bare;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_in_vain_is_told_whether_anything_was_heard() {
+        let (runtime, _commands) = bare::runtime();
+        let router = Agent::of(runtime).router("app.env.room").unwrap();
+        let waited = Duration::from_secs(20);
+        let silent = router.wait_until(waited, |_| false).await.unwrap_err();
+        assert_eq!(silent, ReadyTimeout::no_word(router.name().clone(), waited));
+        let texts = [
+            (None, "no word on app.env.room within 20s; is the nameserver reachable?"),
+            (Some(0), "within 20s: no instance is known; are all started?"),
+            (Some(1), "within 20s: 1 instance is known"),
+            (Some(2), "within 20s: 2 instances are known"),
+        ];
+        for (known, expected) in texts {
+            let text = ReadyTimeout { known, ..silent.clone() }.to_string();
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(text.contains("nameserver"), known.is_none(), "{text}");
+        }
     }
 }

@@ -253,7 +253,7 @@ async fn in_time(
     let waited = runtime.resolve_timeout();
     timeout(waited, word).await.map_err(|_| {
         let name = closed.keyed.name.clone();
-        SendError::Unresolved(ReadyTimeout { name, waited })
+        SendError::Unresolved(ReadyTimeout::no_word(name, waited))
     })
 }
 

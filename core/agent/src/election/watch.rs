@@ -74,7 +74,7 @@ impl Election {
         let loaded = self.wait_until(|standing| !standing.is_loading());
         let unresolved = |_| {
             let (name, waited) = (self.name().clone(), deadline);
-            SendError::Unresolved(crate::router::ReadyTimeout { name, waited })
+            SendError::Unresolved(crate::router::ReadyTimeout::no_word(name, waited))
         };
         tokio::time::timeout(deadline, loaded).await.map_err(unresolved)
     }
@@ -220,7 +220,7 @@ mod tests {
         runtime.hot.store(Arc::new(Hot { agent, services, codecs }));
         let asked = Agent::of(runtime).leader_of("app.env.room").await;
         let name = "app.env.room".parse().unwrap();
-        let unresolved = SendError::Unresolved(crate::router::ReadyTimeout { name, waited });
+        let unresolved = SendError::Unresolved(crate::router::ReadyTimeout::no_word(name, waited));
         assert_eq!(asked, Err(unresolved));
     }
 }

@@ -192,7 +192,10 @@ async fn an_endpoint_that_can_not_be_had_fails_the_start_unless_it_is_optional()
     let endpoint = endpoint();
     let _first = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
     let error = shown_at(mesh.builder(), endpoint).connect().await.unwrap_err().to_string();
-    assert!(error.starts_with("metrics `prometheus` ") && error.contains("can't listen at 127."), "{error}");
+    assert!(
+        error.starts_with("metrics `prometheus` ") && error.contains("can't listen at 127."),
+        "{error}"
+    );
     let optional = MetricsConfig {
         required: false,
         ..config("prometheus", &json!({ "listen": endpoint.to_string() }))

@@ -6,6 +6,7 @@ pub(crate) mod shown;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use skymesh_plugin_host::PluginReport;
 use skymesh_telemetry::Sinks;
@@ -20,6 +21,10 @@ use crate::router::Router;
 use crate::runtime::{Contact, Runtime};
 use crate::send::SendError;
 use crate::uplink::Command;
+
+/// How long the agent's tasks and the last flush may take though all of `drain_timeout` is used up: they end as
+/// soon as they have a core, unless a plugin hangs.
+const ENDING: Duration = Duration::from_secs(1);
 pub use builder::{AgentBuilder, ConnectError};
 
 /// The in-process runtime: one per app and process. Cheap to clone.
@@ -158,7 +163,7 @@ impl Agent {
 
     /// Stops gracefully: peers learn that nothing new is to be sent here, what was sent is read,
     /// what this agent sent goes out, and the nameserver hears a goodbye. Takes up to
-    /// `agent.drain_timeout`; what is still open then is cut off.
+    /// `agent.drain_timeout`; what is still open then is cut off, which takes a second more at most.
     ///
     /// Services driven by [`serve`](Registration::serve) finish what is in their inboxes.
     ///
@@ -198,6 +203,8 @@ impl Agent {
         runtime.stopped.cancel();
         runtime.directory.clear();
         runtime.tasks.close();
+        // Each heeds `stopped`, and counts what it leaves undone.
+        let deadline = deadline.max(Instant::now() + ENDING);
         let _ = timeout_at(deadline, runtime.tasks.wait()).await;
         // The last flush has all that was counted. Each waits for its plugin, maybe for ever: so not one
         // after the other, nor on a thread that the program's runtime would wait for.

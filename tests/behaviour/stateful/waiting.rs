@@ -135,6 +135,35 @@ async fn a_router_that_is_opened_in_mid_round_holds_what_moves() {
     assert_eq!(log.by_instance().len(), 2, "none of the keys that move went the old way");
 }
 
+#[tokio::test]
+async fn what_is_held_when_time_is_up_is_counted_before_the_agent_is_gone() {
+    let mesh = Mesh::patient_rounds().await;
+    let log = Arc::new(Log::default());
+    let server = mesh.agent().await;
+    let _servers = log.serve(&server, &shard(1), 1000).await;
+    let config = AgentConfig { drain_timeout: Duration::ZERO, ..mesh.config() };
+    let agent = Agent::builder().config(config).connect().await.unwrap();
+    let (client, _inbox) = agent.register("app.test.client/1").await.unwrap();
+    let router = agent.router(SERVICE).unwrap();
+    let mut voter = raw_watcher(&mesh.address().to_string(), 7, SERVICE).await;
+    let joining = tokio::spawn(async move { log.serve(&server, &shard(2), 2000).await });
+    // The round goes on for as long as this one does not say that it has prepared.
+    asked_to_prepare(&mut voter).await;
+    within(SOON, async {
+        while router.settled(Duration::ZERO).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for key in 0..KEYS {
+        client.send(router.key(key), [7; 24]).await.unwrap();
+    }
+    within(SOON, agent.shutdown()).await;
+    let undelivered = agent.counters().keyed_undelivered.get();
+    assert!((1..=KEYS).contains(&undelivered), "{undelivered} of {KEYS}");
+    joining.abort();
+}
+
 async fn hashing(mesh: &Mesh, selector: serde_json::Value) -> Agent {
     let table = services(json!({ "app.test.*": { "selector": selector } }));
     mesh.builder().services(table).connect().await.unwrap()

@@ -119,7 +119,7 @@ async fn wrong_names_say_what_is_wrong() {
     let agent = mesh.agent().await;
     let (client, _inbox) = agent.register("app.test.client/1").await.unwrap();
     let urls = [
-        ("app.test/1", "has 2 part(s)"),
+        ("app.test/1", "has 2 parts;"),
         ("app.test.server/0", "must not be 0"),
         ("app.test.server", "names no instance"),
         ("http://app.test.server/1", "foreign scheme"),

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use skymesh_naming::election::{Ballot, Elector, FirstCome};
 use skymesh_plugin_host::{
-    ElectionSlot, PluginHost, PluginKind, PluginLoadError, PluginReport, PluginsConfig, Renewal,
-    SlotHealth, StrategyConfig, Verdict,
+    ElectionSlot, PluginHost, PluginKind, PluginReport, PluginsConfig, Renewal, SlotHealth,
+    StrategyConfig, Verdict,
 };
 use skymesh_reload::Change;
 use skymesh_types::{ServiceName, ServicePattern};
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::config::ElectionsConfig;
 use crate::keeper::Event;
+use crate::start::BindError;
 use booth::{Answer, Booth};
 use stillness::Stillness;
 
@@ -68,14 +69,14 @@ impl Elections {
     /// Loads what the configuration names.
     ///
     /// # Errors
-    /// [`PluginLoadError`] of the first required algorithm that can't be had.
-    pub(crate) fn load(
-        config: &ElectionsConfig,
-        host: Arc<PluginHost>,
-    ) -> Result<Self, PluginLoadError> {
+    /// [`BindError::Election`] of the first required algorithm that can't be had.
+    pub(crate) fn load(config: &ElectionsConfig, host: Arc<PluginHost>) -> Result<Self, BindError> {
         let mut rules = Vec::new();
         for (pattern, strategy) in &config.0 {
-            let slot = host.election(strategy)?;
+            let slot = host.election(strategy).map_err(|error| BindError::Election {
+                pattern: pattern.clone(),
+                error: Box::new(error),
+            })?;
             tracing::info!(%pattern, algorithm = strategy.plugin, "elections are by configuration");
             rules.push(Rule { pattern: pattern.clone(), booth: Booth::new(slot) });
         }

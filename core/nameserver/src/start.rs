@@ -12,7 +12,7 @@ use skymesh_plugin_host::PluginLoadError;
 use skymesh_store::records::{Kept, Life, Override};
 use skymesh_store::{MemoryStore, Store, StoreError, Table, Write};
 use skymesh_telemetry::TelemetryError;
-use skymesh_types::{Handle, RegistryId, ServiceUrl, UrlError};
+use skymesh_types::{Handle, RegistryId, ServicePattern, ServiceUrl, UrlError};
 
 use crate::admin::{Token, TokenError};
 use crate::config::{ConfigError, NameserverConfig, StoreKind};
@@ -41,9 +41,17 @@ pub enum BindError {
     /// The store can't be read or written.
     #[error("nameserver: {0}")]
     Store(#[from] StoreError),
-    /// A plugin that elections need can't be had.
+    /// A plugin of the configuration can't be had.
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
+    /// The algorithm that picks the leaders of some services can't be had.
+    #[error("services.\"{pattern}\".election: {error}")]
+    Election {
+        /// Of which ones.
+        pattern: ServicePattern,
+        /// Why not.
+        error: Box<PluginLoadError>,
+    },
     /// Metrics can't be shown.
     #[error("{}", .0.in_table("metrics"))]
     Metrics(TelemetryError),

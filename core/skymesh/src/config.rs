@@ -137,7 +137,9 @@ impl Config {
             error => (KeyPath::of("log.level"), error.to_string()),
         });
         let nameserver = self.nameserver.faults().into_iter().map(|error| {
-            let reason = format!("{} is out of range: it must be {}", error.value, error.range);
+            // A text is quoted, and has no range.
+            let wrong = if error.value.starts_with('"') { "" } else { " is out of range" };
+            let reason = format!("{}{wrong}: it must be {}", error.value, error.range);
             (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
         });
         let agent = self.agent.faults().into_iter().chain(self.services.faults(&self.agent.inbox));

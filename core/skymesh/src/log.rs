@@ -102,6 +102,15 @@ impl LogConfig {
         })
     }
 
+    /// Checks whether the file, if one is named, has a folder to be in, which [`validate`](Self::validate)
+    /// does not. Makes nothing.
+    ///
+    /// # Errors
+    /// [`LogError::File`] says what is wrong.
+    pub fn has_place(&self) -> Result<(), LogError> {
+        self.file.path.as_deref().map_or(Ok(()), rotating::has_place)
+    }
+
     /// Whether `level` leaves everything out but the modules that it names: a misspelt one is a module
     /// that nobody has.
     pub fn is_of_modules_only(&self) -> bool {

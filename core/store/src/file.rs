@@ -38,7 +38,7 @@ pub struct FileStore {
 #[non_exhaustive]
 pub enum OpenError {
     /// The folder or a file in it can't be made, read or written.
-    #[error("data folder: can't use `{path}`: {source}; make it writable, or name another folder")]
+    #[error("data folder: can't use `{path}`: {source}; {}name another folder", writable(.source))]
     Unusable {
         /// What was to be made or opened.
         path: PathBuf,
@@ -78,6 +78,15 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// What else helps than another folder.
+fn writable(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => "make it writable, or ",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or ",
+        _ => "",
+    }
 }
 
 fn by_process(holder: Option<u32>) -> String {

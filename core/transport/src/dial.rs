@@ -30,13 +30,21 @@ pub enum DialError {
         address: String,
     },
     /// Anything else: name resolution, routing, local limits.
-    #[error("can't connect to {address}: {source}")]
+    #[error("can't connect to {address}: {source}{}", written(.source))]
     Failed {
         /// Where to.
         address: String,
         /// What the operating system says.
         source: io::Error,
     },
+}
+
+/// What to write where the text is the trouble.
+fn written(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::InvalidInput => "; an address is written host:port",
+        _ => "",
+    }
 }
 
 /// Connects to `address`, an "ip:port" or "host:port", within `deadline`. Cancel safe: dropping the

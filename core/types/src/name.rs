@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::NAME_PART_BYTES;
 
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 /// Why a text is no service name (or no part of one).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// Not three parts.
-    #[error("service name `{name}` has {parts} part(s); write it as `app.env.service`")]
+    #[error("service name `{name}` has {parts} part{}; write it as `app.env.service`", plural(*.parts))]
     Parts {
         /// The text as given.
         name: String,
@@ -177,9 +181,9 @@ mod tests {
     #[test]
     fn bad_names_say_what_is_wrong() {
         let cases = [
-            ("", "has 1 part(s)"),
-            ("a.b", "has 2 part(s)"),
-            ("a.b.c.d", "has 4 part(s)"),
+            ("", "has 1 part;"),
+            ("a.b", "has 2 parts;"),
+            ("a.b.c.d", "has 4 parts;"),
             ("a..c", "must have 1 to 64 bytes"),
             ("a.b.c d", "the character ' '"),
             ("a.b.名", "the character '名'"),

@@ -18,7 +18,7 @@ pub enum UrlError {
     #[error("`{0}` has a foreign scheme; write `skymesh://app.env.service/instance`")]
     Scheme(String),
     /// There is no `/instance`.
-    #[error("`{0}` names no instance; write `app.env.service/instance`, e.g. `{0}/1`")]
+    #[error("`{0}` names no instance; write `app.env.service/instance`, e.g. `{example}`", example = example(.0))]
     NoInstance(String),
     /// What follows the slash is no number of 64 bits.
     #[error("`{instance}` in `{url}` is no instance number (1 to {max})", max = u64::MAX)]
@@ -39,6 +39,13 @@ pub enum UrlError {
     /// The name part is no service name.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+/// The same with an instance, if the rest of it is right.
+fn example(url: &str) -> String {
+    let name = url.strip_prefix(SCHEME).unwrap_or(url);
+    let name = if name.parse::<ServiceName>().is_ok() { name } else { "game.live.room" };
+    format!("{name}/1")
 }
 
 /// Names one instance in the mesh.
@@ -142,14 +149,15 @@ mod tests {
     fn bad_urls_say_what_is_wrong() {
         let cases = [
             ("http://a.b.c/1", "foreign scheme"),
-            ("a.b.c", "names no instance"),
+            ("a.b.c", "names no instance; write `app.env.service/instance`, e.g. `a.b.c/1`"),
+            ("foo", "names no instance; write `app.env.service/instance`, e.g. `game.live.room/1`"),
             ("a.b.c/", "is no instance number"),
             ("a.b.c/x", "is no instance number"),
             ("a.b.c/+1", "is no instance number"),
             ("a.b.c/1/2", "is no instance number"),
             ("a.b.c/18446744073709551616", "is no instance number"),
             ("a.b.c/0", "instance must not be 0"),
-            ("a.b/1", "has 2 part(s)"),
+            ("a.b/1", "has 2 parts;"),
         ];
         for (text, expected) in cases {
             let error = text.parse::<ServiceUrl>().unwrap_err().to_string();

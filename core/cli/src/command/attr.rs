@@ -49,14 +49,17 @@ pub(super) struct Unset {
 
 impl Attr {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (operator, url, change, lasting) = match self {
+        let (operator, url, change, lasting, done) = match self {
             Self::Set(Set { url, pairs, lasting, operator }) => {
                 let set = pairs.into_iter().collect();
-                (operator, url, AttributeChange { set, unset: Vec::new() }, lasting)
+                let done = format!("overrides of {url} changed");
+                (operator, url, AttributeChange { set, unset: Vec::new() }, lasting, done)
             }
             Self::Unset(Unset { url, keys, operator }) => {
+                // True, too, where there was none to take away.
+                let done = format!("no override of {} at {url} any more", keys.join(", "));
                 let change = AttributeChange { unset: keys, ..AttributeChange::default() };
-                (operator, url, change, None)
+                (operator, url, change, None, done)
             }
         };
         let url = &url;
@@ -64,7 +67,7 @@ impl Attr {
             operator.override_attributes(url, change, lasting).await
         };
         let revision = operator.perform(changing)?;
-        print(&format!("overrides of {url} changed; revision {revision}\n"))
+        print(&format!("{done}; revision {revision}\n"))
     }
 }
 

@@ -42,15 +42,18 @@ impl Config {
                         config.log.level, config.log.level
                     );
                 }
+                let mut errors: Vec<String> = Vec::new();
+                errors.extend(config.log.has_place().err().map(|error| error.to_string()));
                 if !no_plugins {
                     let found = strategies::check(&config);
                     for line in found.warnings {
                         eprintln!("warning: {shown}: {line}");
                     }
-                    if !found.errors.is_empty() {
-                        let line = |line| format!("{shown}: {line}");
-                        return Err(Failure::of(found.errors.into_iter().map(line).collect()));
-                    }
+                    errors.extend(found.errors);
+                }
+                if !errors.is_empty() {
+                    let line = |line| format!("{shown}: {line}");
+                    return Err(Failure::of(errors.into_iter().map(line).collect()));
                 }
                 print(&format!("{shown}: ok\n"))
             }

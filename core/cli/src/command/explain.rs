@@ -1,6 +1,7 @@
 //! `skymesh explain`: where a running agent would send a message, and why there.
 
 use clap::Args;
+use skymesh::ServiceName;
 
 use super::agent::RunningAgent;
 use super::quiet_log;
@@ -11,7 +12,7 @@ use crate::output::{print, print_json};
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// The service that the message would go to, app.env.service
-    name: String,
+    name: ServiceName,
     /// The key that it would be routed by: a whole number, or a text
     #[arg(long)]
     key: Option<String>,
@@ -27,7 +28,7 @@ impl Explain {
         quiet_log()?;
         let Self { name, key, agent, json } = self;
         let asking = |agent: skymesh::agent_admin::AdminClient| async move {
-            agent.explain(&name, key.as_deref()).await
+            agent.explain(name.as_str(), key.as_deref()).await
         };
         let explained = agent.ask(asking)?;
         if json { print_json(&explained) } else { print(&explained.text()) }

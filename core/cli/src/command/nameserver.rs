@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 
 use clap::Args;
+use skymesh::BindError;
+use skymesh::config::NameserverConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ConfigFile;
@@ -25,13 +27,15 @@ impl Nameserver {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut file = self.file.again();
         if let Some(listen) = self.listen {
+            well_formed(&listen)?;
             file = file.adjusted(move |config| config.nameserver.listen = listen.clone());
         }
         let config = file.load()?;
         let _log = config.log.install().map_err(failed)?;
         let runtime = tokio::runtime::Runtime::new().map_err(failed)?;
         runtime.block_on(async {
-            let nameserver = file.nameserver_builder(&config).bind().await.map_err(failed)?;
+            let bound = file.nameserver_builder(&config).bind().await;
+            let nameserver = bound.map_err(|error| self.file.blamed(&error))?;
             // Before the line below: who reads it may signal at once.
             let stop = stop_signal().map_err(failed)?;
             nameserver.handle().reload_on_hangup().map_err(failed)?;
@@ -39,6 +43,27 @@ impl Nameserver {
             nameserver.run_until(stop).await;
             Ok(())
         })
+    }
+}
+
+/// Whether the argument is an address: as a wrong one in a file, but called by its own name.
+fn well_formed(listen: &str) -> Result<(), Failure> {
+    let config = NameserverConfig { listen: listen.to_owned(), ..NameserverConfig::default() };
+    let wrong = config.faults().into_iter().next();
+    wrong.map_or(Ok(()), |wrong| {
+        Err(failed(format!("--listen: {}: it must be {}", wrong.value, wrong.range)))
+    })
+}
+
+impl ConfigFile {
+    /// Why a nameserver does not start, with the file where that says the reason's place.
+    fn blamed(&self, error: &BindError) -> Failure {
+        match (&self.path, error) {
+            (Some(path), BindError::Election { .. }) => {
+                failed(format!("{}: {error}", path.display()))
+            }
+            _ => failed(error),
+        }
     }
 }
 

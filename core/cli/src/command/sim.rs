@@ -67,7 +67,7 @@ impl Sim {
             [] => &Scenario::ALL,
             named => named,
         };
-        let mut answer = Vec::new();
+        let (mut answer, mut shown_so_far) = (Vec::new(), String::new());
         for scenario in scenarios {
             let mut rows = Vec::new();
             for one in &chosen {
@@ -80,10 +80,12 @@ impl Sim {
                 }));
             } else {
                 // Each as soon as it is known: large fleets take their time.
-                print(&self.told(*scenario, &rows))?;
+                let told = self.told(*scenario, &rows);
+                print(&told)?;
+                shown_so_far += &told;
             }
         }
-        if self.json { print_json(&answer) } else { print(LEGEND) }
+        if self.json { print_json(&answer) } else { print(&legend(&shown_so_far)) }
     }
 
     /// The plugins that are named; two of one name are told apart by version and number.
@@ -135,12 +137,26 @@ fn played(text: &str) -> Result<Duration, String> {
     }
 }
 
-const LEGEND: &str = "\
-SPREAD  calls of the fullest instance over its share by weight
-HERD    1: as independent random picks; regular turns are below, clients that move together far above
-MOVED   keys with another instance after an instance came or went; LEAST: those that had to move
-LOCAL   calls that stayed in the caller's zone; PEERS: instances that a client sent to, in the mean
-";
+/// What the columns say that do not speak for themselves.
+const LEGEND: [(&str, &str); 7] = [
+    ("UNDER 1S", "calls that were answered within a second"),
+    ("SPREAD", "calls of the fullest instance over its share by weight"),
+    (
+        "HERD",
+        "1: as independent random picks; regular turns are below, clients that move together far above",
+    ),
+    ("MOVED", "keys with another instance after an instance came or went"),
+    ("LEAST", "keys that had to move then"),
+    ("LOCAL", "calls that stayed in the caller's zone"),
+    ("PEERS", "instances that a client sent to, in the mean"),
+];
+
+/// The lines for the columns that were shown.
+fn legend(shown: &str) -> String {
+    let titles: Vec<&str> = shown.lines().filter(|line| line.starts_with("SELECTOR ")).collect();
+    let told = LEGEND.iter().filter(|(title, _)| titles.iter().any(|line| line.contains(title)));
+    told.map(|(title, says)| format!("{title:<9} {says}\n")).collect()
+}
 
 fn shown(
     chosen: &Chosen,

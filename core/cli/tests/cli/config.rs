@@ -48,6 +48,11 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
     ("[agent", &[":1:7: not TOML: "]),
     (
+        "[log.file]\npath = '/no/such/log'",
+        &[": log.file.path /no/such/log: there is no folder /no/such; make it, or name"],
+    ),
+    ("[log.file]\npath = '/tmp'", &[": log.file.path /tmp: it is a folder; name a file in it"]),
+    (
         "[log]\nlevel = 'lod'",
         &[":2: `log.level`: level \"lod\" is no log filter (`lod` is none of error, warn, "],
     ),

@@ -166,6 +166,10 @@ async fn every_stage_says_whom_it_leaves_out_and_why() {
         "{json}"
     );
 
+    let no_name = run(&["explain", "till", "--agent", socket.to_str().unwrap()]).await;
+    assert_eq!(no_name.code, Some(2), "{no_name:?}");
+    assert!(no_name.stderr.contains("service name `till` has 1 part; write it"), "{no_name:?}");
+
     let other = run(&["explain", "shop.test.none", "--agent", socket.to_str().unwrap()]).await;
     let unknown = "error: this agent does not route to shop.test.none; it routes to shop.test.till";
     assert_eq!(other.errors(), [unknown]);

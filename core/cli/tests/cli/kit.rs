@@ -229,11 +229,16 @@ async fn sim_shows_selectors_side_by_side_and_the_same_each_time() {
     for section in &sections[..2] {
         let rows: Vec<&str> = section.lines().skip(1).collect();
         assert!(rows[0].starts_with("SELECTOR "), "{section}");
+        assert!(!rows[0].contains("LOCAL"), "{section}");
         assert!(
             rows[1].starts_with("builtin ") && rows[2].starts_with("cycle{ start = 3 } "),
             "{section}"
         );
     }
+
+    // The columns that were shown are explained, and no others.
+    let explained: Vec<&str> = sections[2].lines().map(|line| line[..9].trim()).collect();
+    assert_eq!(explained, ["UNDER 1S", "SPREAD", "HERD", "PEERS"]);
 
     let library = fixture();
     let arguments =

@@ -69,7 +69,8 @@ async fn an_instance_is_overridden_drained_and_kicked() {
     assert!(set.good().starts_with("overrides of game.test.room/1 changed; revision "), "{set:?}");
     room(&router, |_, load| load == Some(&9.into())).await;
     let unset = operate(&nameserver, &data, &["attr", "unset", url, "load", "map"]).await;
-    unset.good();
+    let expected = "no override of load, map at game.test.room/1 any more; revision ";
+    assert!(unset.good().starts_with(expected), "{unset:?}");
     room(&router, |_, load| load == Some(&1.into())).await;
     // For a while.
     operate(&nameserver, &data, &["attr", "set", url, "load=7", "--for", "2s"]).await.good();
@@ -122,6 +123,14 @@ async fn overrides_survive_a_killed_nameserver_and_services_are_listed_without_a
     let listing = run(&["services", "--json", "--nameserver", &address]).await;
     let listing: serde_json::Value = serde_json::from_str(listing.good()).unwrap();
     assert_eq!(listing["instances"][0]["attributes"]["load"], 9);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_told_as_such() {
+    let answer = run(&["services", "--nameserver", "foo"]).await;
+    let error = answer.errors()[0];
+    assert!(error.contains("can't connect to foo: "), "{error}");
+    assert!(error.ends_with("; an address is written host:port"), "{error}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn pin_writes_what_a_require_pins_then_demands() {
         entry.starts_with("[[plugins.load]]\nlibrary = \"skymesh_fixture_orderly\"\nsha256 = \"")
     );
     let written = run(&["plugin", "pin", "--write", &config]).await;
-    assert!(written.good().ends_with(": 1 libraries pinned\n"), "{written:?}");
+    assert!(written.good().ends_with(": 1 library pinned\n"), "{written:?}");
     let after = std::fs::read_to_string(&config).unwrap();
     assert!(after.contains("# kept") && after.contains(entry.trim()), "{after}");
     run(&["config", "check", &config]).await.good();

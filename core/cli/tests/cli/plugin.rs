@@ -95,6 +95,7 @@ async fn list_looks_where_a_plugin_would_be_found_and_tells_what_is_broken() {
         let row = text.lines().find(|line| line.contains(&library));
         let row = row.unwrap_or_else(|| panic!("no{library}in\n{text}"));
         assert!(row.contains("truncated, not a complete library: 5000 bytes"), "{row}");
+        assert!(row.contains("refused (copied)"), "{row}");
     }
     assert!(text.contains("`skymesh_codec_Odd` is no library name"), "{text}");
 }

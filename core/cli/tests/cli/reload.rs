@@ -33,6 +33,9 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     let _router = agent.router("shop.test.till").unwrap();
     let idle = run(&["reload", "--agent", &socket]).await;
     assert_eq!(idle.good(), "nothing changed; configuration 0 holds\n");
+    let live = run(&["plugin", "list", "--agent", &socket]).await;
+    let none = "last reload: none has changed anything since the start; 0 retired\n";
+    assert!(live.good().ends_with(none), "{live:?}");
 
     let file = folder.path().join("mesh.toml");
     let table = "[agent]\napp = 'shop'\nmax_frame_bytes = 100000\n[metrics]\ninterval = '7s'\n\

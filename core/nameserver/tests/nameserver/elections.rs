@@ -235,7 +235,7 @@ async fn an_algorithm_that_can_not_be_had_is_told_at_the_start() {
     ];
     for (algorithm, expected) in cases {
         let error = builder(json!({"a.b.c": algorithm})).bind().await.unwrap_err();
-        assert!(matches!(error, BindError::Plugin(_)), "{error:?}");
+        assert!(matches!(error, BindError::Election { .. }), "{error:?}");
         assert!(error.to_string().contains(expected), "{algorithm}: {error}");
     }
     let optional = json!({"use": "no_such", "required": false});

@@ -74,7 +74,7 @@ async fn requests_that_cannot_be_read_are_refused_by_field() {
     let server = start(config()).await;
     let mut agent = Client::agent(&server, 1).await;
     let cases = [
-        ("app.env/1", 11, "has 2 part(s)"),
+        ("app.env/1", 11, "has 2 parts;"),
         ("app.env.room/0", 11, "instance must not be 0"),
         ("app.env.room/1", 0, "handle must not be 0"),
     ];
@@ -91,7 +91,7 @@ async fn requests_that_cannot_be_read_are_refused_by_field() {
     assert!(refused.reason.contains("ATTRIBUTES_BYTES"), "{}", refused.reason);
     agent.watch("nonsense", 0, 0).await;
     let Body::WatchRefused(refused) = agent.next().await else { panic!("refused") };
-    assert!(refused.reason.contains("has 1 part(s)"), "{}", refused.reason);
+    assert!(refused.reason.contains("has 1 part;"), "{}", refused.reason);
 
     let mut nobody = Client::dial(&server).await;
     nobody

@@ -179,7 +179,7 @@ const CASES: &[Case] = &[
     (
         "[nameserver]\nlisten = 'nonsense'",
         &[],
-        "mesh.toml:2: `nameserver.listen`: \"nonsense\" is out of range: it must be an address, written ip:port",
+        "mesh.toml:2: `nameserver.listen`: \"nonsense\": it must be an address, written ip:port",
     ),
     (
         "[agent]\nresolve_timeout = '0s'",

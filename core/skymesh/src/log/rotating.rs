@@ -32,20 +32,30 @@ pub(super) struct Unwritten {
     pub(super) why: io::Error,
 }
 
+/// Whether there can be a file of that path, as far as it shows without making one.
+///
+/// # Errors
+/// [`LogError::File`] says why not.
+pub(super) fn has_place(path: &Path) -> Result<(), LogError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let reason = match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) if folder.exists() => {
+            format!("{} is no folder; name another one", folder.display())
+        }
+        Some(folder) => {
+            format!("there is no folder {}; make it, or name another one", folder.display())
+        }
+        None if path.is_dir() => "it is a folder; name a file in it".to_owned(),
+        None => return Ok(()),
+    };
+    Err(LogError::File { path: path.to_owned(), reason })
+}
+
 impl RotatingFile {
     /// Opens a file to append to; it is this process's until it is closed.
     pub(super) fn open(path: &Path) -> Result<Self, LogError> {
         let fault = |reason: String| LogError::File { path: path.to_owned(), reason };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            let folder = folder.display();
-            return Err(fault(format!(
-                "there is no folder {folder}; make it, or name another one"
-            )));
-        }
-        if path.is_dir() {
-            return Err(fault("it is a folder; name a file in it".to_owned()));
-        }
+        has_place(path)?;
         Self::try_open(path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => fault(
                 "another process writes it; give each process a file of its own, such as by \
@@ -242,7 +252,7 @@ mod tests {
         let (none, plain) = (folder.path().join("none/log"), path.join("below"));
         let cases = [
             (none.as_path(), "none; make it, or name another one"),
-            (plain.as_path(), "log; make it, or name another one"),
+            (plain.as_path(), "log is no folder; name another one"),
             (folder.path(), "it is a folder; name a file in it"),
             (path.as_path(), "another process writes it; give each process a file of its own"),
             (Path::new("/sys/skymesh.log"), "it can't be written: "),

@@ -105,6 +105,17 @@ fn row(kind: Option<PluginKind>, strategy: &StrategyConfig, reason: String) -> P
     }
 }
 
+/// How far it came is only half of it where it came no further.
+fn state(report: &PluginReport) -> String {
+    use PluginState::{Checked, Copied, Created, Found, Opened, Pinned};
+    match report.state {
+        state @ (Found | Pinned | Copied | Opened | Checked | Created) if report.failed() => {
+            format!("refused ({state})")
+        }
+        state => state.to_string(),
+    }
+}
+
 pub(super) fn table(reports: &[PluginReport]) -> String {
     if reports.is_empty() {
         return "no plugins; build some, or name their folder in plugins.dirs\n".to_owned();
@@ -120,7 +131,7 @@ pub(super) fn table(reports: &[PluginReport]) -> String {
             report.library.clone(),
             path.map(|path| path.display().to_string()).unwrap_or_default(),
             short(report.sha256),
-            report.state.to_string(),
+            state(report),
             report.reason.clone().unwrap_or_default(),
         ]);
     }

@@ -46,5 +46,13 @@ fn text<'a>(
         text = format!("{text}\n{}", serving.text());
     }
     let retired = plugins.iter().filter(|row| row.state == PluginState::Retired).count();
-    format!("{text}\nlast reload: {reload}; {retired} retired\n")
+    format!("{text}\nlast reload: {}; {retired} retired\n", told(reload))
+}
+
+/// One that found nothing to change, and none at all, leave the same.
+fn told(reload: &Reload) -> String {
+    if *reload == Reload::start() {
+        return "none has changed anything since the start".to_owned();
+    }
+    reload.to_string()
 }

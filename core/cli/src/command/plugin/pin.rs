@@ -45,7 +45,11 @@ impl Pin {
             None => print(&pinned(DocumentMut::new(), &libraries)?.to_string()),
             Some(path) => {
                 write(path, &libraries)?;
-                print(&format!("{}: {} libraries pinned\n", path.display(), libraries.len()))
+                let libraries = match libraries.len() {
+                    1 => "1 library".to_owned(),
+                    count => format!("{count} libraries"),
+                };
+                print(&format!("{}: {libraries} pinned\n", path.display()))
             }
         }
     }

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use skymesh_proto::{Msg, Refusal};
-use skymesh_transport::{Connection, Listener, Outbox};
+use skymesh_transport::{Connection, LineBudget, Listener, Outbox};
 use skymesh_wire::encode_msg;
 use tokio::time::timeout;
 
@@ -31,22 +31,30 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Accepts peers until the agent has stopped.
 pub(crate) async fn accept(runtime: Arc<Runtime>, listener: Listener) {
+    let lines = Arc::new(LineBudget::default());
     loop {
         let connection = tokio::select! {
             () = runtime.stopped.cancelled() => return,
             connection = listener.accept() => connection,
         };
         let place = Place::take(&runtime);
-        runtime.tasks.spawn(serve(Arc::clone(&runtime), connection, place));
+        runtime.tasks.spawn(serve(Arc::clone(&runtime), Arc::clone(&lines), connection, place));
     }
 }
 
-async fn serve(runtime: Arc<Runtime>, connection: Connection, place: Option<Place>) {
+async fn serve(
+    runtime: Arc<Runtime>,
+    lines: Arc<LineBudget>,
+    connection: Connection,
+    place: Option<Place>,
+) {
     let Connection { mut reader, write_half, peer, .. } = connection;
     let (outbox, writer) = Outbox::new(runtime.outbox_config());
     runtime.tasks.spawn(writer.run(write_half, Vec::new()));
     let note_refused = |reason: &str| {
-        tracing::warn!(%peer, %reason, "closed a peer's connection");
+        if lines.admits() {
+            tracing::warn!(%peer, %reason, "closed a peer's connection");
+        }
         runtime.counters.connections_refused.add(1);
     };
     let refuse = async |reason: String| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use skymesh_naming::{AgentInput, ConnectionId};
 use skymesh_proto as proto;
 use skymesh_transport::{
-    CloseReason, Connection, FrameReader, Outbox, OutboxConfig, ReadError, WriteEnd,
+    CloseReason, Connection, FrameReader, LineBudget, Outbox, OutboxConfig, ReadError, WriteEnd,
 };
 use skymesh_types::ServicePattern;
 use skymesh_wire::{DecodeError, Frame, decode_msg};
@@ -39,6 +39,8 @@ pub(crate) struct Entrance {
     pub(crate) introduce_within: Duration,
     pub(crate) close_within: Duration,
     pub(crate) outbox: OutboxConfig,
+    /// Of warnings about connections.
+    pub(crate) lines: LineBudget,
 }
 
 /// How reading a connection ended.
@@ -86,8 +88,8 @@ pub(crate) async fn serve(entrance: Arc<Entrance>, id: ConnectionId, connection:
     let _ = entrance.events.send(Event::Agent(id, AgentInput::Disconnected)).await;
     count(&entrance.counters, &end);
     let refused = !matches!(end, End::Left | End::HungUp);
-    // One line at most for each connection, whatever it sends.
-    if refused {
+    // One line at most for each connection, whatever it sends; and not for each of many.
+    if refused && entrance.lines.admits() {
         tracing::warn!(peer = %connection.peer, reason = %end, "connection closed");
     } else {
         tracing::debug!(peer = %connection.peer, reason = %end, "connection closed");
@@ -108,7 +110,9 @@ pub(crate) async fn serve(entrance: Arc<Entrance>, id: ConnectionId, connection:
 async fn written_off(entrance: &Entrance, id: ConnectionId, written: &WriteEnd) {
     match written.reason {
         CloseReason::ControlOverrun => {
-            tracing::warn!(connection = id.0, "asks and does not read the replies: closed");
+            if entrance.lines.admits() {
+                tracing::warn!(connection = id.0, "asks and does not read the replies: closed");
+            }
             entrance.counters.replies_unread.increment();
         }
         _ => entrance.counters.connections_broken.increment(),

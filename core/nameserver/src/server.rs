@@ -10,7 +10,7 @@ use skymesh_plugin_host::{PluginHost, PluginReport, SlotHealth};
 use skymesh_reload::Reloader;
 use skymesh_store::Store;
 use skymesh_telemetry::Sinks;
-use skymesh_transport::{Connection, Listener, OutboxConfig, ReadConfig};
+use skymesh_transport::{Connection, LineBudget, Listener, OutboxConfig, ReadConfig};
 use skymesh_types::{RegistryId, ServicePattern};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -233,7 +233,7 @@ impl Nameserver {
                 Some(_) = connections.join_next() => {}
                 connection = listener.accept() => {
                     let limit = config.limits.connections;
-                    if has_room(&mut connections, limit, &connection, &handle.counters)
+                    if has_room(&mut connections, limit, &connection, &entrance)
                         && let Some(id) = ids.next()
                     {
                         connections.spawn(serve(Arc::clone(&entrance), id, connection));
@@ -262,14 +262,17 @@ fn has_room(
     connections: &mut JoinSet<()>,
     limit: usize,
     connection: &Connection,
-    counters: &Counters,
+    entrance: &Entrance,
 ) -> bool {
+    let counters = &entrance.counters;
     counters.connections.increment();
     while connections.try_join_next().is_some() {}
     let has_room = connections.len() < limit;
     if !has_room {
         counters.connections_refused.increment();
-        tracing::warn!(peer = %connection.peer, limit, "limits.connections reached");
+        if entrance.lines.admits() {
+            tracing::warn!(peer = %connection.peer, limit, "limits.connections reached");
+        }
     }
     has_room
 }
@@ -337,6 +340,7 @@ fn entrance(
         counters: Arc::clone(&handle.counters),
         nameserver: handle.clone(),
         token,
+        lines: LineBudget::default(),
         introduce_within: config.introduce_within,
         close_within: config.close_within,
         outbox,

@@ -10,6 +10,7 @@ mod backoff;
 mod config;
 mod connection;
 mod dial;
+mod lines;
 mod listener;
 mod outbox;
 mod reader;
@@ -18,6 +19,7 @@ pub use backoff::Backoff;
 pub use config::{OutboxConfig, ReadConfig};
 pub use connection::{Connection, WriteHalf};
 pub use dial::{DialError, dial};
+pub use lines::{LINES, LineBudget, WINDOW as LINES_WINDOW};
 pub use listener::{BindError, Listener};
 pub use outbox::{
     CloseReason, Outbox, OutboxStats, PushError, TryPushError, Turn, Unwritten, WriteEnd, Writer,

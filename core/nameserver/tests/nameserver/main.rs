@@ -7,6 +7,7 @@ mod candidate;
 mod captured;
 mod client;
 mod elections;
+mod flood;
 mod hostile;
 mod operating;
 mod reloading;

@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::peer::{Link, PeerKey, Route, Target};
 use crate::runtime::Runtime;
+pub(crate) use silence::BACKLOG;
 use silence::unless_silent;
 
 /// So many pings in a row without an answer, and the instance counts as out of reach.
@@ -123,9 +124,14 @@ impl Pings {
     }
 
     /// As [`barrier`](Self::barrier), while the peer says anything at all: not for long where it is silent
-    /// for a second, and about 3 s at most.
-    pub(crate) async fn barrier_unless_silent(&self, runtime: &Runtime, link: &Link) {
-        unless_silent(|| link.heard(), self.barrier(runtime, link)).await;
+    /// for a second, and `most` at most.
+    pub(crate) async fn barrier_unless_silent(
+        &self,
+        runtime: &Runtime,
+        link: &Link,
+        most: Duration,
+    ) {
+        unless_silent(most, || link.heard(), self.barrier(runtime, link)).await;
     }
 
     /// A peer answered, on the connection that was pinged or (a v1 peer) on one that it dialled.

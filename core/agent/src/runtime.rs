@@ -24,7 +24,7 @@ use crate::directory::Directory;
 use crate::election::Elections;
 use crate::meter::Meters;
 use crate::peer::Link;
-use crate::pings::Pings;
+use crate::pings::{BACKLOG, Pings};
 use crate::reload::Desk;
 use crate::router::{Router, RouterCore};
 use crate::send::SendError;
@@ -285,7 +285,7 @@ impl Runtime {
         for link in links.into_iter().filter(|link| !link.is_settled()) {
             let runtime = Arc::clone(self);
             barriers.spawn(async move {
-                runtime.pings.barrier_unless_silent(&runtime, &link).await;
+                runtime.pings.barrier_unless_silent(&runtime, &link, BACKLOG).await;
             });
         }
         // Who does not answer in time may miss the last words; leaving does not wait for ever.

@@ -167,6 +167,47 @@ mod tests {
         assert_eq!(check(b"a text"), Err(Misfit::Foreign("not an ELF file")));
     }
 
+    /// Where the program header of that type is.
+    fn header(file: &[u8], kind: u64) -> Option<usize> {
+        let (programs, _) = tables(file);
+        let mut headers = programs.step_by(PROGRAM_HEADER_BYTES as usize);
+        headers.find(|at| number(file, *at, 4) == kind).map(|at| at as usize)
+    }
+
+    #[test]
+    fn what_linkers_round_up_to_pages_is_right() {
+        const RELRO: u64 = 0x6474_e552;
+        let mut file = library();
+        let at = header(&file, RELRO).expect("linkers of today make it");
+        let start = number(&file, at as u64 + 16, 8);
+        let load = {
+            let (programs, _) = tables(&file);
+            let mut loads = programs
+                .step_by(PROGRAM_HEADER_BYTES as usize)
+                .filter(|at| number(&file, *at, 4) == 1)
+                .map(|at| (number(&file, at + 16, 8), number(&file, at + 40, 8)));
+            loads.find(|(from, bytes)| (*from..from + bytes).contains(&start)).unwrap()
+        };
+        let end_of_page = (load.0 + load.1).next_multiple_of(4096);
+        // As lld up to 17 has it; and a page that is not there.
+        for (end, expected) in [(end_of_page, true), (end_of_page + (1 << 21), false)] {
+            file[at + 40..at + 48].copy_from_slice(&(end - start).to_ne_bytes());
+            assert_eq!(check(&file).is_ok(), expected, "{end:#x} of {load:#x?}");
+        }
+    }
+
+    #[test]
+    fn storage_of_threads_that_is_all_zeros_may_be_between_two_segments() {
+        const TLS: u64 = 7;
+        let mut file = library();
+        let at = header(&file, TLS).expect("the standard library has some");
+        // In no segment; as today's lld has it where that is aligned widely.
+        file[at + 16..at + 24].copy_from_slice(&(1_u64 << 46).to_ne_bytes());
+        assert!(matches!(check(&file), Err(Misfit::Damaged(_))));
+        file[at + 32..at + 40].fill(0);
+        assert_eq!(check(&file), Ok(()));
+    }
+
     #[test]
     fn absurd_headers_do_not_overflow() {
         let mut file = library();

@@ -303,8 +303,9 @@ impl Carrier {
     fn settled(&mut self, round: RoundId) {
         let settled = PlacementInput::Settled(round);
         if self.is_switching() {
-            // Since a moment. It may let something go, which is to go by the next placement.
-            self.entries.push_back(Entry::Input(settled));
+            // Since a moment. It may let something go, which is to go by the next placement: that is the
+            // first entry. Not behind the others, for the round may be asked for anew there.
+            self.entries.insert(1, Entry::Input(settled));
         } else {
             self.feed(settled);
         }

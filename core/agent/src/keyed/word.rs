@@ -2,6 +2,7 @@
 //! rest of the agent asks of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use skymesh_naming::placement::{
     Bounced, Epoch, EpochGate, Parcel, PlacementInput, Preparation, RoundEnd, RoundId,
@@ -161,12 +162,16 @@ impl Runtime {
 
     /// As [`arrived`](Self::arrived), but for peers that are silent, or take too long: see
     /// [`Pings::barrier_unless_silent`](crate::pings::Pings::barrier_unless_silent).
-    pub(super) async fn arrived_or_silent(self: Arc<Self>, routes: Vec<Arc<Route>>) {
+    pub(super) async fn arrived_or_silent(
+        self: Arc<Self>,
+        routes: Vec<Arc<Route>>,
+        most: Duration,
+    ) {
         let mut barriers = JoinSet::new();
         for link in unsettled(routes) {
             let runtime = Arc::clone(&self);
             barriers.spawn(async move {
-                runtime.pings.barrier_unless_silent(&runtime, &link).await;
+                runtime.pings.barrier_unless_silent(&runtime, &link, most).await;
             });
         }
         barriers.join_all().await;

@@ -13,16 +13,19 @@ const LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// And so long at most, for one that reads and is far behind: others wait for it meanwhile. A window's
-/// worth takes a second on a busy machine. Less than `[agent.hold] time`, or what is kept while a new
-/// placement waits would be given back.
-pub(super) const BACKLOG: Duration = Duration::from_secs(3);
+/// worth takes a second on a busy machine.
+pub(crate) const BACKLOG: Duration = Duration::from_secs(3);
 
-/// Waits for `arrived` while the peer says anything at all, which `heard` counts.
-pub(super) async fn unless_silent(heard: impl Fn() -> u64, arrived: impl Future<Output = ()>) {
+/// Waits for `arrived` while the peer says anything at all, which `heard` counts; `most` at most.
+pub(super) async fn unless_silent(
+    most: Duration,
+    heard: impl Fn() -> u64,
+    arrived: impl Future<Output = ()>,
+) {
     tokio::pin!(arrived);
-    let until = Instant::now() + BACKLOG;
+    let until = Instant::now() + most;
     let (mut known, mut silent) = (heard(), 0);
-    while timeout(LOOK, &mut arrived).await.is_err() {
+    while timeout(LOOK.min(most), &mut arrived).await.is_err() {
         silent = if heard() == known { silent + 1 } else { 0 };
         known = heard();
         if silent == LOOKS || Instant::now() >= until {
@@ -51,7 +54,7 @@ mod tests {
         };
         tokio::select! {
             () = speaking => {}
-            () = unless_silent(|| heard.get(), std::future::pending()) => {}
+            () = unless_silent(BACKLOG, || heard.get(), std::future::pending()) => {}
         }
         began.elapsed()
     }
@@ -63,7 +66,7 @@ mod tests {
         assert_eq!(waited_for(LOOK).await, LOOK * 7);
         assert_eq!(waited_for(Duration::MAX).await, BACKLOG);
         let began = Instant::now();
-        unless_silent(|| 0, sleep(LOOK / 2)).await;
+        unless_silent(BACKLOG, || 0, sleep(LOOK / 2)).await;
         assert_eq!(began.elapsed(), LOOK / 2);
     }
 }

@@ -16,6 +16,12 @@ const PROPERTY: u64 = 0x6474_e553;
 const TLS_BYTES: u64 = 256 * 1024 * 1024;
 const TLS_ALIGN: u64 = 64 * 1024;
 
+/// The loader works in pages: what a segment says of its last one counts for all of it.
+const PAGE: u64 = 4096;
+
+/// No process has addresses above this. It keeps sums of two of them from overflowing.
+const ADDRESSES: u64 = 1 << 47;
+
 /// What may be done with memory, as in `p_flags`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
@@ -54,7 +60,7 @@ impl<'a> Image<'a> {
             let sound = load.address >= end
                 && load.memory_bytes >= load.file_bytes
                 && load.flags & Access::Read as u64 != 0
-                && load.address.checked_add(load.memory_bytes).is_some();
+                && load.address.checked_add(load.memory_bytes).is_some_and(|end| end <= ADDRESSES);
             if !sound {
                 return Err("its segments overlap, or are out of order".into());
             }
@@ -75,9 +81,17 @@ impl<'a> Image<'a> {
         let Header { address, file_bytes, memory_bytes, align, .. } = *header;
         match header.kind {
             NOTE | PROPERTY | DYNAMIC => self.bytes(address, file_bytes.max(memory_bytes)).is_ok(),
-            RELRO => self.allows(address, memory_bytes, Access::Write),
+            // lld up to 17 rounds the end of this one up, and not that of the segment.
+            RELRO => self.loads.iter().any(|load| {
+                let end = load.address + load.memory_bytes;
+                let pages = load.address..=end.next_multiple_of(load.page());
+                load.flags & Access::Write as u64 != 0
+                    && (load.address..=end).contains(&address)
+                    && address.checked_add(memory_bytes).is_some_and(|end| pages.contains(&end))
+            }),
             TLS => {
-                self.bytes(address, file_bytes).is_ok()
+                // What is filled with zeros may lie anywhere, even between two segments.
+                (file_bytes == 0 || self.bytes(address, file_bytes).is_ok())
                     && (file_bytes..=TLS_BYTES).contains(&memory_bytes)
                     && align <= TLS_ALIGN
                     && (align == 0 || align.is_power_of_two())
@@ -95,6 +109,11 @@ impl<'a> Image<'a> {
             self.file.get(at(from)?..at(end)?)
         });
         bytes.ok_or_else(|| format!("{length} bytes at {address:#x} are in none of its segments"))
+    }
+
+    /// How many records of so many bytes the file has room for: none of its lists is longer.
+    pub(super) fn room_for(&self, bytes: u64) -> u64 {
+        self.file.len() as u64 / bytes
     }
 
     /// A number in the file's bytes.
@@ -120,6 +139,11 @@ impl<'a> Image<'a> {
 }
 
 impl Header {
+    /// In what its segment is loaded, in bytes.
+    fn page(&self) -> u64 {
+        if (PAGE..=ADDRESSES).contains(&self.align) { self.align } else { PAGE }
+    }
+
     fn at(file: &[u8], at: u64) -> Self {
         let field = |offset, bytes| number(file, at + offset, bytes);
         Self {

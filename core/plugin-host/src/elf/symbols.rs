@@ -12,6 +12,11 @@ const INDIRECT: u64 = 10;
 /// The part of a version's number that is not a flag.
 const VERSION: u64 = 0x7fff;
 
+/// Of a record that names a version.
+const VERSION_BYTES: u64 = 16;
+/// What only a made-up file can be: its lists share their entries.
+const IN_CIRCLES: &str = "its lists of versions go in circles";
+
 /// See the module.
 pub(super) struct Symbols<'a> {
     image: &'a Image<'a>,
@@ -76,17 +81,18 @@ impl<'a> Symbols<'a> {
     fn needed_versions(&self, dynamic: &Dynamic) -> Result<u64, Damage> {
         let Some(mut at) = dynamic.get(VERNEED) else { return Ok(0) };
         let needed: Vec<_> = dynamic.needed.iter().flat_map(|name| self.name(*name)).collect();
-        let mut highest = 0;
+        let (mut highest, mut left) = (0, self.image.room_for(VERSION_BYTES));
         // The loader goes by the links, not by the counts.
         loop {
-            let library = self.image.bytes(at, 16)?;
+            let library = self.image.bytes(at, VERSION_BYTES)?;
             let file = self.name(number(library, 4, 4))?;
             if !needed.contains(&file) {
                 return Err("it has versions of a library that it does not need".into());
             }
             let mut version_at = at.saturating_add(number(library, 8, 4));
             loop {
-                let version = self.image.bytes(version_at, 16)?;
+                left = left.checked_sub(1).ok_or(IN_CIRCLES)?;
+                let version = self.image.bytes(version_at, VERSION_BYTES)?;
                 self.name(number(version, 8, 4))?;
                 highest = highest.max(number(version, 6, 2) & VERSION);
                 match number(version, 12, 4) {
@@ -104,8 +110,9 @@ impl<'a> Symbols<'a> {
     /// Checks the versions of its own symbols; answers the highest number of one.
     fn own_versions(&self, dynamic: &Dynamic) -> Result<u64, Damage> {
         let Some(mut at) = dynamic.get(VERDEF) else { return Ok(0) };
-        let mut highest = 0;
+        let (mut highest, mut left) = (0, self.image.room_for(VERSION_BYTES));
         loop {
+            left = left.checked_sub(1).ok_or(IN_CIRCLES)?;
             let version = self.image.bytes(at, 20)?;
             highest = highest.max(number(version, 4, 2) & VERSION);
             let name = self.image.bytes(at.saturating_add(number(version, 12, 4)), 8)?;
@@ -127,6 +134,7 @@ impl<'a> Symbols<'a> {
         let start = at + 16 + words * 8;
         let table = self.image.bytes(start, buckets * 4)?;
         let chains = start + buckets * 4;
+        let mut left = self.image.room_for(4);
         for bucket in table.chunks_exact(4).map(|bucket| number(bucket, 0, 4)) {
             if bucket == 0 {
                 continue;
@@ -134,6 +142,7 @@ impl<'a> Symbols<'a> {
             let place =
                 bucket.checked_sub(first).ok_or("a chain of its hash table is not there")?;
             for place in place.. {
+                left = left.checked_sub(1).ok_or("the chains of its hash table overlap")?;
                 self.check(first + place)?;
                 if self.image.number(chains + 4 * place, 4)? & 1 == 1 {
                     break;

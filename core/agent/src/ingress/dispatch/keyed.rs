@@ -19,8 +19,9 @@ use crate::inbox::{Letter, UndeliverableReason};
 /// messages are sent back then, and may be overtaken.
 const WORD: Duration = Duration::from_millis(500);
 
-/// And in any case. Below three pings of [`agent.ping_interval`](crate::config::AgentConfig::ping_interval),
-/// after which the dialler would take this agent for dead.
+/// And in any case, nor longer than two pings of
+/// [`agent.ping_interval`](crate::config::AgentConfig::ping_interval): after three without an answer the
+/// dialler would take this agent for dead.
 const LATE_WORD: Duration = Duration::from_secs(2);
 
 impl Dispatch {
@@ -61,8 +62,10 @@ impl Dispatch {
         let Some((gate, sent)) = self.ahead.take() else { return };
         let heard = self.runtime.directory.heard_of(&gate, sent);
         tokio::pin!(heard);
-        let until = Instant::now() + LATE_WORD;
-        while timeout(WORD, &mut heard).await.is_err() {
+        let ping = self.runtime.settings.agent.ping_interval;
+        let most = if ping.is_zero() { LATE_WORD } else { LATE_WORD.min(ping * 2) };
+        let until = Instant::now() + most;
+        while timeout(WORD.min(most), &mut heard).await.is_err() {
             if self.runtime.is_cut_off() || Instant::now() >= until {
                 // Cut off from the nameserver, or the peer is wrong: they are sent back from now on.
                 self.given_up = sent;

@@ -5,6 +5,7 @@ use skymesh_naming::placement::{Epoch, Placement, PlacementInput};
 
 use super::lines::Waiting;
 use super::{Carrier, Entry};
+use crate::pings::BACKLOG;
 
 impl Carrier {
     /// Whether messages may be out by another placement than `next`.
@@ -14,7 +15,9 @@ impl Carrier {
     }
 
     pub(super) fn begin_switch(&mut self) {
-        let arrived = self.runtime.clone().arrived_or_silent(self.lines.used());
+        // What is kept meanwhile is given back when its time is over, so a part of that is left for it.
+        let most = BACKLOG.min(self.keyed.limits.time * 3 / 4);
+        let arrived = self.runtime.clone().arrived_or_silent(self.lines.used(), most);
         self.switching.spawn(arrived);
     }
 

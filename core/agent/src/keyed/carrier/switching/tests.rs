@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skymesh_naming::InstanceRecord;
-use skymesh_naming::placement::{EpochGate, HoldLimits, Parcel};
+use skymesh_naming::placement::{EpochGate, HoldLimits, Parcel, RoundId};
 use skymesh_plugin_host::SelectorSlot;
 use skymesh_types::Share;
 use skymesh_wire::Envelope;
@@ -88,4 +88,24 @@ async fn nothing_goes_by_a_placement_that_the_next_one_waits_to_follow() {
     let numbers: Vec<u64> = out.iter().chain(&rest).map(|(_, number)| *number).collect();
     assert_eq!(numbers, (0..200).collect::<Vec<u64>>());
     assert!(out.iter().all(|(epoch, _)| *epoch == 1) && rest.iter().all(|(epoch, _)| *epoch == 2));
+}
+
+#[tokio::test]
+async fn what_has_arrived_during_a_switch_is_said_before_a_round_is_asked_for_anew() {
+    let (runtime, _commands) = bare::runtime();
+    let (owner, ..) = owner(&runtime);
+    let placed = |epoch| {
+        let members = Arc::from([Arc::clone(&owner)]);
+        Entry::Input(PlacementInput::Placed(Placement { epoch: Epoch(epoch), members }))
+    };
+    let mut carrier = carrier(&runtime);
+    carrier.entries.extend([placed(2), placed(3)]);
+    carrier.switching.spawn(std::future::pending());
+    carrier.settled(RoundId(7));
+    let order: Vec<bool> = carrier
+        .entries
+        .iter()
+        .map(|entry| matches!(entry, Entry::Input(PlacementInput::Settled(RoundId(7)))))
+        .collect();
+    assert_eq!(order, [false, true, false]);
 }

@@ -236,3 +236,31 @@ impl fmt::Debug for Agent {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+    use crate::bare;
+    use crate::config::AgentConfig;
+    use crate::runtime::Settings;
+
+    #[tokio::test]
+    async fn tasks_end_before_a_shutdown_does_though_its_time_is_used_up() {
+        let agent = AgentConfig { drain_timeout: Duration::ZERO, ..AgentConfig::default() };
+        let (runtime, _commands) = bare::runtime_with(Settings { agent, ..Settings::default() });
+        let has_counted = Arc::new(AtomicBool::new(false));
+        let (counts, stopped) = (Arc::clone(&has_counted), runtime.stopped.clone());
+        runtime.tasks.spawn(async move {
+            stopped.cancelled().await;
+            // As one that has more to do than one turn allows.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            counts.store(true, Relaxed);
+        });
+        Agent::of(runtime).shutdown().await;
+        assert!(has_counted.load(Relaxed));
+    }
+}

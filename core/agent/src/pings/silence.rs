@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// A peer that says nothing (no credit, no pong, nothing that comes back) while this process looks so often
 /// may be frozen.
@@ -25,7 +25,7 @@ pub(super) async fn unless_silent(
     tokio::pin!(arrived);
     let until = Instant::now() + most;
     let (mut known, mut silent) = (heard(), 0);
-    while timeout(LOOK.min(most), &mut arrived).await.is_err() {
+    while timeout_at(until.min(Instant::now() + LOOK), &mut arrived).await.is_err() {
         silent = if heard() == known { silent + 1 } else { 0 };
         known = heard();
         if silent == LOOKS || Instant::now() >= until {
@@ -42,8 +42,8 @@ mod tests {
 
     use super::*;
 
-    /// How long a peer is waited for that speaks now and then for so long.
-    async fn waited_for(speaks: Duration) -> Duration {
+    /// How long a peer is waited for that speaks now and then for so long; `most` at most.
+    async fn waited_for(speaks: Duration, most: Duration) -> Duration {
         let (heard, began) = (Cell::new(0), Instant::now());
         let speaking = async {
             while began.elapsed() < speaks {
@@ -54,17 +54,19 @@ mod tests {
         };
         tokio::select! {
             () = speaking => {}
-            () = unless_silent(BACKLOG, || heard.get(), std::future::pending()) => {}
+            () = unless_silent(most, || heard.get(), std::future::pending()) => {}
         }
         began.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_on_is_waited_for_and_who_is_silent_is_not() {
-        assert_eq!(waited_for(Duration::ZERO).await, LOOK * 4);
+        assert_eq!(waited_for(Duration::ZERO, BACKLOG).await, LOOK * 4);
         // Heard at the third look.
-        assert_eq!(waited_for(LOOK).await, LOOK * 7);
-        assert_eq!(waited_for(Duration::MAX).await, BACKLOG);
+        assert_eq!(waited_for(LOOK, BACKLOG).await, LOOK * 7);
+        for most in [BACKLOG, LOOK * 13 / 2, LOOK / 5] {
+            assert_eq!(waited_for(Duration::MAX, most).await, most);
+        }
         let began = Instant::now();
         unless_silent(BACKLOG, || 0, sleep(LOOK / 2)).await;
         assert_eq!(began.elapsed(), LOOK / 2);

@@ -9,7 +9,7 @@ use skymesh_proto::Msg;
 use skymesh_transport::TryPushError;
 use skymesh_wire::{KeyTrailer, encode_msg};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::Dispatch;
 use super::parts::Parts;
@@ -65,7 +65,7 @@ impl Dispatch {
         let ping = self.runtime.settings.agent.ping_interval;
         let most = if ping.is_zero() { LATE_WORD } else { LATE_WORD.min(ping * 2) };
         let until = Instant::now() + most;
-        while timeout(WORD.min(most), &mut heard).await.is_err() {
+        while timeout_at(until.min(Instant::now() + WORD), &mut heard).await.is_err() {
             if self.runtime.is_cut_off() || Instant::now() >= until {
                 // Cut off from the nameserver, or the peer is wrong: they are sent back from now on.
                 self.given_up = sent;
@@ -137,9 +137,10 @@ mod tests {
 
     use super::*;
     use crate::bare;
+    use crate::config::AgentConfig;
     use crate::directory::Word;
     use crate::ingress::greeting::Guest;
-    use crate::runtime::Runtime;
+    use crate::runtime::{Runtime, Settings};
 
     fn snapshot(epoch: u64) -> Snapshot {
         Snapshot {
@@ -197,5 +198,18 @@ mod tests {
         assert_eq!(waits(&runtime, 2, None).await, (LATE_WORD, true));
         runtime.directory.uplink_lost(runtime.elapsed());
         assert_eq!(waits(&runtime, 3, None).await, (WORD, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_pings_are_frequent_word_is_waited_for_less_long() {
+        for (millis, expected) in
+            [(0, LATE_WORD), (5_000, LATE_WORD), (300, Duration::from_millis(600))]
+        {
+            let ping_interval = Duration::from_millis(millis);
+            let agent = AgentConfig { ping_interval, ..AgentConfig::default() };
+            let (runtime, _commands) =
+                bare::runtime_with(Settings { agent, ..Settings::default() });
+            assert_eq!(waits(&runtime, 1, None).await, (expected, true), "{millis} ms");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Going over to the next placement: once what was sent by the present one has arrived or come back, and
 //! nothing more is sent by it.
 
+use std::time::Duration;
+
 use skymesh_naming::placement::{Epoch, Placement, PlacementInput};
 
 use super::lines::Waiting;
@@ -15,10 +17,14 @@ impl Carrier {
     }
 
     pub(super) fn begin_switch(&mut self) {
-        // What is kept meanwhile is given back when its time is over, so a part of that is left for it.
-        let most = BACKLOG.min(self.keyed.limits.time * 3 / 4);
-        let arrived = self.runtime.clone().arrived_or_silent(self.lines.used(), most);
+        let arrived = self.runtime.clone().arrived_or_silent(self.lines.used(), self.patience());
         self.switching.spawn(arrived);
+    }
+
+    /// How long a switch may take: what is kept meanwhile is given back when its time is over, so a part
+    /// of that is left for it.
+    fn patience(&self) -> Duration {
+        BACKLOG.min(self.keyed.limits.time * 3 / 4)
     }
 
     /// Whether the next placement waits for what was sent by this one.

@@ -32,9 +32,13 @@ fn owner(runtime: &Arc<Runtime>) -> (Arc<InstanceRecord>, Arc<EpochGate>, Inbox)
 }
 
 fn carrier(runtime: &Arc<Runtime>) -> Carrier {
+    carrier_with(runtime, HoldLimits::default())
+}
+
+fn carrier_with(runtime: &Arc<Runtime>, limits: HoldLimits) -> Carrier {
     let tables = Arc::new(Tables::new(SelectorSlot::builtin()));
     let name = "app.env.room".parse().unwrap();
-    let keyed = Arc::new(Keyed::new(name, 0, HoldLimits::default(), tables));
+    let keyed = Arc::new(Keyed::new(name, 0, limits, tables));
     Carrier::new(Arc::clone(runtime), keyed)
 }
 
@@ -108,4 +112,18 @@ async fn what_has_arrived_during_a_switch_is_said_before_a_round_is_asked_for_an
         .map(|entry| matches!(entry, Entry::Input(PlacementInput::Settled(RoundId(7)))))
         .collect();
     assert_eq!(order, [false, true, false]);
+}
+
+#[tokio::test]
+async fn a_switch_ends_before_what_it_holds_up_is_given_back() {
+    let (runtime, _commands) = bare::runtime();
+    let (default, least) = (HoldLimits::default().time, Duration::from_millis(100));
+    for (time, expected) in [
+        (default, Duration::from_secs(3)),
+        (least, Duration::from_millis(75)),
+        (Duration::from_secs(60), Duration::from_secs(3)),
+    ] {
+        let carrier = carrier_with(&runtime, HoldLimits { time, ..HoldLimits::default() });
+        assert_eq!(carrier.patience(), expected, "of {time:?}");
+    }
 }

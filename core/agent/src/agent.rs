@@ -246,7 +246,7 @@ mod tests {
     use crate::config::AgentConfig;
     use crate::runtime::Settings;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn tasks_end_before_a_shutdown_does_though_its_time_is_used_up() {
         let agent = AgentConfig { drain_timeout: Duration::ZERO, ..AgentConfig::default() };
         let (runtime, _commands) = bare::runtime_with(Settings { agent, ..Settings::default() });
@@ -254,10 +254,8 @@ mod tests {
         let (counts, stopped) = (Arc::clone(&has_counted), runtime.stopped.clone());
         runtime.tasks.spawn(async move {
             stopped.cancelled().await;
-            // As one that has more to do than one turn allows.
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
+            // As where there is no core to be had.
+            tokio::time::sleep(ENDING / 2).await;
             counts.store(true, Relaxed);
         });
         Agent::of(runtime).shutdown().await;

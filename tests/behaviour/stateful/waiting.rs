@@ -136,7 +136,7 @@ async fn a_router_that_is_opened_in_mid_round_holds_what_moves() {
 }
 
 #[tokio::test]
-async fn what_is_held_when_time_is_up_is_counted_before_the_agent_is_gone() {
+async fn what_is_held_when_time_is_up_is_counted() {
     let mesh = Mesh::patient_rounds().await;
     let log = Arc::new(Log::default());
     let server = mesh.agent().await;

@@ -123,8 +123,10 @@ impl PluginHost {
         }
     }
 
-    /// From now on strategies are made of what is on `shelf`.
-    pub(crate) fn take_shelf(&self, shelf: Shelf) {
+    /// From now on strategies are made of what is on `shelf`, also what is looked for only then: for that
+    /// somebody waits.
+    pub(crate) fn take_shelf(&self, mut shelf: Shelf) {
+        shelf.haste = Haste::AtOnce;
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shelf.store(Arc::new(shelf));
     }

@@ -89,3 +89,21 @@ impl Shelf {
         files
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::PluginHost;
+
+    #[test]
+    fn only_while_a_reload_fills_it_is_a_shelf_in_no_haste() {
+        let cache = tempfile::tempdir().unwrap();
+        let cache_dir = Some(cache.path().to_owned());
+        let config = PluginsConfig { cache_dir, ..PluginsConfig::default() };
+        let host = PluginHost::new(config.clone()).unwrap();
+        let shelf = host.fill_shelf(config).unwrap();
+        assert_eq!(shelf.haste, Haste::Aside);
+        host.take_shelf(shelf);
+        assert_eq!(host.shelf.load().haste, Haste::AtOnce, "a router that is opened later waits");
+    }
+}

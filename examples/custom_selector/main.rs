@@ -24,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    role::perform(run()).await
+    role::perform_alone(env!("CARGO_BIN_NAME"), run()).await
 }
 
 /// A room: counts its players, and says so.

@@ -163,6 +163,29 @@ macro_rules! cast {
     }};
 }
 
+/// Performs the one role of a program that takes no arguments, unless it is given any; answers what the
+/// process ends with.
+pub async fn perform_alone(
+    program: &str,
+    role: impl Future<Output = Result<(), RoleError>>,
+) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => perform(role).await,
+        ["--help" | "-h"] => {
+            println!("usage: {program}\n\nIt takes no arguments.");
+            ExitCode::SUCCESS
+        }
+        ref arguments => {
+            eprintln!(
+                "error: `{}` is no option; {program} takes no arguments",
+                arguments.join(" ")
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Says how a program is called, to whoever asked for that.
 pub fn help(program: &str, choice: &str) -> ExitCode {
     println!(

@@ -89,18 +89,18 @@ async fn wrong_starts_say_what_is_wrong() {
         (
             config(&address),
             strategy(json!({ "app.*.*": { "selector": { "use": "round_robbin" } } })),
-            &["round_robbin", "round_robin"],
+            &["services.\"app.*.*\".selector: selector `round_robbin` not found", "round_robin"],
         ),
         (
             config(&address),
             strategy(json!({ "app.*.*": { "codec": { "use": "nothing_like_it" } } })),
-            &["nothing_like_it"],
+            &["services.\"app.*.*\".codec: codec `nothing_like_it` not found"],
         ),
         (
             config(&address),
             strategy(json!({ "app.*.*": { "selector": {
                 "use": "consistent_hash", "config": { "virtul_nodes": 3 } } } })),
-            &["consistent_hash", "virtul_nodes"],
+            &["services.\"app.*.*\".selector: selector `consistent_hash` of", "virtul_nodes"],
         ),
     ];
     for (config, services, expected) in cases {

@@ -9,6 +9,7 @@ use skymesh_plugin_host::{CodecSlot, EncodeError, PluginHost, PluginLoadError, R
 use skymesh_types::{ServiceName, ServicePattern};
 use skymesh_wire::{CodecIndex, DATA_CODECS, Envelope, append_data};
 
+use crate::agent::ConnectError;
 use crate::config::ServicesConfig;
 use crate::convert;
 
@@ -23,18 +24,25 @@ pub(crate) struct Codecs {
 
 impl Codecs {
     /// Those of a start.
+    ///
+    /// # Errors
+    /// [`ConnectError::Strategy`] of the first required one that can't be had.
     pub(crate) fn load(
         host: &PluginHost,
         services: &ServicesConfig,
         max_frame_bytes: usize,
-    ) -> Result<Self, PluginLoadError> {
+    ) -> Result<Self, ConnectError> {
         let mut codecs = Self::default();
         for (pattern, service) in &services.0 {
             let Some(strategy) = &service.codec else { continue };
             let known = codecs.slots().find(|slot| slot.is_configured_as(strategy)).cloned();
             let slot = match known {
                 Some(known) => Some(known),
-                None => host.codec(strategy)?.map(|slot| slot.limited_to(max_frame_bytes)),
+                None => {
+                    let made = host.codec(strategy);
+                    let made = made.map_err(|e| ConnectError::strategy(pattern, "codec", e))?;
+                    made.map(|slot| slot.limited_to(max_frame_bytes))
+                }
             };
             codecs.writers.insert(pattern.clone(), slot);
         }

@@ -232,7 +232,21 @@ fn what_can_not_be_done_is_said_and_fails() {
             code: 1,
             says: &["selector `no_such` not found", "ended unexpectedly: exit status: 1"],
         },
+        Case {
+            program: "custom_selector",
+            arguments: &["fast"],
+            environment: &[],
+            code: 1,
+            says: &["error: `fast` is no option; custom_selector takes no arguments"],
+        },
         // Asked for, so it is no failure.
+        Case {
+            program: "custom_selector",
+            arguments: &["--help"],
+            environment: &[],
+            code: 0,
+            says: &["usage: custom_selector"],
+        },
         Case {
             program: "demo",
             arguments: &["--help"],

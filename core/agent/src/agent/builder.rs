@@ -7,7 +7,7 @@ use skymesh_plugin_host::{LinkedPlugin, PluginHost, PluginLoadError, PluginsConf
 use skymesh_reload::Reloader;
 use skymesh_telemetry::{MetricsConfig, TelemetryError, TraceConfig};
 use skymesh_transport::{BindError, Listener};
-use skymesh_types::{AppId, NameError};
+use skymesh_types::{AppId, NameError, ServicePattern};
 use tokio::sync::mpsc;
 
 use super::Agent;
@@ -39,6 +39,16 @@ pub enum ConnectError {
     /// A plugin can't be had.
     #[error(transparent)]
     Plugin(#[from] PluginLoadError),
+    /// What some services are configured with can't be had.
+    #[error("services.\"{pattern}\".{key}: {error}")]
+    Strategy {
+        /// Which ones.
+        pattern: ServicePattern,
+        /// `selector` or `codec`.
+        key: &'static str,
+        /// Why not.
+        error: Box<PluginLoadError>,
+    },
     /// The socket for the command line can't be made.
     #[error("agent.admin: {0}")]
     Admin(#[from] AdminError),
@@ -51,6 +61,16 @@ pub enum ConnectError {
     /// The nameserver can't be reached, and `agent.unreachable` is `fail`.
     #[error("{0} (agent.unreachable = \"retry\" would keep trying)")]
     Nameserver(String),
+}
+
+impl ConnectError {
+    pub(crate) fn strategy(
+        pattern: &ServicePattern,
+        key: &'static str,
+        error: PluginLoadError,
+    ) -> Self {
+        Self::Strategy { pattern: pattern.clone(), key, error: Box::new(error) }
+    }
 }
 
 /// What to start an agent with. [`Agent::builder`].
@@ -187,10 +207,11 @@ fn load_strategies(
     host: &PluginHost,
     services: &ServicesConfig,
     max_frame_bytes: usize,
-) -> Result<Codecs, PluginLoadError> {
-    for service in services.0.values() {
+) -> Result<Codecs, ConnectError> {
+    for (pattern, service) in &services.0 {
         if let Some(strategy) = &service.selector {
-            host.selector(strategy)?;
+            let made = host.selector(strategy);
+            made.map_err(|error| ConnectError::strategy(pattern, "selector", error))?;
         }
     }
     Codecs::load(host, services, max_frame_bytes)

@@ -164,7 +164,11 @@ impl Explanation {
         };
         // Writing to a text can't fail.
         let _ = writeln!(text, "{}{key}: {picked}", self.name);
-        let _ = writeln!(text, "  known     {}, {} instances", self.known, self.instances.len());
+        let instances = match self.instances.len() {
+            1 => "1 instance".to_owned(),
+            count => format!("{count} instances"),
+        };
+        let _ = writeln!(text, "  known     {}, {instances}", self.known);
         if self.by_placement {
             let _ = writeln!(text, "  placed    the key's owner gets it, whatever the stages say");
         }

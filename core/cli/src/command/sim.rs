@@ -10,7 +10,7 @@ use skymesh_plugin_host::PluginKind;
 use super::strategy::{Chosen, Named};
 use super::{ConfigFile, quiet_log};
 use crate::failure::{Failure, failed};
-use crate::output::{print, print_json};
+use crate::output::{count, print, print_json};
 use crate::table::Table;
 
 /// What the column `UNDER 1S` counts by.
@@ -107,12 +107,12 @@ impl Sim {
 
     fn told(&self, scenario: Scenario, rows: &[(&str, Outcome)]) -> String {
         let heading = format!(
-            "{scenario}: {} instances, {} clients, {}, load {} %, {} seeds{}\n",
-            self.instances,
-            self.clients,
+            "{scenario}: {}, {}, {}, load {} %, {}{}\n",
+            count(self.instances.into(), "instance"),
+            count(self.clients.into(), "client"),
             humantime::format_duration(self.duration),
             self.load,
-            self.seeds,
+            count(self.seeds, "seed"),
             if self.no_stages { ", no stages" } else { "" }
         );
         let mut table = Table::new([

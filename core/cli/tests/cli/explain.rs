@@ -196,7 +196,8 @@ async fn nobody_has_a_reason_and_a_newcomer_its_part() {
     operator.drain(held[0].0.url().clone()).await.unwrap();
     candidates(&router, 0, 1).await;
     let drained = explain(&socket, &["--key", "1"]).await;
-    let nobody = "shop.test.till by key 1: nobody: every instance drains\n";
+    let nobody =
+        "shop.test.till by key 1: nobody: every instance drains\n  known     ready, 1 instance\n";
     assert!(drained.good().starts_with(nobody) && !drained.stdout.contains("chose"), "{drained:?}");
 
     // An agent that looks now finds the first one there, and the second one new.

@@ -289,6 +289,14 @@ async fn sim_shows_what_the_stages_do() {
 }
 
 #[tokio::test]
+async fn sim_counts_one_as_one() {
+    let few = ["--instances", "1", "--clients", "1", "--seeds", "1", "--duration", "1s"];
+    let answer = run(&[&["sim", "builtin", "--scenario", "steady"][..], &few].concat()).await;
+    let heading = "steady: 1 instance, 1 client, 1s, load 50 %, 1 seed\n";
+    assert!(answer.good().starts_with(heading), "{answer:?}");
+}
+
+#[tokio::test]
 async fn what_can_not_be_simulated_is_told() {
     let cases = [
         (&["sim", "no_such"][..], Some(1), "selector `no_such` not found"),

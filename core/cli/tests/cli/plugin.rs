@@ -54,7 +54,8 @@ async fn list_shows_states_and_reasons() {
         assert!(missing(kind), "{kind}: {answer:?}");
     }
     let absent = answer.stdout.lines().find(|line| line.contains("library `absent` not found"));
-    assert!(absent.is_some_and(|line| line.contains("declared")), "{answer:?}");
+    let told = |line: &str| line.contains(" refused (declared) ") && line.contains("; searched /");
+    assert!(absent.is_some_and(told), "{answer:?}");
 
     let answer = run(&["plugin", "list", "--json", "--config", &config]).await;
     let json: serde_json::Value = serde_json::from_str(answer.good()).unwrap();

@@ -107,9 +107,11 @@ fn row(kind: Option<PluginKind>, strategy: &StrategyConfig, reason: String) -> P
 
 /// How far it came is only half of it where it came no further.
 fn state(report: &PluginReport) -> String {
-    use PluginState::{Checked, Copied, Created, Found, Opened, Pinned};
+    use PluginState::{Checked, Copied, Created, Declared, Found, Opened, Pinned};
     match report.state {
-        state @ (Found | Pinned | Copied | Opened | Checked | Created) if report.failed() => {
+        state @ (Declared | Found | Pinned | Copied | Opened | Checked | Created)
+            if report.failed() =>
+        {
             format!("refused ({state})")
         }
         state => state.to_string(),

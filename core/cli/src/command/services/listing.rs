@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use skymesh_proto::{InstanceState, ListServicesReply, ListedInstance};
 
+use crate::output::count;
 use crate::table::Table;
 
 /// What a nameserver knows.
@@ -131,11 +132,6 @@ const fn word(state: InstanceState) -> &'static str {
         InstanceState::Draining => "draining",
         InstanceState::Pending => "pending",
     }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 /// A time in one unit, the largest that is not zero.

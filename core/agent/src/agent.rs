@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::counters::Counters;
+use crate::pings::BACKLOG;
 use crate::registration::Registration;
 use crate::reload::{FreshConfig, Reload, Reloads};
 use crate::router::Router;
@@ -189,7 +190,7 @@ impl Agent {
         let _ = timeout_at(deadline, runtime.nothing_kept(None)).await;
         let _ = timeout_at(deadline, runtime.quiet()).await;
         let links = runtime.directory.links();
-        let _ = timeout_at(deadline, runtime.deliver_on(links)).await;
+        let _ = timeout_at(deadline, runtime.deliver_on(links, BACKLOG)).await;
         // First the belief ends, then the word goes out.
         runtime.elections.forget_all();
         if told {

@@ -275,20 +275,21 @@ impl Runtime {
     pub(crate) async fn deliver_sent(self: &Arc<Self>, sender: &Sender) {
         let _ = timeout(LAST_WORDS, self.nothing_kept(Some(sender.source.handle()))).await;
         sender.source.set_offline(true);
-        self.deliver_on(sender.links()).await;
+        self.deliver_on(sender.links(), BACKLOG).await;
         sender.links().iter().for_each(|link| link.retire(sender));
     }
 
-    /// Waits until all that was sent over `links` is with its receivers.
-    pub(crate) async fn deliver_on(self: &Arc<Self>, links: Vec<Arc<Link>>) {
+    /// Waits until all that was sent over `links` is with its receivers; not for those that are silent or
+    /// take too long: see [`Pings::barrier_unless_silent`].
+    pub(crate) async fn deliver_on(self: &Arc<Self>, links: Vec<Arc<Link>>, most: Duration) {
         let mut barriers = JoinSet::new();
         for link in links.into_iter().filter(|link| !link.is_settled()) {
             let runtime = Arc::clone(self);
             barriers.spawn(async move {
-                runtime.pings.barrier_unless_silent(&runtime, &link, BACKLOG).await;
+                runtime.pings.barrier_unless_silent(&runtime, &link, most).await;
             });
         }
-        // Who does not answer in time may miss the last words; leaving does not wait for ever.
+        // Who does not answer in time may miss the last words: nobody waits for that for ever.
         barriers.join_all().await;
     }
 

@@ -183,6 +183,9 @@ pub struct ConfigError {
     pub key: &'static str,
     /// The value as given.
     pub value: String,
+    /// What is wrong with it, as it follows the value in a sentence; empty where [`range`](Self::range)
+    /// says it all.
+    pub fault: &'static str,
     /// What is allowed.
     pub range: String,
 }
@@ -198,7 +201,7 @@ fn within<T: PartialOrd>(
         return Ok(());
     }
     let range = format!("from {} to {}", show(low), show(high));
-    Err(ConfigError { key, value: show(value), range })
+    Err(ConfigError { key, value: show(value), fault: " is out of range", range })
 }
 
 fn time(
@@ -228,7 +231,7 @@ fn address(key: &'static str, value: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let range = "an address, written ip:port, such as 127.0.0.1:9100".to_owned();
-    Err(ConfigError { key, value: format!("{value:?}"), range })
+    Err(ConfigError { key, value: format!("{value:?}"), fault: "", range })
 }
 
 impl NameserverConfig {

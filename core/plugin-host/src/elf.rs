@@ -81,10 +81,9 @@ pub(crate) fn check(file: &[u8]) -> Result<(), Misfit> {
         word(file, header + offset).saturating_add(word(file, header + length))
     });
     within(ends.max().unwrap_or(0))?;
-    if relocations::KINDS.is_none() {
-        return Ok(());
-    }
-    image::Image::new(file).and_then(|image| dynamic::check(&image)).map_err(Misfit::Damaged)
+    let Some(kinds) = relocations::KINDS else { return Ok(()) };
+    let image = image::Image::new(file);
+    image.and_then(|image| dynamic::check(&image, &kinds)).map_err(Misfit::Damaged)
 }
 
 fn identity(file: &[u8]) -> Result<(), Misfit> {

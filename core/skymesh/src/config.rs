@@ -137,9 +137,7 @@ impl Config {
             error => (KeyPath::of("log.level"), error.to_string()),
         });
         let nameserver = self.nameserver.faults().into_iter().map(|error| {
-            // A text is quoted, and has no range.
-            let wrong = if error.value.starts_with('"') { "" } else { " is out of range" };
-            let reason = format!("{}{wrong}: it must be {}", error.value, error.range);
+            let reason = format!("{}{}: it must be {}", error.value, error.fault, error.range);
             (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
         });
         let agent = self.agent.faults().into_iter().chain(self.services.faults(&self.agent.inbox));

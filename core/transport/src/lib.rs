@@ -19,7 +19,7 @@ pub use backoff::Backoff;
 pub use config::{OutboxConfig, ReadConfig};
 pub use connection::{Connection, WriteHalf};
 pub use dial::{DialError, dial};
-pub use lines::{LINES, LineBudget, WINDOW as LINES_WINDOW};
+pub use lines::{LINES, LineBudget};
 pub use listener::{BindError, Listener};
 pub use outbox::{
     CloseReason, Outbox, OutboxStats, PushError, TryPushError, Turn, Unwritten, WriteEnd, Writer,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lines of one [`WINDOW`], at most.
+/// Lines of one window of a minute, at most.
 pub const LINES: u32 = 20;
 /// After so long since its first line, a window ends.
-pub const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// A budget of warnings about connections. Of no use on the path of messages: it takes a lock.
 #[derive(Debug, Default)]

@@ -288,10 +288,8 @@ impl Carrier {
 
     /// Once all is out that was sent before the round: waits for its arrival.
     fn settle(&mut self) {
-        if self.lines.has_marked() {
-            return;
-        }
-        let Some(round) = self.settling.take() else { return };
+        let out = |_: &mut RoundId| !self.lines.has_marked();
+        let Some(round) = self.settling.take_if(out) else { return };
         let routes = self.lines.used();
         let runtime = Arc::clone(&self.runtime);
         self.arriving.spawn(async move {

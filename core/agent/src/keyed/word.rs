@@ -160,21 +160,13 @@ impl Runtime {
         barriers.join_all().await;
     }
 
-    /// As [`arrived`](Self::arrived), but for peers that are silent, or take too long: see
-    /// [`Pings::barrier_unless_silent`](crate::pings::Pings::barrier_unless_silent).
+    /// As [`arrived`](Self::arrived), but not for peers that are silent, nor for longer than `most`.
     pub(super) async fn arrived_or_silent(
         self: Arc<Self>,
         routes: Vec<Arc<Route>>,
         most: Duration,
     ) {
-        let mut barriers = JoinSet::new();
-        for link in unsettled(routes) {
-            let runtime = Arc::clone(&self);
-            barriers.spawn(async move {
-                runtime.pings.barrier_unless_silent(&runtime, &link, most).await;
-            });
-        }
-        barriers.join_all().await;
+        self.deliver_on(unsettled(routes), most).await;
     }
 
     /// Waits until no keyed message of `source` (of anybody, if `None`) is kept back.

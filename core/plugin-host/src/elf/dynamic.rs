@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Damage;
 use super::image::{Access, Image};
-use super::relocations;
+use super::relocations::{self, Kinds};
 use super::symbols::Symbols;
 
 const NEEDED: u64 = 1;
@@ -50,7 +50,7 @@ pub(super) struct Dynamic {
 }
 
 /// Checks all that the loader goes by.
-pub(super) fn check(image: &Image<'_>) -> Result<(), Damage> {
+pub(super) fn check(image: &Image<'_>, kinds: &Kinds) -> Result<(), Damage> {
     let dynamic = Dynamic::read(image)?;
     dynamic.sizes()?;
     let symbols = Symbols::new(image, &dynamic)?;
@@ -63,7 +63,7 @@ pub(super) fn check(image: &Image<'_>) -> Result<(), Damage> {
             return Err("its first or last function is no code".into());
         }
     }
-    let relocated = relocations::check(image, &dynamic, &symbols, &arrays)?;
+    let relocated = relocations::check(image, &dynamic, &symbols, &arrays, kinds)?;
     let functions: u64 = arrays.iter().map(|(_, bytes)| bytes / ADDRESS_BYTES).sum();
     match relocated == functions {
         true => Ok(()),

@@ -16,7 +16,8 @@ pub(super) struct Kinds {
     others: &'static [u64],
 }
 
-/// Of this machine; `None` where they are not known here, and then not looked at.
+/// Of this machine; `None` where they are not known here: then relocations, and what leads to them, are not
+/// looked at.
 pub(super) const KINDS: Option<Kinds> =
     if cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
         Some(Kinds { relative: 8, indirect: 37, descriptor: 36, others: &[1, 6, 7, 16, 17, 18] })
@@ -40,8 +41,8 @@ pub(super) fn check(
     dynamic: &Dynamic,
     symbols: &Symbols<'_>,
     arrays: &[(u64, u64)],
+    kinds: &Kinds,
 ) -> Result<u64, Damage> {
-    let Some(kinds) = KINDS else { return Ok(arrays.iter().map(|(_, size)| size / 8).sum()) };
     let mut functions = 0;
     for (table, relative) in [(RELA, dynamic.get(RELACOUNT).unwrap_or(0)), (JMPREL, 0)] {
         let all = dynamic.relocations(image, table)?.chunks_exact(RELOCATION_BYTES as usize);
@@ -49,9 +50,9 @@ pub(super) fn check(
             return Err(format!("it has {} relocations, and {relative} relative ones", all.len()));
         }
         for (index, entry) in all.map(Relocation::read).enumerate() {
-            let fine = entry.check(image, symbols, &kinds, (index as u64) < relative);
+            let fine = entry.check(image, symbols, kinds, (index as u64) < relative);
             fine.map_err(|what| format!("its relocation {index} (at {:#x}) {what}", entry.offset))?;
-            functions += entry.starts(image, arrays, &kinds)?;
+            functions += entry.starts(image, arrays, kinds)?;
         }
     }
     let packed = dynamic.relocations(image, RELR)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use super::rotating::folder;
 use super::sink::{LAST_WORDS, Sink, Tail};
 use super::{LogConfig, LogError};
 
@@ -121,8 +122,7 @@ impl Files {
 /// The one name of a file by its folder, also of one that is not there yet. The file itself is not followed
 /// if it is a link: a rotation would put a file in its place.
 fn place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match (folder.unwrap_or(Path::new(".")).canonicalize(), path.file_name()) {
+    match (folder(path).unwrap_or(Path::new(".")).canonicalize(), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         // To open it says what is wrong.
         _ => path.to_owned(),

@@ -32,13 +32,17 @@ pub(super) struct Unwritten {
     pub(super) why: io::Error,
 }
 
+/// Where a file lies; `None` if its path is a mere name.
+pub(super) fn folder(path: &Path) -> Option<&Path> {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty())
+}
+
 /// Whether there can be a file of that path, as far as it shows without making one.
 ///
 /// # Errors
 /// [`LogError::File`] says why not.
 pub(super) fn has_place(path: &Path) -> Result<(), LogError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let reason = match folder.filter(|folder| !folder.is_dir()) {
+    let reason = match folder(path).filter(|folder| !folder.is_dir()) {
         Some(folder) if folder.exists() => {
             format!("{} is no folder; name another one", folder.display())
         }

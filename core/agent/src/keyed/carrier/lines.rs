@@ -92,9 +92,9 @@ impl Lines {
         self.busy.values_mut().flatten().for_each(|waiting| waiting.marked = true);
     }
 
-    /// Whether any of those still waits.
+    /// Whether any of those still waits. They are the first ones of their lines.
     pub(super) fn has_marked(&self) -> bool {
-        self.busy.values().flatten().any(|waiting| waiting.marked)
+        self.busy.values().any(|line| line.front().is_some_and(|first| first.marked))
     }
 
     pub(super) fn note_used(&mut self, route: &Arc<Route>) {
@@ -111,6 +111,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use skymesh_wire::Envelope;
+
     use super::*;
     use crate::bare;
     use crate::config::InboxConfig;
@@ -130,5 +132,29 @@ mod tests {
         let anew = route();
         lines.note_used(&anew);
         assert!(matches!(&lines.used()[..], [used] if Arc::ptr_eq(used, &anew)));
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_a_round_is_marked_until_it_is_out() {
+        let sender = bare::sender("app.env.guest/1", 12);
+        let rooms = [11, 13].map(|id| bare::record("app.env.room/1", id));
+        let waiting = |to: &Arc<InstanceRecord>| {
+            let kept = Kept::of(&sender, &Envelope::default(), None);
+            Waiting::new(Arc::clone(to), Epoch(1), Parcel::new(7, kept.cost(), kept))
+        };
+        let mut lines = Lines::default();
+        lines.mark();
+        rooms.iter().for_each(|room| lines.push(waiting(room)));
+        assert!(!lines.has_marked(), "sent after it");
+        lines.mark();
+        rooms.iter().for_each(|room| lines.push(waiting(room)));
+        for room in &rooms {
+            let first = lines.next(room.handle).unwrap();
+            lines.put_first(first, NotPosted::Broken);
+            assert!(lines.has_marked(), "it is not out");
+            lines.next(room.handle).unwrap();
+        }
+        assert!(!lines.has_marked(), "one more waits for each, sent after the round");
+        assert_eq!(lines.take_all().len(), 2);
     }
 }

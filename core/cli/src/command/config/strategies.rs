@@ -3,8 +3,8 @@
 //! would be missing without stopping it. Metrics and trace plugins are found, not made, since they open
 //! ports as they are made: a wrong table of theirs is told at the start.
 
-use skymesh::Config;
 use skymesh::config::{PluginsConfig, StrategyConfig};
+use skymesh::{Config, TelemetryError};
 use skymesh_plugin_host::{PluginHost, PluginLoadError};
 
 use crate::command::sinks;
@@ -20,10 +20,10 @@ pub(super) struct Findings {
 
 impl Findings {
     fn add(&mut self, required: bool, key: &str, error: &PluginLoadError) {
-        let error = error.to_string();
-        // `metrics` and `trace` are tables and kinds.
-        let says_key = error.strip_prefix(key).is_some_and(|rest| rest.starts_with(" `"));
-        let line = if says_key { error } else { format!("{key}: {error}") };
+        self.tell(required, format!("{key}: {error}"));
+    }
+
+    fn tell(&mut self, required: bool, line: String) {
         if required { &mut self.errors } else { &mut self.warnings }.push(line);
     }
 }
@@ -66,8 +66,11 @@ pub(super) fn check(config: &Config) -> Findings {
         }
     }
     for (kind, strategy) in sinks(config) {
-        let there = host.find(kind, &strategy).err();
-        there.inspect(|error| found.add(strategy.required, &kind.to_string(), error));
+        if let Err(error) = host.find(kind, &strategy) {
+            // The tables are called like the kinds.
+            let line = TelemetryError::from(error).in_table(kind.as_str());
+            found.tell(strategy.required, line);
+        }
     }
     found
 }

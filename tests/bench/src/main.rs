@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
         Some("picks") => picks::compare(&arguments[1..]),
         Some("reload") => {
-            reload::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(10))
+            reload::compare(arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(200))
         }
         Some("failover") => {
             let number = |at: usize, unless| {

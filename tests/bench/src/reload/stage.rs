@@ -24,8 +24,15 @@ const SHIFTS: [u64; 2] = [0, 1];
 /// What may be on its way when a round ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// p50, p99 and p99.9 in microseconds.
-pub(super) type Percentiles = [f64; 3];
+const SECOND: Duration = Duration::from_secs(1);
+/// How far into its second a reload is: all that it costs is in that second.
+const HEAD: Duration = Duration::from_millis(200);
+
+/// A message that came.
+struct Taken {
+    due_ns: u64,
+    latency_ns: u64,
+}
 
 pub(super) struct Stage {
     agent: Agent,
@@ -41,8 +48,8 @@ impl Stage {
     pub(super) async fn open() -> Result<Self, String> {
         let folder = std::env::temp_dir().join(format!("skymesh-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        // What the first reload of a round puts in place is the other edition.
-        deploy(&folder, 1)?;
+        // The first reload, in the second second, takes the other edition.
+        deploy(&folder, 0)?;
         let config = NameserverConfig {
             listen: "127.0.0.1:0".to_owned(),
             store: StoreConfig::memory(),
@@ -83,12 +90,10 @@ impl Stage {
         Ok(Self { agent, router, senders, _takers, inboxes, folder, _servers })
     }
 
-    /// Sends for a while; answers three percentiles of the latency.
-    pub(super) async fn round(
-        &mut self,
-        lasts: Duration,
-        reloads: usize,
-    ) -> Result<Percentiles, String> {
+    /// Sends for as many seconds; puts the other edition in place in each, and has it taken in those that
+    /// are `true`. Answers each second's latencies in ns, in order.
+    pub(super) async fn play(&mut self, reloading: &[bool]) -> Result<Vec<Vec<u64>>, String> {
+        let lasts = SECOND * reloading.len() as u32;
         let (started, beats) = metronome(BEAT, lasts, SENDERS as usize);
         let senders = self.senders.drain(..).zip(beats).map(|((me, inbox), beats)| {
             let router = self.router.clone();
@@ -100,38 +105,40 @@ impl Stage {
             tokio::spawn(take(inbox, id, started, count))
         });
         let takers: Vec<_> = takers.collect();
-        self.exchange(lasts, reloads).await?;
-        let (mut sent, mut latencies) = (0, Vec::new());
+        self.exchange(started, reloading).await?;
+        let mut sent = 0;
         for sender in senders {
             let (count, me, inbox) = in_time(sender).await??;
             sent += count;
             self.senders.push((me, inbox));
         }
+        let mut seconds = vec![Vec::with_capacity(RATE as usize); reloading.len()];
         for taker in takers {
             let (taken, inbox) = in_time(taker).await??;
-            latencies.extend(taken);
+            for Taken { due_ns, latency_ns } in taken {
+                // The first message is due at the first beat, the last at the end of the last second.
+                let second = (due_ns - 1) / SECOND.as_nanos() as u64;
+                seconds[second as usize].push(latency_ns);
+            }
             self.inboxes.push(inbox);
         }
-        if latencies.len() != sent {
-            return Err(format!("{sent} messages were sent, {} came", latencies.len()));
+        let came: usize = seconds.iter().map(Vec::len).sum();
+        if came != sent {
+            return Err(format!("{sent} messages were sent, {came} came"));
         }
-        latencies.sort_unstable();
-        let at = |share: f64| latencies[((sent - 1) as f64 * share) as usize] as f64 / 1000.0;
-        Ok([at(0.5), at(0.99), at(0.999)])
+        seconds.iter_mut().for_each(|latencies| latencies.sort_unstable());
+        Ok(seconds)
     }
 
-    /// Puts the other edition in place again and again, and has it taken if there are to be reloads.
-    async fn exchange(&self, lasts: Duration, reloads: usize) -> Result<(), String> {
-        let started = Instant::now();
-        let times = super::RELOADS;
-        for turn in 0..times {
-            let due = started + lasts * (turn as u32 + 1) / (times as u32 + 1);
-            tokio::time::sleep_until(due.into()).await;
+    /// Puts the other edition in place in each second, and has it taken if so it shall be.
+    async fn exchange(&self, started: Instant, reloading: &[bool]) -> Result<(), String> {
+        for (turn, reload) in reloading.iter().enumerate() {
+            tokio::time::sleep_until((started + SECOND * turn as u32 + HEAD).into()).await;
             let folder = self.folder.clone();
             // Not on a thread that messages are sent by: who deploys is somebody else.
             let deployed = spawn_blocking(move || deploy(&folder, turn % 2)).await;
             deployed.map_err(|error| error.to_string())??;
-            if turn < reloads {
+            if *reload {
                 let reload = self.agent.reload().await;
                 if reload.outcome != ReloadOutcome::Applied || !reload.faults.is_empty() {
                     return Err(reload.to_string());
@@ -188,7 +195,7 @@ async fn take(
     id: u64,
     started: Instant,
     count: usize,
-) -> Result<(Vec<u64>, Inbox), String> {
+) -> Result<(Vec<Taken>, Inbox), String> {
     let (mut latencies, mut done) = (Vec::with_capacity(count * 2), 0);
     while done < SENDERS {
         let Some(delivery) = inbox.recv().await else { return Err("an inbox ended".to_owned()) };
@@ -206,7 +213,8 @@ async fn take(
         if !SHIFTS.iter().any(|shift| (key + shift) % INSTANCES + 1 == id) {
             return Err(format!("message {key} is at {id}, misrouted"));
         }
-        latencies.push((started.elapsed().as_nanos() as u64).saturating_sub(due_ns));
+        let latency_ns = (started.elapsed().as_nanos() as u64).saturating_sub(due_ns);
+        latencies.push(Taken { due_ns, latency_ns });
     }
     Ok((latencies, inbox))
 }

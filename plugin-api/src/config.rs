@@ -20,13 +20,7 @@ pub struct NoConfig {}
 /// # Errors
 /// [`ErrorKind::Config`] that names the key and what was expected.
 pub(crate) fn parse<C: DeserializeOwned>(schema: &str, json: &str) -> Result<C, PluginError> {
-    let json = if json.trim().is_empty() { "{}" } else { json };
-    let value: Value = serde_json::from_str(json)
-        .map_err(|error| invalid(format!("the configuration is not JSON: {error}")))?;
-    let schema: Value = serde_json::from_str(schema)
-        .map_err(|error| invalid(format!("the plugin's own CONFIG_SCHEMA is not JSON: {error}")))?;
-    check(&schema, &value, "")?;
-
+    let value = fitting(schema, json)?;
     let mut ignored = None;
     let mut note = |path: serde_ignored::Path<'_>| {
         ignored.get_or_insert_with(|| path.to_string());
@@ -43,6 +37,21 @@ pub(crate) fn parse<C: DeserializeOwned>(schema: &str, json: &str) -> Result<C, 
         Some(path) => Err(invalid(format!("unknown key `{path}`"))),
         None => Ok(config),
     }
+}
+
+/// The table that `json` says, if it is as `schema` has it. Knows nothing of what only the config type, or
+/// the constructor, asks of a value.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn fitting(schema: &str, json: &str) -> Result<Value, PluginError> {
+    let json = if json.trim().is_empty() { "{}" } else { json };
+    let value: Value = serde_json::from_str(json)
+        .map_err(|error| invalid(format!("the configuration is not JSON: {error}")))?;
+    let schema: Value = serde_json::from_str(schema)
+        .map_err(|error| invalid(format!("the plugin's own CONFIG_SCHEMA is not JSON: {error}")))?;
+    check(&schema, &value, "")?;
+    Ok(value)
 }
 
 fn invalid(message: String) -> PluginError {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::PluginError;
+use crate::config;
+
 /// The kinds of strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginKind {
@@ -72,4 +75,16 @@ pub struct Manifest {
     pub deterministic: bool,
     /// The library it is part of.
     pub library: LibraryManifest,
+}
+
+impl Manifest {
+    /// Whether the plugin takes a configuration, a JSON object, as far as its schema tells: unknown keys,
+    /// missing ones, types and ranges. For hosts that must not make the plugin to ask, since making it
+    /// may open a port; what only its constructor can tell is told there.
+    ///
+    /// # Errors
+    /// What the constructor would answer, which asks this first.
+    pub fn check_config(&self, json: &str) -> Result<(), PluginError> {
+        config::fitting(&self.config_schema, json).map(|_| ())
+    }
 }

@@ -242,6 +242,24 @@ impl PluginHost {
         self.choose(&self.shelf.load(), kind, strategy).map(|_| ())
     }
 
+    /// As [`find`](Self::find), and holds the strategy's own table against the plugin's schema: whether it
+    /// would be made, as far as can be told without making it.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn check(
+        &self,
+        kind: PluginKind,
+        strategy: &StrategyConfig,
+    ) -> Result<(), PluginLoadError> {
+        let choice = self.choose(&self.shelf.load(), kind, strategy)?;
+        let fits = choice.manifest(kind, strategy.id()).check_config(&strategy.json());
+        fits.map_err(|error| {
+            let (id, library) = (strategy.id().to_owned(), choice.library_name);
+            PluginLoadError::Refused { kind, id, library, error }
+        })
+    }
+
     /// What the plugin that `name` (`id` or `library/id`) means says of itself; loads its library
     /// if need be.
     ///
@@ -252,13 +270,7 @@ impl PluginHost {
         let mut first = None;
         for kind in PluginKind::ALL {
             match self.choose(&self.shelf.load(), kind, &strategy) {
-                Ok(choice) => {
-                    let manifests = choice.library.plugins().into_iter();
-                    let found = manifests
-                        .filter(|one| one.kind == kind)
-                        .find(|one| one.id == strategy.id());
-                    return Ok(found.expect("invariant: the chosen library offers the plugin"));
-                }
+                Ok(choice) => return Ok(choice.manifest(kind, strategy.id())),
                 Err(error) => first = first.or(Some(error)),
             }
         }

@@ -48,7 +48,7 @@ const SCHEMA: &str = r#"{
     },
     "headers": {
       "description": "HTTP headers to send with each batch, such as a key of the collector's",
-      "type": "object"
+      "type": "object", "properties": {}, "additionalProperties": {"type": "string"}
     },
     "queue_bytes": {
       "description": "bytes of batches that may wait for the collector",

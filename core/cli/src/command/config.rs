@@ -13,7 +13,7 @@ use crate::output::print;
 /// Subcommands of `skymesh config`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Check types, unknown keys, ranges and plugins; starts nothing
+    /// Check types, unknown keys, ranges and plugins with their tables; starts nothing
     Check {
         /// The configuration file
         file: PathBuf,

@@ -86,6 +86,26 @@ const WRONG: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[metrics]\nuse = 'prometheus'\nconfig = { listn = '127.0.0.1:0' }\n\
+         [trace]\nuse = 'skymesh_fixture_unruly/unruly'\nconfig = { every = 0 }",
+        &[
+            ": metrics `prometheus` of library `skymesh_metrics_prometheus`: unknown key `listn`: did \
+             you mean `listen`? known are `listen`",
+            ": trace `unruly` of library `skymesh_fixture_unruly`: key `every` = 0: expected a whole \
+             number of at least 1",
+        ],
+    ),
+    (
+        "[metrics]\nuse = 'prometheus'\nconfig = { listen = 9464 }\n\
+         [trace]\nuse = 'skymesh_fixture_unruly/unruly'\nconfig = { mischief = 'mutiny' }",
+        &[
+            ": metrics `prometheus` of library `skymesh_metrics_prometheus`: key `listen` = 9464: \
+             expected text",
+            ": trace `unruly` of library `skymesh_fixture_unruly`: key `mischief` = \"mutiny\": expected \
+             one of \"none\", ",
+        ],
+    ),
+    (
         "[services.'a.b.c'.selector]\nuse = 'skymesh_fixture_orderly/cycle'\nconfig = { start = -1 }",
         &[": services.\"a.b.c\".selector: selector `cycle` of library `skymesh_fixture_orderly`: "],
     ),
@@ -127,13 +147,20 @@ async fn check_warns_of_what_is_missing_and_not_required() {
     let expected = format!("warning: {}: services.\"a.b.c\".codec: codec `no_such`", file.name());
     assert!(answer.stderr.starts_with(&expected), "{}", answer.stderr);
 
-    // A sink that is there is not made: its port may be that of the agent that runs.
+    // A sink that is there is not made, for its port may be that of the agent that runs; what only its
+    // constructor could tell is no fault here.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let sinks = File::new(&format!(
         "[metrics]\nuse = 'prometheus'\nconfig = {{ listen = '{}' }}\n\
          [trace]\nuse = 'no_such'\nrequired = false",
         taken.local_addr().unwrap()
     ));
+    let of_constructor = File::new(
+        "[metrics]\nuse = 'prometheus'\nconfig = { listen = 'here' }\n\
+         [trace]\nuse = 'skymesh_fixture_unruly/unruly'\nconfig = { mischief = 'hang_in_new' }",
+    );
+    let answer = run(&["config", "check", of_constructor.name()]).await;
+    assert_eq!(answer.good(), format!("{}: ok\n", of_constructor.name()));
     let answer = run(&["config", "check", sinks.name()]).await;
     assert_eq!((answer.code, answer.stdout), (Some(0), format!("{}: ok\n", sinks.name())));
     let expected = format!("warning: {}: trace `no_such` not found; ", sinks.name());

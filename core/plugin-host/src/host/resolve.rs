@@ -26,6 +26,15 @@ pub(crate) struct Choice {
     named_version: Option<Version>,
 }
 
+impl Choice {
+    /// What the plugin that it was chosen for says of itself.
+    pub(super) fn manifest(&self, kind: PluginKind, id: &str) -> Manifest {
+        let mut manifests = self.library.plugins().into_iter();
+        let found = manifests.find(|one| one.kind == kind && one.id == id);
+        found.expect("invariant: the chosen library offers the plugin")
+    }
+}
+
 impl PluginHost {
     /// The library that has the plugin: one that is loaded, one that is found by its name, or one
     /// that is linked, in this order.

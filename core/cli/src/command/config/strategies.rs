@@ -1,7 +1,8 @@
 //! Whether the plugins that a configuration names are there, and whether selectors, codecs and
 //! elections take their tables: what an agent or a nameserver would be refused at its start, and what
-//! would be missing without stopping it. Metrics and trace plugins are found, not made, since they open
-//! ports as they are made: a wrong table of theirs is told at the start.
+//! would be missing without stopping it. Metrics and trace plugins are not made, since they open ports as
+//! they are made: their tables are held against their schemas. That tells unknown keys, missing ones, types
+//! and ranges; a text that is no address, or a port that is taken, is told at the start.
 
 use skymesh::config::{PluginsConfig, StrategyConfig};
 use skymesh::{Config, TelemetryError};
@@ -66,7 +67,7 @@ pub(super) fn check(config: &Config) -> Findings {
         }
     }
     for (kind, strategy) in sinks(config) {
-        if let Err(error) = host.find(kind, &strategy) {
+        if let Err(error) = host.check(kind, &strategy) {
             // The tables are called like the kinds.
             let line = TelemetryError::from(error).in_table(kind.as_str());
             found.tell(strategy.required, line);

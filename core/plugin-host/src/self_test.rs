@@ -12,7 +12,9 @@ use skymesh_plugin_api::abi::host::{
 use skymesh_plugin_api::{Envelope, Member, Request, Roster};
 use skymesh_types::limits::FRAME_BYTES;
 
-use crate::patience::in_time;
+use crate::failure::Failure;
+use crate::patience::{NoAnswer, in_time};
+use crate::supervision::Supervision;
 
 /// How many instances the sample views have.
 const SIZES: [u64; 3] = [0, 1, 3];
@@ -142,6 +144,27 @@ pub(crate) fn codec(instance: &CodecInstance, budget: Duration) -> Result<(), St
         }
     }
     pace("calls", times, budget)
+}
+
+/// Has `first` hand a sink its first batch, which must not panic, nor take longer than its `batch_budget`. A
+/// batch that it refuses is no fault, as it would be none later: whoever it sends to may be away for now.
+///
+/// # Errors
+/// That it does not come back within `patience`; or what it did wrong, as a part of a sentence.
+pub(crate) fn sink<S: Send + Sync + 'static>(
+    slot: &Arc<S>,
+    supervision: &Supervision,
+    patience: Duration,
+    first: impl FnOnce(&S) + Send + 'static,
+) -> Result<Result<(), String>, NoAnswer> {
+    let of_test = Arc::clone(slot);
+    in_time(patience, move || first(&of_test))?;
+    let Some(failure) = supervision.last() else { return Ok(Ok(())) };
+    let key = match failure {
+        Failure::Slow(_) => ", the plugins.quarantine.batch_budget,",
+        _ => "",
+    };
+    Ok(Err(format!("{failure}{key} over its first batch")))
 }
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! One plugin of a library, made and asked as a host would before it lets it serve: for tools. The
 //! authors' conformance suites ask more; this is what would be refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use skymesh_plugin_api::abi::host::{CreateError, Library};
-use skymesh_plugin_api::{Manifest, PluginError, PluginKind};
+use skymesh_plugin_api::{Manifest, MetricsBatch, PluginError, PluginKind, TraceBatch};
 
-use crate::config::PluginsConfig;
-use crate::patience::in_time;
+use crate::config::{PluginsConfig, StrategyConfig};
+use crate::host::Made;
+use crate::kept::Kept;
+use crate::patience::{NoAnswer, in_time};
+use crate::sink_slot::{MetricsSlot, TraceSlot};
+use crate::slot::Origin;
+use crate::supervision::Supervision;
 use crate::{log, self_test};
 
 /// Why a plugin would not be let in.
@@ -18,7 +24,7 @@ pub enum TrialError {
     #[error("{0}")]
     Refused(PluginError),
     /// It does not come back in time: its constructor within `plugins.start_budget`, or those calls
-    /// within 5 s.
+    /// within the time of [`try_out`].
     #[error("{0}")]
     Overdue(String),
     /// It fails the first calls that a reload makes.
@@ -30,8 +36,8 @@ pub enum TrialError {
 }
 
 /// Makes the plugin with a configuration, a JSON object, makes the first calls that a reload makes, and
-/// drops it, all by the limits of `limits`. Sinks are made and dropped only; that opens their ports and
-/// files.
+/// drops it, all by the limits of `limits`. Those calls may take `patience`, but no longer than a reload
+/// waits for them, 5 s. Sinks get a batch with nothing in it; making them opens their ports and files.
 ///
 /// # Errors
 /// [`TrialError`].
@@ -40,9 +46,11 @@ pub fn try_out(
     plugin: &Manifest,
     config: &str,
     limits: &PluginsConfig,
+    patience: Duration,
 ) -> Result<(), TrialError> {
     let budgets = limits.quarantine;
-    let trial = Trial { library, id: &plugin.id, config, patience: limits.start_budget };
+    let trial =
+        Trial { library, plugin, config, limits, patience: patience.min(self_test::PATIENCE) };
     match plugin.kind {
         PluginKind::Selector => {
             trial.hold(Library::selector, move |one| self_test::selector(one, budgets.pick_budget))
@@ -52,50 +60,95 @@ pub fn try_out(
         }
         PluginKind::Election => trial
             .hold(Library::election, move |one| self_test::election(one, budgets.election_budget)),
-        PluginKind::Metrics => trial.hold(Library::metrics, |_| Ok(())),
-        PluginKind::Trace => trial.hold(Library::trace, |_| Ok(())),
+        PluginKind::Metrics => trial.hold_sink(Library::metrics, MetricsSlot::new, |slot| {
+            slot.flush(&MetricsBatch {
+                samples: &[],
+                resource: &[],
+                unix_ns: 0,
+                started_unix_ns: 0,
+            });
+        }),
+        PluginKind::Trace => trial.hold_sink(Library::trace, TraceSlot::new, |slot| {
+            slot.export(&TraceBatch { spans: &[], resource: &[], dropped: 0 });
+        }),
     }
 }
 
 struct Trial<'a> {
     library: Library,
-    id: &'a str,
+    plugin: &'a Manifest,
     config: &'a str,
+    limits: &'a PluginsConfig,
+    /// For the calls, and for its end.
     patience: Duration,
 }
 
 impl Trial<'_> {
+    /// For strategies that are called from many threads.
     fn hold<I: Send + 'static>(
         self,
         create: fn(&Library, &str, &str) -> Result<I, CreateError>,
         test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
     ) -> Result<(), TrialError> {
-        let Self { library, id, config, patience } = self;
-        let (id, config) = (id.to_owned(), config.to_owned());
-        let instance = match in_time(patience, move || create(&library, &id, &config)) {
-            Ok(Ok(instance)) => instance,
-            Ok(Err(CreateError::Refused(error))) => return Err(TrialError::Refused(error)),
-            Ok(Err(_)) => {
-                let error = PluginError::failed("the library does not know it");
-                return Err(TrialError::Refused(error));
-            }
-            Err(no_answer) => {
-                return Err(TrialError::Overdue(format!("its constructor: {no_answer}")));
-            }
-        };
-        let asked = in_time(self_test::PATIENCE, move || {
+        let instance = self.make(create)?;
+        let asked = in_time(self.patience, move || {
             test(&instance)?;
-            let before = log::panics();
-            drop(instance);
-            Ok(log::panics() != before)
+            Ok(panics_at_end(instance))
         });
-        match asked {
-            Ok(Ok(false)) => Ok(()),
-            Ok(Ok(true)) => Err(TrialError::PanicsAtEnd),
-            Ok(Err(how)) => Err(TrialError::Failed(how)),
-            Err(no_answer) => {
-                Err(TrialError::Overdue(format!("the self-test of a reload: {no_answer}")))
+        ended(asked.map_err(|late| overdue(&late))?.map_err(TrialError::Failed)?)
+    }
+
+    /// For those that get batches: what the reload does with its own, here with one that is empty.
+    fn hold_sink<I: Send + 'static, S: Send + Sync + 'static>(
+        self,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+        slot: fn(Made<I>) -> S,
+        first: impl FnOnce(&S) + Send + 'static,
+    ) -> Result<(), TrialError> {
+        let instance = self.make(create)?;
+        let Manifest { id, kind, library, .. } = self.plugin;
+        let limits = self.limits.quarantine;
+        let name = format!("{}/{id} {}", library.library, library.version);
+        let supervision = Arc::new(Supervision::new(*kind, name, limits));
+        let origin =
+            Origin { strategy: StrategyConfig::new(id), entry: None, limits: Some(limits) };
+        let slot = Arc::new(slot(Made {
+            instance: Kept::new(instance, Arc::clone(&supervision)),
+            supervision: Arc::clone(&supervision),
+            origin,
+        }));
+        let tested = self_test::sink(&slot, &supervision, self.patience, first);
+        tested.map_err(|late| overdue(&late))?.map_err(TrialError::Failed)?;
+        ended(in_time(self.patience, move || panics_at_end(slot)).map_err(|late| overdue(&late))?)
+    }
+
+    fn make<I: Send + 'static>(
+        &self,
+        create: fn(&Library, &str, &str) -> Result<I, CreateError>,
+    ) -> Result<I, TrialError> {
+        let (library, id, config) = (self.library, self.plugin.id.clone(), self.config.to_owned());
+        match in_time(self.limits.start_budget, move || create(&library, &id, &config)) {
+            Ok(Ok(instance)) => Ok(instance),
+            Ok(Err(CreateError::Refused(error))) => Err(TrialError::Refused(error)),
+            Ok(Err(_)) => {
+                Err(TrialError::Refused(PluginError::failed("the library does not know it")))
             }
+            Err(no_answer) => Err(TrialError::Overdue(format!("its constructor: {no_answer}"))),
         }
     }
+}
+
+/// On the thread that asks.
+fn panics_at_end<T>(held: T) -> bool {
+    let before = log::panics();
+    drop(held);
+    log::panics() != before
+}
+
+fn ended(panicked: bool) -> Result<(), TrialError> {
+    if panicked { Err(TrialError::PanicsAtEnd) } else { Ok(()) }
+}
+
+fn overdue(late: &NoAnswer) -> TrialError {
+    TrialError::Overdue(format!("the self-test of a reload: {late}"))
 }

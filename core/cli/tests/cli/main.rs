@@ -6,6 +6,7 @@ mod binary;
 mod config;
 mod explain;
 mod kit;
+mod mischief;
 mod nameserver;
 mod operate;
 mod pin;

@@ -2,21 +2,15 @@
 //! a port: whether the old one is let go before the new one is made is for the caller to decide.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use skymesh_plugin_api::abi::host::{CreateError, Library};
 use skymesh_plugin_api::{ErrorKind, PluginKind};
 
-use super::{Renewal, tested};
+use super::{Renewal, self_test, tested};
 use crate::config::StrategyConfig;
 use crate::error::PluginLoadError;
-use crate::failure::Failure;
 use crate::host::Made;
-use crate::patience::in_time;
 use crate::sink_slot::{MetricsSlot, SinkRecord, TraceSlot};
-
-/// How long a sink may take over its first batch.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl PluginLoadError {
     /// Whether a plugin was understood and could not do its work: then it may be another one that holds
@@ -74,16 +68,8 @@ impl Renewal<'_> {
         let made = self.make(choice, kind, strategy, create)?;
         let supervision = Arc::clone(&made.supervision);
         let slot = Arc::new(slot(made));
-        let of_test = Arc::clone(&slot);
-        let outcome = match in_time(PATIENCE, move || first(&of_test)) {
-            Err(no_answer) => Err(no_answer.to_string()),
-            Ok(()) => supervision.last().map_or(Ok(()), |failure| Err(failure.to_string())),
-        };
-        let key = match supervision.last() {
-            Some(Failure::Slow(_)) => ", the plugins.quarantine.batch_budget,",
-            _ => "",
-        };
-        let outcome = outcome.map_err(|fault| format!("{fault}{key} over its first batch"));
+        let outcome = self_test::sink(&slot, &supervision, self_test::PATIENCE, first)
+            .unwrap_or_else(|no_answer| Err(format!("{no_answer} over its first batch")));
         tested(supervision.name(), outcome)?;
         Ok(Some(slot))
     }

@@ -42,7 +42,7 @@ struct Findings {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Plugins are made, metrics and trace sinks too: their ports and files are opened \
-    for a moment, and they get the batches of a test.\n\
+    for a moment, and they get an empty batch, which must not take longer than batch_budget, and those of a test.\n\
     Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error;\n\
     `not tried` says that the configuration is to blame, or what is taken here, and not the plugin."
 )]
@@ -54,7 +54,8 @@ pub(in crate::command) struct Check {
     /// Only the plugins of this id, of a library that has several
     #[arg(long)]
     id: Option<String>,
-    /// How long the conformance suite of one plugin may take
+    /// How long the conformance suite of one plugin may take, and the calls before it, of which a reload
+    /// waits 5s for all
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
     patience: Duration,
     #[command(flatten)]

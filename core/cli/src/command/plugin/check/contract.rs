@@ -38,7 +38,7 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
     let config =
         manner.table.map_or_else(|| "{}".to_owned(), |one| Value::from(one.clone()).to_string());
     let broken = |how: String| Trial::Broken(vec![format!("{id}: {how}")]);
-    let let_in = try_out(library, plugin, &config, &manner.config);
+    let let_in = try_out(library, plugin, &config, &manner.config, manner.patience);
     if let Err(TrialError::Refused(error)) = &let_in {
         match excuse(plugin, error, manner) {
             Some(excuse) => return excuse,

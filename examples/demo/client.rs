@@ -4,7 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use skymesh::{Agent, Config, Delivery, Event, Inbox, Instance, InstanceState, Resolve, Router};
+use skymesh::config::ConfigFile;
+use skymesh::{
+    Agent, Config, Delivery, Event, Inbox, Instance, InstanceState, Reload, Reloads, Resolve,
+    Router,
+};
 use skymesh_examples::role::{Cues, RoleError};
 use tokio::time::interval;
 
@@ -23,50 +27,61 @@ struct Client {
     instance: Instance,
     inbox: Inbox,
     servers: Router,
+    reloads: Reloads,
 }
 
-/// Does as it is told until the director is gone.
+/// Joins the mesh, and does as it is told until the director is gone.
 pub(crate) async fn obey(config: &Path) -> Result<(), RoleError> {
     let mut cues = Cues::listen();
-    let _log = Config::load(config)?.log.install()?;
-    let mut client: Option<Client> = None;
-    while let Some(cue) = cues.next().await {
-        match (serde_json::from_str(&cue)?, &mut client) {
-            (Cue::Join, _) => {
-                if let Some(client) = client.take() {
-                    client.agent.shutdown().await;
-                }
-                client = Some(Client::join(config).await?);
-            }
-            (Cue::Play { act, messages, batch }, Some(client)) => {
-                client.play(act, messages, batch, &mut cues).await?;
-            }
-            (Cue::TellPlugins, Some(client)) => tell(&Fact::Plugins(Plugin::of(&client.agent))),
-            (Cue::CountLosses, Some(client)) => {
-                let counted = client.agent.counters();
-                let unconfirmed = counted.unconfirmed.get();
-                tell(&Fact::Losses { unconfirmed, undeliverable: counted.undeliverable.get() });
-            }
-            (Cue::Halt, Some(_)) => {}
-            (cue, None) => return Err(format!("{cue:?} came before the client had joined").into()),
+    let file = ConfigFile::new(config);
+    let config = file.load()?;
+    let _log = config.log.install()?;
+    let mut client = Client::join(&file, &config).await?;
+    loop {
+        tokio::select! {
+            cue = cues.next() => match cue {
+                Some(cue) => client.obey(serde_json::from_str(&cue)?, &mut cues).await?,
+                None => break,
+            },
+            Some(reload) = client.reloads.next() => client.tell_of(&reload, 0),
         }
     }
-    if let Some(client) = client {
-        client.agent.shutdown().await;
-    }
+    client.agent.shutdown().await;
     Ok(())
 }
 
 impl Client {
-    async fn join(config: &Path) -> Result<Self, RoleError> {
-        let agent = Config::load(config)?.agent_builder().connect().await?;
+    async fn join(file: &ConfigFile, config: &Config) -> Result<Self, RoleError> {
+        let agent = file.agent_builder(config).connect().await?;
+        let reloads = agent.reloads();
         let (instance, inbox) = agent.register("demo.local.client/1").await?;
         let servers = instance.watch(SERVICE)?;
         let all = |known: &Resolve| matches!(known, Resolve::Ready(known) if known.members.len() == SERVERS);
         servers.wait_until(SERVERS_WITHIN, all).await?;
         let url = instance.url().to_string();
         tell(&Fact::Ready { url, servers: SERVERS, plugins: Plugin::of(&agent) });
-        Ok(Self { agent, instance, inbox, servers })
+        Ok(Self { agent, instance, inbox, servers, reloads })
+    }
+
+    async fn obey(&mut self, cue: Cue, cues: &mut Cues) -> Result<(), RoleError> {
+        match cue {
+            Cue::Play { act, messages, batch } => self.play(act, messages, batch, cues).await?,
+            Cue::TellPlugins => tell(&Fact::Plugins(Plugin::of(&self.agent))),
+            Cue::CountLosses => {
+                let counted = self.agent.counters();
+                let unconfirmed = counted.unconfirmed.get();
+                tell(&Fact::Losses { unconfirmed, undeliverable: counted.undeliverable.get() });
+            }
+            // It came when all was sent.
+            Cue::Halt => {}
+        }
+        Ok(())
+    }
+
+    /// Tells of a reload, after which message number `sent` is the next one.
+    fn tell_of(&self, reload: &Reload, sent: u32) {
+        let (reload, plugins) = (reload.clone(), Plugin::of(&self.agent));
+        tell(&Fact::Reloaded { reload, sent, plugins });
     }
 
     /// Sends until `messages` are sent, or the director speaks.
@@ -92,6 +107,7 @@ impl Client {
                     Some(Delivery::Message(_)) => {}
                     None => return Err("the nameserver took the client off the mesh".into()),
                 },
+                Some(reload) = self.reloads.next() => self.tell_of(&reload, sent),
                 _ = cues.next() => break,
             }
         }

@@ -1,30 +1,26 @@
 //! The director of the demo: starts the five processes, hears them, counts what the servers say they
 //! got, and checks claims. What is played is in `scenes`.
 
+mod logs;
+mod mesh_file;
+mod opening;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use skymesh_examples::stage::{Actor, Heard, Stage, StageError};
 use tempfile::TempDir;
 
-use crate::SERVERS;
 use crate::claim::{self, Claim};
 use crate::fact::{Act, Cue, Fact, Plugin};
 use crate::screen::{Bar, Screen};
 use crate::tally::{Received, Tally};
+use mesh_file::MeshFile;
 
 /// How long all processes together may be silent before something must be wrong.
 const SILENCE: Duration = Duration::from_secs(6);
-
-const CONFIG: &str = include_str!("mesh.toml");
-
-/// The place in the configuration where the selector is chosen.
-const CHOICE: &str = r#"selector = { use = "round_robin" }"#;
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +44,16 @@ pub(crate) enum Word {
     Left(ExitStatus),
 }
 
+/// An act whose messages are shown as bars.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) act: Act,
+    /// How many messages of a server fill its bar.
+    pub(crate) full: u32,
+    /// From which message on keys are counted anew.
+    pub(crate) changed: Option<u32>,
+}
+
 /// See the module. Dropping it ends all processes and removes the folder.
 pub(crate) struct Director {
     stage: Stage,
@@ -57,82 +63,20 @@ pub(crate) struct Director {
     pub(crate) servers: BTreeMap<u64, Actor>,
     client: Actor,
     pub(crate) killed: Option<u64>,
+    /// Whose messages are shown as they come, if those of any act.
+    shown: Option<Shown>,
     leaving: BTreeSet<String>,
     /// What each agent reported of its plugins when it was ready.
     plugins: BTreeMap<String, Vec<Plugin>>,
     claims: u32,
-    config: PathBuf,
+    file: MeshFile,
     /// Last, so that it outlives the processes.
     folder: TempDir,
 }
 
 impl Director {
-    /// Starts every process; the client has not joined the mesh yet. Plugins are looked for in
-    /// `plugins`, too.
-    pub(crate) async fn open(plugins: Option<&Path>) -> Result<Self, DemoError> {
-        let failed = |doing: &str, source| DemoError::File { doing: doing.to_owned(), source };
-        let folder = tempfile::Builder::new().prefix("skymesh-demo-").tempdir();
-        let folder = folder.map_err(|source| failed("making a temporary folder", source))?;
-        let config = folder.path().join("mesh.toml");
-        fs::write(&config, CONFIG).map_err(|source| failed("copying mesh.toml", source))?;
-        let path = config.to_string_lossy().into_owned();
-
-        let mut stage = Stage::new().logs_in(folder.path());
-        stage.set("SKYMESH_PLUGINS__CACHE_DIR", folder.path().join("plugins").display());
-        if let Some(folder) = plugins {
-            stage.set("SKYMESH_PLUGINS__DIRS", format!("[{:?}]", folder.display().to_string()));
-            // Somebody's own folder, named by hand, on a machine of one's own: by the usual umask, a
-            // group may write there.
-            stage.set("SKYMESH_PLUGINS__ALLOW_INSECURE_DIRS", true);
-        }
-        // Any free port, so that the demo never collides with anything.
-        stage.set("SKYMESH_NAMESERVER__LISTEN", "127.0.0.1:0");
-        let nameserver = stage.enter("nameserver", &["nameserver", &path])?;
-        let listens = async {
-            let address = first_address(&mut stage).await?;
-            stage.set("SKYMESH_AGENT__NAMESERVER", address);
-            let mut servers = BTreeMap::new();
-            for number in (1..).take(SERVERS) {
-                let arguments = ["server", path.as_str(), &number.to_string()];
-                servers.insert(number, stage.enter(&format!("server {number}"), &arguments)?);
-            }
-            let client = stage.enter("client", &["client", &path])?;
-            Ok((address, servers, client))
-        };
-        let (address, servers, client) = match listens.await {
-            Ok(all) => all,
-            Err(error) => {
-                print_logs(&folder);
-                return Err(error);
-            }
-        };
-        let mut director = Self {
-            stage,
-            screen: Screen::new(),
-            tally: Tally::default(),
-            nameserver,
-            servers,
-            client,
-            killed: None,
-            leaving: BTreeSet::new(),
-            plugins: BTreeMap::new(),
-            claims: 0,
-            config,
-            folder,
-        };
-        director.introduce(address);
-        Ok(director)
-    }
-
-    fn introduce(&mut self, address: SocketAddr) {
-        let actors = std::iter::once(&self.nameserver).chain(self.servers.values());
-        let row = |actor: &Actor| format!("   {:<11} process {}", actor.name(), actor.pid());
-        let mut rows: Vec<String> = actors.chain([&self.client]).map(row).collect();
-        rows[0] += &format!(", listens on {address}");
-        rows.iter().for_each(|row| self.screen.line(row));
-    }
-
-    /// What is heard next. What servers got, and what agents loaded, is noted on the way.
+    /// What is heard next. What servers got, and what agents loaded, is noted on the way, and the
+    /// bars grow.
     pub(crate) async fn hear(&mut self, what: &str) -> Result<(String, Word), DemoError> {
         match self.stage.hear(what, SILENCE).await? {
             Heard::Line { actor, line } => {
@@ -141,10 +85,18 @@ impl Director {
                 };
                 match (&fact, self.number_of(&actor)) {
                     (Fact::Got(parcel), Some(number)) => self.tally.note(number, parcel),
-                    (Fact::Ready { plugins, .. } | Fact::Plugins(plugins), _) => {
+                    (
+                        Fact::Ready { plugins, .. }
+                        | Fact::Reloaded { plugins, .. }
+                        | Fact::Plugins(plugins),
+                        _,
+                    ) => {
                         self.plugins.insert(actor.clone(), plugins.clone());
                     }
                     _ => {}
+                }
+                if let Some(shown) = self.shown.filter(|_| self.screen.is_due()) {
+                    self.screen.draw(&self.bars(shown), shown.full);
                 }
                 Ok((actor, Word::Said(fact)))
             }
@@ -185,23 +137,46 @@ impl Director {
         Ok(self.client.cue(&line).await?)
     }
 
-    /// Changes the selector's line in the configuration file and lets the client join the mesh by it.
-    pub(crate) async fn switch_to(&mut self, choice: &str) -> Result<(), DemoError> {
-        if CONFIG.matches(CHOICE).count() != 1 {
-            return Err(DemoError::Claim(format!("mesh.toml says once `{CHOICE}`")));
-        }
-        let text = CONFIG.replace(CHOICE, choice);
-        let failed = |source| DemoError::File { doing: "changing mesh.toml".to_owned(), source };
-        // Whoever reads it just now, such as a server that is slow to start, finds a whole file.
-        let written = self.config.with_extension("new");
-        fs::write(&written, text).map_err(failed)?;
-        fs::rename(&written, &self.config).map_err(failed)?;
-        self.cue_client(&Cue::Join).await?;
+    /// Waits until the client has joined the mesh, and sees all servers.
+    pub(crate) async fn joined(&mut self) -> Result<(), DemoError> {
         let client = self.client.name().to_owned();
-        self.until("the client's word that it has joined", |actor, fact| {
-            matches!(fact, Fact::Ready { .. } if actor == client).then_some(())
-        })
-        .await
+        let ready = |actor: &str, fact: &Fact| {
+            (actor == client && matches!(fact, Fact::Ready { .. })).then_some(())
+        };
+        self.until("the client's word that it has joined", ready).await
+    }
+
+    /// Waits until the servers have received so many messages of an act.
+    pub(crate) async fn until_received(
+        &mut self,
+        act: Act,
+        messages: u32,
+        what: &str,
+    ) -> Result<(), DemoError> {
+        while self.tally.received(act) < messages {
+            self.hear(what).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the client stop sending; answers how many messages of the act it has sent, and how many of
+    /// them were not accepted.
+    pub(crate) async fn halt(&mut self, act: Act) -> Result<(u32, u32), DemoError> {
+        self.cue_client(&Cue::Halt).await?;
+        let played = |_: &str, fact: &Fact| match fact {
+            Fact::Played { act: of, sent, refused } if *of == act => Some((*sent, *refused)),
+            _ => None,
+        };
+        self.until("the client's account", played).await
+    }
+
+    /// Saves the configuration file of the running mesh with another choice of a selector.
+    pub(crate) fn save(&self, choice: &str) -> Result<(), DemoError> {
+        self.file.save(choice)
+    }
+
+    pub(crate) fn is_client(&self, actor: &str) -> bool {
+        self.client.name() == actor
     }
 
     /// Whether the client has loaded a plugin from a library file.
@@ -222,6 +197,25 @@ impl Director {
         claim::loaded(plugins, kind, id, actor.pid()).map_err(|error| format!("{actor}: {error}"))
     }
 
+    /// Shows the messages of an act from now on.
+    pub(crate) fn show(&mut self, shown: Shown) {
+        self.shown = Some(shown);
+    }
+
+    /// Counts the keys of what is shown anew from that message on.
+    pub(crate) fn show_keys_from(&mut self, message: u32) {
+        if let Some(shown) = &mut self.shown {
+            shown.changed = Some(message);
+        }
+    }
+
+    /// What is shown stays so.
+    pub(crate) fn settle(&mut self) {
+        if let Some(shown) = self.shown.take() {
+            self.screen.settle(&self.bars(shown), shown.full);
+        }
+    }
+
     /// Kills a server with SIGKILL.
     pub(crate) fn kill(&mut self, number: u64) {
         if let Some(server) = self.servers.get_mut(&number) {
@@ -231,12 +225,20 @@ impl Director {
         }
     }
 
-    pub(crate) fn bars(&self, act: Act) -> Vec<Bar> {
-        let received = self.tally.act(act);
+    fn bars(&self, shown: Shown) -> Vec<Bar> {
+        let received = self.tally.act(shown.act);
+        let parts =
+            shown.changed.map(|changed| (received.part(..changed), received.part(changed..)));
         let bar = |number: &u64| {
-            let (count, keys) = (received.at(*number), received.keys_at(*number));
+            let count = received.at(*number);
+            let keys = match &parts {
+                None => format!("{} keys", received.keys_at(*number)),
+                Some((before, since)) => {
+                    format!("{} keys, then {}", before.keys_at(*number), since.keys_at(*number))
+                }
+            };
             let killed = if self.killed == Some(*number) { ", killed" } else { "" };
-            Bar { label: format!("server {number}"), count, note: format!("{keys} keys{killed}") }
+            Bar { label: format!("server {number}"), count, note: format!("{keys}{killed}") }
         };
         self.servers.keys().map(bar).collect()
     }
@@ -298,28 +300,7 @@ impl Director {
 
     /// What the processes logged, for a demo that failed.
     pub(crate) fn print_logs(&self) {
-        print_logs(&self.folder);
-    }
-}
-
-async fn first_address(stage: &mut Stage) -> Result<SocketAddr, DemoError> {
-    match stage.hear("the nameserver's address", SILENCE).await? {
-        Heard::Left { actor, status } => Err(StageError::Left { actor, status }.into()),
-        Heard::Line { actor, line } => match serde_json::from_str(&line) {
-            Ok(Fact::Listens { address }) => Ok(address),
-            _ => Err(DemoError::Nonsense { actor, line }),
-        },
-    }
-}
-
-fn print_logs(folder: &TempDir) {
-    let files = fs::read_dir(folder.path()).into_iter().flatten().flatten();
-    for path in files.map(|file| file.path()).filter(|path| path.extension().is_some()) {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        if path.extension().is_some_and(|end| end == "log") {
-            text.lines().for_each(|line| eprintln!("[{name}] {line}"));
-        }
+        logs::print(self.folder.path());
     }
 }
 

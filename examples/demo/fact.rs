@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use skymesh::Reload;
 
 /// Which act a message belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub(crate) enum Fact {
     Offline { server: u64 },
     /// What the client's agent has counted as not delivered, or perhaps not.
     Losses { unconfirmed: u64, undeliverable: u64 },
+    /// The agent has read the configuration file again; by then, `sent` messages of the act had been
+    /// sent, of a server 0.
+    Reloaded { reload: Reload, sent: u32, plugins: Vec<Plugin> },
     /// What the client's agent says of its plugins now.
     Plugins(Vec<Plugin>),
     /// All that a server got, as it counted by itself.
@@ -59,8 +63,6 @@ pub(crate) struct Plugin {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cue {
-    /// Read the configuration (again), and join the mesh by it.
-    Join,
     /// Send messages: so many, or until the next cue; `batch` of them every 10 ms.
     Play { act: Act, messages: Option<u32>, batch: u32 },
     /// Stop sending.

@@ -1,6 +1,8 @@
 //! `demo`: a nameserver, three servers and a client as five processes, from one configuration file.
 //! It shows how messages spread over the servers under three selectors, each loaded from a shared
-//! library, kills one server, and shows where its traffic goes. It stops by itself after some 10 s.
+//! library: the second one takes effect by a change of the file while messages flow, and a change with
+//! a mistake in it does not. Then it kills one server, and shows where its traffic goes. It stops by
+//! itself after some 10 s.
 //! ```text
 //! cargo run -p skymesh-examples --bin demo
 //! ```
@@ -10,7 +12,8 @@
 //! ```
 //! With `--features stock` the stock plugins are in the program as well, and serve where there is no file.
 //! The exit code is 0 only if all that it says was found to be so: what arrived is counted by the
-//! servers, not by who sent it. The configuration is `examples/demo/mesh.toml`.
+//! servers, not by who sent it. When nobody reads on, as with `demo | head`, all processes end
+//! at its next line. The configuration is a copy of `examples/demo/mesh.toml`.
 
 mod claim;
 mod client;

@@ -1,16 +1,17 @@
 //! What the demo plays, scene by scene, and what it claims of each.
 
+mod change;
+mod death;
 pub(crate) mod own;
 
-use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use skymesh_examples::stage::Actor;
-use tokio::time::{interval, timeout};
+use skymesh_examples::stage;
+use tokio::time::timeout;
 
 use crate::SERVERS;
-use crate::claim::{self, Claim};
-use crate::director::{DemoError, Director, Word, seconds};
+use crate::claim;
+use crate::director::{DemoError, Director, Shown, Word, seconds};
 use crate::fact::{Act, Cue, Fact};
 use crate::tally::Received;
 
@@ -30,34 +31,21 @@ const BESIDE_THE_KILL: u32 = 480;
 /// Who is killed.
 const VICTIM: u64 = 2;
 
-const SIGKILL: i32 = 9;
-
 /// A selector that is chosen in the configuration file.
 struct Choice {
     act: Act,
     line: &'static str,
     id: &'static str,
-    meaning: &'static str,
 }
 
-const TURNS: Choice = Choice {
-    act: Act(1),
-    line: r#"selector = { use = "round_robin" }"#,
-    id: "round_robin",
-    meaning: "each server in turn",
-};
-const REMAINDERS: Choice = Choice {
-    act: Act(2),
-    line: r#"selector = { use = "mod_hash" }"#,
-    id: "mod_hash",
-    meaning: "by key",
-};
+const TURNS: Choice =
+    Choice { act: Act(1), line: r#"selector = { use = "round_robin" }"#, id: "round_robin" };
+const CHANGE: Act = Act(2);
 const TABLE: Choice = Choice {
     act: Act(3),
     // A small table: one of the default size takes half a second to fill in a debug build.
     line: r#"selector = { use = "consistent_hash", config = { slots = 4096 } }"#,
     id: "consistent_hash",
-    meaning: "by key, and stable",
 };
 const KILL: Act = Act(4);
 const AFTER: Act = Act(5);
@@ -68,9 +56,11 @@ pub(crate) async fn play() -> Result<(), DemoError> {
 }
 
 async fn whole() -> Result<(), DemoError> {
-    println!("skymesh demo: five processes, one mesh.toml, strategies from shared libraries\n");
+    stage::show(
+        "skymesh demo: five processes, one mesh.toml, strategies from shared libraries\n\n",
+    );
     let started = Instant::now();
-    let mut director = Director::open(None).await?;
+    let mut director = Director::open(TURNS.line, None).await?;
     let played = scenes(&mut director).await;
     end(&mut director, played, started)
 }
@@ -92,30 +82,29 @@ fn end(
 
 async fn scenes(director: &mut Director) -> Result<(), DemoError> {
     let everyone = director.living();
+    director.screen.line(&format!("\n1. each server in turn: {}", TURNS.line));
+    director.joined().await?;
     let received = select(director, &TURNS).await?;
     director.claim(claim::evenly(&received, &everyone))?;
 
-    let received = select(director, &REMAINDERS).await?;
-    director.claim(claim::one_server_per_key(&received))?;
-    director.claim(claim::by_remainder(&received, &everyone))?;
+    change::play(director).await?;
 
+    director.screen.line("\n3. by key, and stable: mesh.toml is changed once more");
+    change::take_up(director, TABLE.line).await?;
     let before = select(director, &TABLE).await?;
     director.claim(claim::one_server_per_key(&before))?;
     director.claim(claim::all_have_a_share(&before, &everyone))?;
 
-    let sent = kill(director).await?;
-    after(director, &before, sent).await?;
+    let sent = death::kill(director).await?;
+    death::after(director, &before, sent).await?;
     close(director).await
 }
 
-/// Changes the selector, lets the client send, and shows where it arrives.
+/// Lets the client send by a selector, and shows where it arrives.
 async fn select(director: &mut Director, choice: &Choice) -> Result<Received, DemoError> {
-    let Choice { act, line, id, meaning } = choice;
-    director.screen.line(&format!("\n{}. {meaning}: {line}", act.0));
-    director.switch_to(line).await?;
-    let received = send(director, *act, MESSAGES, BATCH).await?;
-    director.claim(director.loaded_by_client("selector", id))?;
-    if *act == TURNS.act {
+    let received = send(director, choice.act, MESSAGES, BATCH).await?;
+    director.claim(director.loaded_by_client("selector", choice.id))?;
+    if choice.act == TURNS.act {
         director.claim(director.loaded_by_all("codec", "compact"))?;
     }
     director.claim(claim::each_once(&received, MESSAGES))?;
@@ -129,7 +118,7 @@ async fn send(
     messages: u32,
     batch: u32,
 ) -> Result<Received, DemoError> {
-    let full = messages * 135 / (100 * director.living().len() as u32);
+    director.show(Shown { act, full: full(director, messages), changed: None });
     director.cue_client(&Cue::Play { act, messages: Some(messages), batch }).await?;
     let what = format!("the arrival of all {messages} messages");
     let mut played = false;
@@ -137,138 +126,14 @@ async fn send(
         if let (_, Word::Said(Fact::Played { .. })) = director.hear(&what).await? {
             played = true;
         }
-        let bars = director.bars(act);
-        director.screen.show(&bars, full);
     }
-    let bars = director.bars(act);
-    director.screen.settle(&bars, full);
+    director.settle();
     Ok(director.act(act))
 }
 
-/// What is seen of a death.
-#[derive(Debug, Default)]
-struct Death {
-    signal: Option<i32>,
-    suspect: Option<Duration>,
-    offline: Option<Duration>,
-    /// When the first message for the dead server came to another one.
-    moved: Option<Duration>,
-}
-
-/// Kills a server while the client sends; answers how many messages it sent, and how many of them
-/// were not accepted.
-async fn kill(director: &mut Director) -> Result<(u32, u32), DemoError> {
-    let full = MESSAGES * 45 / 100;
-    let pid = director.servers.get(&VICTIM).map_or(0, Actor::pid);
-    director
-        .screen
-        .line(&format!("\n4. kill -9 {pid}: server {VICTIM} dies while the client sends"));
-    let before = director.act(TABLE.act);
-    director.cue_client(&Cue::Play { act: KILL, messages: None, batch: BATCH }).await?;
-    while director.tally.received(KILL) < BESIDE_THE_KILL {
-        director.hear("messages before the kill").await?;
-        let bars = director.bars(KILL);
-        director.screen.show(&bars, full);
-    }
-    director.kill(VICTIM);
-    let killed = Instant::now();
-    let mut death = Death::default();
-    let mut enough = None;
-    while enough.is_none_or(|enough| director.tally.received(KILL) < enough) {
-        let (actor, word) = director.hear("the offline event of the killed server").await?;
-        observe(&mut death, &before, &actor, &word, killed.elapsed());
-        if death.offline.is_some() && death.signal.is_some() && enough.is_none() {
-            enough = Some(director.tally.received(KILL) + BESIDE_THE_KILL);
-        }
-        let bars = director.bars(KILL);
-        director.screen.show(&bars, full);
-    }
-    director.cue_client(&Cue::Halt).await?;
-    let sent = director
-        .until("the client's account", |_, fact| match fact {
-            Fact::Played { act: KILL, sent, refused } => Some((*sent, *refused)),
-            _ => None,
-        })
-        .await?;
-    let bars = director.bars(KILL);
-    director.screen.settle(&bars, full);
-    director.claim(died(&death))?;
-    Ok(sent)
-}
-
-fn observe(death: &mut Death, before: &Received, actor: &str, word: &Word, at: Duration) {
-    match word {
-        Word::Left(status) => death.signal = status.signal(),
-        Word::Said(Fact::Suspect { server: VICTIM }) => {
-            death.suspect.get_or_insert(at);
-        }
-        Word::Said(Fact::Offline { server: VICTIM }) => {
-            death.offline.get_or_insert(at);
-        }
-        Word::Said(Fact::Got(parcel)) => {
-            let elsewhere = actor != format!("server {VICTIM}");
-            if elsewhere && before.home(parcel.key) == Some(VICTIM) {
-                death.moved.get_or_insert(at);
-            }
-        }
-        Word::Said(_) => {}
-    }
-}
-
-fn died(death: &Death) -> Claim {
-    let Death { signal: Some(SIGKILL), suspect, offline: Some(offline), moved: Some(moved) } =
-        death
-    else {
-        return Err(format!("the death of server {VICTIM} was seen only in part: {death:?}"));
-    };
-    let doubted = suspect.map_or_else(String::new, |at| format!("doubted after {at:.0?}, "));
-    Ok(format!(
-        "the client heard: {doubted}offline after {offline:.1?}; keys moved after {moved:.0?}"
-    ))
-}
-
-/// The mesh without the killed server, and the account of what was sent while it died.
-async fn after(
-    director: &mut Director,
-    before: &Received,
-    sent: (u32, u32),
-) -> Result<(), DemoError> {
-    director.screen.line("\n5. afterwards, with the servers that are left");
-    let after = send(director, AFTER, MESSAGES_AFTER, BATCH).await?;
-    director.claim(claim::each_once(&after, MESSAGES_AFTER))?;
-    director.claim(claim::only_the_dead_ones_keys_moved(before, &after, VICTIM))?;
-    // What was sent later has arrived, so what was sent while the server died has too.
-    let during = director.act(KILL);
-    director.claim(claim::nobody_elses_key_left(before, &during, VICTIM))?;
-    let losses = admitted(director, before, &during, sent).await?;
-    director.claim(losses)
-}
-
-/// Asks the client's agent for its counters until they account for what is missing. It counts once
-/// it has let go of the dead server, soon after the offline event.
-async fn admitted(
-    director: &mut Director,
-    before: &Received,
-    during: &Received,
-    sent: (u32, u32),
-) -> Result<Claim, DemoError> {
-    let mut asks = interval(Duration::from_millis(50));
-    let mut account = Err("the client's agent was not asked".to_owned());
-    for _ in 0..20 {
-        asks.tick().await;
-        director.cue_client(&Cue::CountLosses).await?;
-        let counted = director
-            .until("the client's counters", |_, fact| match fact {
-                Fact::Losses { unconfirmed, undeliverable } => Some(unconfirmed + undeliverable),
-                _ => None,
-            })
-            .await?;
-        account = claim::losses_are_counted(before, during, sent, counted, VICTIM);
-        if account.is_ok() {
-            break;
-        }
-    }
-    Ok(account)
+/// What fills a bar: somewhat more than a server's fair share.
+fn full(director: &Director, messages: u32) -> u32 {
+    messages * 135 / (100 * director.living().len() as u32)
 }
 
 /// Everyone leaves in order; the servers' own totals are what was counted.

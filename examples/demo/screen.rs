@@ -2,8 +2,10 @@
 //! the output is no terminal, each bar is printed once, when it is done.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::time::{Duration, Instant};
+
+use skymesh_examples::stage;
 
 /// Columns that the longest bar takes.
 const BAR_COLUMNS: u32 = 40;
@@ -39,7 +41,16 @@ impl Screen {
     /// A line that stays.
     pub(crate) fn line(&mut self, text: &str) {
         self.drawn = 0;
-        self.write(&format!("{text}\n"));
+        stage::show(&format!("{text}\n"));
+    }
+
+    /// A line that stays, above the bars that are being drawn.
+    pub(crate) fn above(&mut self, text: &str) {
+        let clear = match self.drawn {
+            0 => String::new(),
+            bars => format!("\x1b[{bars}A\x1b[J"),
+        };
+        self.line(&format!("{clear}{text}"));
     }
 
     /// A sentence that was found to hold.
@@ -51,12 +62,9 @@ impl Screen {
         if self.colours { "\x1b[32mok\x1b[0m" } else { "ok" }
     }
 
-    /// The bars as they are now, if it is time to draw them. `full` is what fills a bar.
-    pub(crate) fn show(&mut self, bars: &[Bar], full: u32) {
-        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW);
-        if self.terminal && due {
-            self.draw(bars, full);
-        }
+    /// Whether it is time to draw bars that still grow.
+    pub(crate) fn is_due(&self) -> bool {
+        self.terminal && self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW)
     }
 
     /// The bars as they stay.
@@ -66,7 +74,8 @@ impl Screen {
         self.drawn_at = None;
     }
 
-    fn draw(&mut self, bars: &[Bar], full: u32) {
+    /// The bars as they are now. `full` is what fills a bar.
+    pub(crate) fn draw(&mut self, bars: &[Bar], full: u32) {
         let mut text = String::new();
         if self.drawn > 0 {
             text += &format!("\x1b[{}A", self.drawn);
@@ -75,7 +84,7 @@ impl Screen {
             let clear = if self.terminal { "\x1b[K" } else { "" };
             text += &format!("{}{clear}\n", self.bar(bar, full));
         }
-        self.write(&text);
+        stage::show(&text);
         self.drawn = bars.len();
         self.drawn_at = Some(Instant::now());
     }
@@ -86,12 +95,6 @@ impl Screen {
         let (filled, rest) = (block.repeat(columns), " ".repeat(BAR_COLUMNS as usize - columns));
         let Bar { label, count, note } = bar;
         format!("   {label:<9} {filled}{rest} {count:>5}  {note}").trim_end().to_owned()
-    }
-
-    fn write(&self, text: &str) {
-        let mut out = stdout().lock();
-        // Whoever read this may be gone; the demo still ends with the right code.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 

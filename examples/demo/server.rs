@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use skymesh::{Config, Instance, Message, Service};
+use skymesh::config::ConfigFile;
+use skymesh::{Agent, Instance, Message, Reload, Reloads, Service};
 use skymesh_examples::role::{Curtain, RoleError};
 
 use crate::SERVICE;
@@ -30,16 +31,29 @@ impl Service for Counter {
 /// Serves as instance `number` until the curtain falls.
 pub(crate) async fn serve(config: &Path, number: &str) -> Result<(), RoleError> {
     let curtain = Curtain::new();
-    let config = Config::load(config)?;
+    let file = ConfigFile::new(config);
+    let config = file.load()?;
     let _log = config.log.install()?;
-    let agent = config.agent_builder().connect().await?;
+    let agent = file.agent_builder(&config).connect().await?;
+    let reloads = agent.reloads();
     let messages = Arc::new(AtomicU64::new(0));
     let counter = Counter { messages: Arc::clone(&messages) };
     let instance = agent.register(format!("{SERVICE}/{number}")).serve(counter).await?;
     let url = instance.url().to_string();
     tell(&Fact::Ready { url, servers: 0, plugins: Plugin::of(&agent) });
-    curtain.falls().await?;
+    tokio::select! {
+        fallen = curtain.falls() => fallen?,
+        () = tell_of(reloads, &agent) => {}
+    }
     agent.shutdown().await;
     tell(&Fact::Total { messages: messages.load(Relaxed) });
     Ok(())
+}
+
+/// Tells of all reloads, as long as the agent lives.
+async fn tell_of(mut reloads: Reloads, agent: &Agent) {
+    while let Some(reload) = reloads.next().await {
+        let (reload, plugins) = (Reload::clone(&reload), Plugin::of(agent));
+        tell(&Fact::Reloaded { reload, sent: 0, plugins });
+    }
 }

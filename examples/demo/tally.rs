@@ -1,6 +1,8 @@
 //! What the servers have received, as they said themselves. The client's word is not asked.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 
 use crate::fact::{Act, Parcel};
 
@@ -14,7 +16,8 @@ pub(crate) struct Tally {
 /// One act.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Received {
-    numbers: HashSet<u32>,
+    /// By the number: who got it first, and its key.
+    arrivals: BTreeMap<u32, (u64, u64)>,
     twice: u32,
     by_server: BTreeMap<u64, u32>,
     servers_of_key: BTreeMap<u64, BTreeSet<u64>>,
@@ -43,8 +46,9 @@ impl Tally {
 
 impl Received {
     pub(crate) fn note(&mut self, server: u64, parcel: &Parcel) {
-        if !self.numbers.insert(parcel.number) {
-            self.twice += 1;
+        match self.arrivals.entry(parcel.number) {
+            Entry::Vacant(arrival) => drop(arrival.insert((server, parcel.key))),
+            Entry::Occupied(_) => self.twice += 1,
         }
         *self.by_server.entry(server).or_default() += 1;
         self.servers_of_key.entry(parcel.key).or_default().insert(server);
@@ -72,7 +76,21 @@ impl Received {
 
     /// The messages of 0 to `sent` that nobody got.
     pub(crate) fn missing(&self, sent: u32) -> Vec<u32> {
-        (0..sent).filter(|number| !self.numbers.contains(number)).collect()
+        (0..sent).filter(|number| !self.arrivals.contains_key(number)).collect()
+    }
+
+    /// Every message that came: its number, its key, and the first server that got it.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = (u32, u64, u64)> {
+        self.arrivals.iter().map(|(number, (server, key))| (*number, *key, *server))
+    }
+
+    /// The messages of these numbers only; of repeated ones the first.
+    pub(crate) fn part(&self, numbers: impl RangeBounds<u32>) -> Self {
+        let mut part = Self::default();
+        for (number, (server, key)) in self.arrivals.range(numbers) {
+            part.note(*server, &Parcel { act: Act(0), number: *number, key: *key });
+        }
+        part
     }
 
     /// Every key that came, and who got it.

@@ -3,6 +3,7 @@
 //! killed when the stage is dropped, and leaves by itself when its standard input closes.
 
 mod actor;
+mod audience;
 
 use std::fmt;
 use std::fs::File;
@@ -19,12 +20,16 @@ use tokio::time::timeout;
 
 use crate::role::STAGED;
 pub use actor::Actor;
+pub use audience::show;
 
 /// How many lines may wait for the director before an actor that prints more has to wait.
 const HEARD_LINES: usize = 1024;
 
 /// What a program ends with after Ctrl-C, as shells expect it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
+
+/// What a program ends with whose output nobody reads any more: as if by SIGPIPE, likewise.
+const UNHEARD: u8 = 141;
 
 /// What went wrong on the stage.
 #[derive(Debug, thiserror::Error)]
@@ -174,7 +179,7 @@ impl Stage {
             match self.hear(&what, deadline).await? {
                 Heard::Left { actor, status } => return Err(StageError::Left { actor, status }),
                 Heard::Line { actor: who, line } => {
-                    println!("[{who}] {line}");
+                    show(&format!("[{who}] {line}\n"));
                     if let Some(rest) = line.strip_prefix(start)
                         && who == actor.name()
                     {
@@ -198,7 +203,7 @@ impl Stage {
         let what = format!("the end of {actor}");
         loop {
             match self.hear(&what, deadline).await? {
-                Heard::Line { actor, line } => println!("[{actor}] {line}"),
+                Heard::Line { actor, line } => show(&format!("[{actor}] {line}\n")),
                 Heard::Left { actor, status } if !status.success() => {
                     return Err(StageError::Left { actor, status });
                 }
@@ -209,8 +214,9 @@ impl Stage {
     }
 }
 
-/// Runs a play to its end, or to Ctrl-C; answers what the program ends with. The play owns its
-/// stage, so all actors are gone when this returns.
+/// Runs a play to its end, to Ctrl-C, or until nobody reads any more what it [shows](show), of which
+/// nothing is said; answers what the program ends with. The play owns its stage, so all actors are
+/// gone when this returns.
 pub async fn play<E: fmt::Display>(play: impl Future<Output = Result<(), E>>) -> ExitCode {
     let interrupted = async {
         let interrupt = signal(SignalKind::interrupt());
@@ -236,5 +242,6 @@ pub async fn play<E: fmt::Display>(play: impl Future<Output = Result<(), E>>) ->
             eprintln!("interrupted: every process is stopped");
             ExitCode::from(INTERRUPTED)
         }
+        () = audience::has_left() => ExitCode::from(UNHEARD),
     }
 }

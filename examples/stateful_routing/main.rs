@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use skymesh::{Config, Instance, Message, Service};
 use skymesh_examples::role::{self, Curtain, RoleError};
-use skymesh_examples::stage::{Heard, Stage, StageError};
+use skymesh_examples::stage::{self, Heard, Stage, StageError};
 use tally::{Sent, Tally};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/stateful_routing/mesh.toml");
@@ -108,7 +108,7 @@ async fn all_roles() -> Result<(), StageError> {
     let mut playing = clients.len();
     while playing > 0 {
         match stage.hear("the end of the clients", DEADLINE).await? {
-            Heard::Line { actor, line } => println!("[{actor}] {line}"),
+            Heard::Line { actor, line } => stage::show(&format!("[{actor}] {line}\n")),
             Heard::Left { status, .. } if status.success() => playing -= 1,
             Heard::Left { actor, status } => return Err(StageError::Left { actor, status }),
         }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use skymesh_examples::stage;
 use tokio::time::timeout;
 
 use super::{AFTER, BESIDE_THE_KILL, KILL, LIMIT, VICTIM, end, send};
@@ -13,7 +14,7 @@ use crate::fact::{Act, Cue, Fact};
 
 pub(crate) const USAGE: &str = "usage: demo [--selector ID[{ key = value }] [--plugins FOLDER]]";
 pub(crate) const HELP: &str =
-    "Without options: three selectors, one after the other, and the death of a server.
+    "Without options: three selectors, exchanged in the running mesh, and the death of a server.
   --selector ID     this selector under load instead; a table of its configuration may follow
   --plugins FOLDER  where its library may lie, besides the folder of this program";
 
@@ -73,17 +74,16 @@ impl Own {
     }
 
     async fn whole(&self) -> Result<(), DemoError> {
-        println!("skymesh demo: five processes, and a selector that it knows nothing of\n");
+        stage::show("skymesh demo: five processes, and a selector that it knows nothing of\n\n");
         let started = Instant::now();
-        let mut director = Director::open(self.plugins.as_deref()).await?;
+        let mut director = Director::open(&self.line(), self.plugins.as_deref()).await?;
         let played = self.scenes(&mut director).await;
         end(&mut director, played, started)
     }
 
     async fn scenes(&self, director: &mut Director) -> Result<(), DemoError> {
-        let line = self.line();
-        director.screen.line(&format!("\n1. under load: {line}"));
-        director.switch_to(&line).await?;
+        director.screen.line(&format!("\n1. under load: {}", self.line()));
+        director.joined().await?;
         let received = send(director, LOAD, MESSAGES, BATCH).await?;
         director.claim(claim::each_once(&received, MESSAGES))?;
         self.claim_in_use(director).await?;
@@ -110,9 +110,7 @@ impl Own {
 async fn kill(director: &mut Director) -> Result<(), DemoError> {
     director.screen.line(&format!("\n2. kill -9: server {VICTIM} dies while the client sends"));
     director.cue_client(&Cue::Play { act: KILL, messages: None, batch: BATCH }).await?;
-    while director.tally.received(KILL) < BESIDE_THE_KILL {
-        director.hear("messages before the kill").await?;
-    }
+    director.until_received(KILL, BESIDE_THE_KILL, "messages before the kill").await?;
     director.kill(VICTIM);
     let (killed, mut offline, mut enough) = (Instant::now(), None, None);
     while enough.is_none_or(|enough| director.tally.received(KILL) < enough) {
@@ -122,12 +120,7 @@ async fn kill(director: &mut Director) -> Result<(), DemoError> {
             enough = Some(director.tally.received(KILL) + BESIDE_THE_KILL);
         }
     }
-    director.cue_client(&Cue::Halt).await?;
-    let played = |_: &str, fact: &Fact| match fact {
-        Fact::Played { act: KILL, sent, refused } => Some((*sent, *refused)),
-        _ => None,
-    };
-    let (sent, refused) = director.until("the client's account", played).await?;
+    let (sent, refused) = director.halt(KILL).await?;
     let during = director.act(KILL);
     let claim: Claim = match during.twice() {
         0 => Ok(format!(

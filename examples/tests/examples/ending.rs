@@ -1,9 +1,9 @@
 //! However a play ends, none of its processes outlives it. On Linux, where a process can be watched.
 #![cfg(target_os = "linux")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -17,16 +17,20 @@ const DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 /// A demo that is in the midst of its first act, and all of its processes.
 struct Play {
     director: Child,
+    /// What it prints from then on; `None`: nobody reads it.
+    lines: Option<Lines<BufReader<ChildStdout>>>,
     cast: Vec<OwnedFd>,
     /// Where its temporary files are.
     folder: TempDir,
+    /// Where its agents' sockets are: killed agents leave them to whoever looks for sockets next.
+    _sockets: TempDir,
 }
 
 fn play() -> Play {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, sockets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut command = Command::new(program("demo"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env("TMPDIR", folder.path());
+    command.env("TMPDIR", folder.path()).env("XDG_RUNTIME_DIR", sockets.path());
     let mut director = command.spawn().unwrap();
     let mut lines = BufReader::new(director.stdout.take().unwrap()).lines();
     let mut cast = Vec::new();
@@ -39,7 +43,8 @@ fn play() -> Play {
         }
     }
     lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("1."))).unwrap().unwrap();
-    Play { director, cast, folder }
+    let lines = Some(lines);
+    Play { director, lines, cast, folder, _sockets: sockets }
 }
 
 impl Play {
@@ -54,6 +59,15 @@ impl Play {
             assert_eq!(ended, 1, "process {number} of the play outlives it");
         }
     }
+
+    /// What the director ends with, and says of it.
+    fn expect_end(self, code: i32, said: &str) {
+        let output = self.director.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), said);
+        let left = self.folder.path().read_dir().unwrap().count();
+        assert_eq!(left, 0, "temporary files are left");
+    }
 }
 
 #[test]
@@ -61,12 +75,20 @@ fn ctrl_c_ends_everybody() {
     let play = play();
     play.signal(Signal::INT);
     play.expect_everybody_gone();
-    let output = play.director.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(said.trim(), "interrupted: every process is stopped");
-    let left = play.folder.path().read_dir().unwrap().count();
-    assert_eq!(left, 0, "temporary files are left");
+    play.expect_end(130, "interrupted: every process is stopped");
+}
+
+/// As with `demo | head`: at the next line, without a word, and not with the code of a good end.
+#[test]
+fn everybody_ends_when_nobody_reads_any_more() {
+    for last_read in ["   server 3", "   saved: "] {
+        let mut play = play();
+        let mut lines = play.lines.take().unwrap().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with(last_read)), "the demo prints {last_read:?}");
+        drop(lines);
+        play.expect_everybody_gone();
+        play.expect_end(141, "");
+    }
 }
 
 #[test]

@@ -115,8 +115,8 @@ pub(crate) fn the_excerpt_is_of(printed: &str) {
     }
 }
 
-/// A line without what differs each time: numbers, how long the bars are, and in which folder the
-/// libraries lie.
+/// A line without what differs each time: numbers, how long the bars are, and in which folders the
+/// libraries lie; of a path, the file's name remains.
 fn masked(line: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_matches(['(', ')', ',', ';', ':', '.']);
@@ -124,8 +124,13 @@ fn masked(line: &str) -> String {
             return None;
         }
         let number = bare.starts_with(|first: char| first.is_ascii_digit());
-        let file = bare.rsplit('/').next().filter(|_| bare.starts_with('/'));
-        let kept = if number { "N" } else { file.unwrap_or(bare) };
+        let name = bare.rsplit('/').next().filter(|_| bare.starts_with('/'));
+        let kept = match name {
+            _ if number => "N",
+            Some(file) if file.contains('.') => file,
+            Some(_) => "FOLDER",
+            None => bare,
+        };
         Some(word.replace(bare, kept))
     };
     line.split_whitespace().filter_map(word).collect::<Vec<_>>().join(" ")
@@ -136,6 +141,7 @@ fn what_differs_each_time_is_masked_and_nothing_else() {
     let cases = [
         ("   server 1  ###    1099  111 keys, killed", "server N N N keys, killed"),
         ("ok  codec compact is /home/x/libc.so, in all", "ok codec compact is libc.so, in all"),
+        ("library `a` in /home/x/deps, /home/x", "library `a` in FOLDER, FOLDER"),
         ("4. kill -9 14185: server 2 dies", "N. kill -9 N: server N dies"),
         ("after 1.0s; 9ms (others 7)", "after N; N (others N)"),
     ];

@@ -1,0 +1,116 @@
+//! The configuration file changes while the client sends: rightly, and then with a mistake in it. No
+//! process is started anew, nor told anything: agents look whether their file has changed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use skymesh::{Reload, ReloadOutcome};
+use skymesh_examples::stage::StageError;
+use tokio::time::timeout;
+
+use super::{BATCH, CHANGE, MESSAGES, full};
+use crate::SERVERS;
+use crate::claim::{self, reload};
+use crate::director::{DemoError, Director, Shown, Word};
+use crate::fact::{Cue, Fact};
+
+const BEFORE: &str = "round_robin";
+const AFTER: &str = "mod_hash";
+const LINE: &str = r#"selector = { use = "mod_hash" }"#;
+
+/// What comes of it if one wants the next scene's selector, and has not looked up how it is written.
+const MISTAKEN: &str = "consistant_hash";
+const MISTAKEN_LINE: &str = r#"selector = { use = "consistant_hash" }"#;
+
+/// So many messages before the change, after it, and again after the mistake: three of each key, so that
+/// each key can come to each of three servers.
+const BESIDE: u32 = 600;
+
+/// How long agents may take to notice another file and to make of it what they can; some tenths of a
+/// second, if nothing else keeps the machine busy.
+const WITHIN: Duration = Duration::from_secs(15);
+
+/// What the agents said of a change.
+struct Answers {
+    /// By their processes.
+    reloads: BTreeMap<String, Reload>,
+    /// The number of the message that the client sent next.
+    next: u32,
+}
+
+/// Plays the scene.
+pub(super) async fn play(director: &mut Director) -> Result<(), DemoError> {
+    director.screen.line("\n2. by key from now on: mesh.toml is changed while the client sends");
+    director.show(Shown { act: CHANGE, full: full(director, MESSAGES), changed: None });
+    director.cue_client(&Cue::Play { act: CHANGE, messages: None, batch: BATCH }).await?;
+    director.until_received(CHANGE, BESIDE, "messages before the change").await?;
+
+    let right = save(director, "saved", LINE).await?;
+    director.show_keys_from(right.next);
+    director.until_received(CHANGE, right.next + BESIDE, "messages after the change").await?;
+    let loaded = director.loaded_by_client("selector", AFTER);
+
+    let wrong = save(director, "saved with a mistake", MISTAKEN_LINE).await?;
+    director.until_received(CHANGE, wrong.next + BESIDE, "messages after the mistake").await?;
+
+    let (sent, refused) = director.halt(CHANGE).await?;
+    director.until_received(CHANGE, sent, &format!("the arrival of all {sent} messages")).await?;
+    director.settle();
+
+    let (received, servers) = (director.act(CHANGE), director.living());
+    director.claim(loaded)?;
+    director.claim(reload::taken_up(&right.reloads, SERVERS + 1, BEFORE, AFTER))?;
+    director.claim(reload::refused(&wrong.reloads, &right.reloads, MISTAKEN))?;
+    director.claim(reload::all_accepted(sent, refused))?;
+    director.claim(claim::each_once(&received, sent))?;
+    director.claim(reload::in_turn_until(&received, right.next, &servers))?;
+    director.claim(reload::by_key_from(&received, right.next, wrong.next, &servers))
+}
+
+/// The same between two scenes.
+pub(super) async fn take_up(director: &mut Director, line: &str) -> Result<(), DemoError> {
+    save(director, "saved", line).await?;
+    Ok(())
+}
+
+/// Saves the file with another choice of a selector, shows what the client's agent says of that, and
+/// waits until all agents have said something.
+async fn save(director: &mut Director, how: &str, line: &str) -> Result<Answers, DemoError> {
+    director.screen.above(&format!("   {how}: {line}"));
+    let what = "the word of every agent on the changed file";
+    let late = Err(StageError::Late { what: what.to_owned(), waited: WITHIN }.into());
+    timeout(WITHIN, heard(director, line, what)).await.unwrap_or(late)
+}
+
+async fn heard(director: &mut Director, line: &str, what: &str) -> Result<Answers, DemoError> {
+    director.save(line)?;
+    let saved = Instant::now();
+    let mut answers = Answers { reloads: BTreeMap::new(), next: 0 };
+    while answers.reloads.len() < director.living().len() + 1 {
+        let (actor, word) = director.hear(what).await?;
+        let Word::Said(Fact::Reloaded { reload, sent, .. }) = word else { continue };
+        if reload.outcome == ReloadOutcome::Unchanged {
+            // It looked once more, and found nothing new.
+            continue;
+        }
+        if director.is_client(&actor) {
+            answers.next = sent;
+            director.screen.above(&told(&reload, saved.elapsed()));
+        }
+        answers.reloads.insert(actor, reload);
+    }
+    Ok(answers)
+}
+
+/// The agent's word, as `skymesh reload` shows it.
+fn told(reload: &Reload, after: Duration) -> String {
+    let version = reload.version;
+    let outcome = match reload.outcome {
+        ReloadOutcome::Applied => format!("configuration {version} holds"),
+        ReloadOutcome::Unchanged => format!("nothing changed; configuration {version} holds"),
+        ReloadOutcome::Refused => format!("refused; configuration {version} still holds"),
+    };
+    let details = reload.changed.iter().map(ToString::to_string).chain(reload.faults.clone());
+    let details: String = details.map(|detail| format!("\n      {detail}")).collect();
+    format!("   the client, {after:.1?} later: {outcome}{details}")
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use humantime_serde::re::humantime::format_duration;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -43,7 +44,7 @@ pub struct PluginsConfig {
     pub load: Vec<LoadConfig>,
     /// How long a library may take to be opened, and a plugin to be made of it: a constructor that hangs
     /// must not hold up reloads for ever. Whoever takes longer is refused by name, and its thread is left
-    /// behind. Default: 10 s.
+    /// behind. At least 10 ms, which a good one needs at times. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub start_budget: Duration,
     /// When a misbehaving strategy is taken out of service.
@@ -64,6 +65,39 @@ impl Default for PluginsConfig {
             start_budget: Duration::from_secs(10),
             quarantine: QuarantineConfig::default(),
         }
+    }
+}
+
+/// The least `start_budget`.
+const START_BUDGET: Duration = Duration::from_millis(10);
+/// The least budget of a call: a clock tells little less, and every call would be too slow.
+const CALL_BUDGET: Duration = Duration::from_micros(1);
+/// The least `window`: failures that are forgotten at once never add up.
+const WINDOW: Duration = Duration::from_millis(1);
+
+impl PluginsConfig {
+    /// Each key that is out of its range, with its value and what was expected.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let quarantine = &self.quarantine;
+        let durations = [
+            ("start_budget", self.start_budget, START_BUDGET),
+            ("quarantine.window", quarantine.window, WINDOW),
+            ("quarantine.pick_budget", quarantine.pick_budget, CALL_BUDGET),
+            ("quarantine.codec_budget", quarantine.codec_budget, CALL_BUDGET),
+            ("quarantine.election_budget", quarantine.election_budget, CALL_BUDGET),
+            ("quarantine.batch_budget", quarantine.batch_budget, CALL_BUDGET),
+        ];
+        let mut faults = Vec::new();
+        if quarantine.failures == 0 {
+            faults.push(("quarantine.failures", "0 is out of range: at least 1".to_owned()));
+        }
+        faults.extend(durations.into_iter().filter(|(_, is, least)| is < least).map(
+            |(key, is, least)| {
+                let (is, least) = (format_duration(is), format_duration(least));
+                (key, format!("{is} is out of range: at least {least}"))
+            },
+        ));
+        faults
     }
 }
 
@@ -100,12 +134,12 @@ pub struct QuarantineConfig {
     /// Default: 5.
     pub failures: u32,
     /// Within which time; of sinks, which are called seldom, those since one was last taken well. A
-    /// strategy that fails without being taken out of service is shown as degraded for as long.
-    /// Default: 60 s.
+    /// strategy that fails without being taken out of service is shown as degraded for as long. At least
+    /// 1 ms. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
     /// How long a selector may take to pick: every message waits for that. Measured by samples; one
-    /// that takes longer most of the time has failed. Default: 1 ms.
+    /// that takes longer most of the time has failed. At least 1 µs, as the budgets below. Default: 1 ms.
     #[serde(with = "humantime_serde")]
     pub pick_budget: Duration,
     /// How long a codec may take to encode or decode a message of up to 4 KiB; else as `pick_budget`.
@@ -208,6 +242,46 @@ mod tests {
         assert_eq!(config.quarantine.window, Duration::from_secs(5));
         let error = serde_json::from_str::<PluginsConfig>(r#"{"dir": []}"#).unwrap_err();
         assert!(error.to_string().contains("unknown field `dir`"), "{error}");
+    }
+
+    #[test]
+    fn limits_that_nothing_could_keep_are_told_by_key() {
+        assert_eq!(PluginsConfig::default().faults(), []);
+        let (zero, tick) = (Duration::ZERO, Duration::from_nanos(999));
+        let quarantine = QuarantineConfig {
+            failures: 0,
+            window: zero,
+            pick_budget: zero,
+            codec_budget: tick,
+            election_budget: zero,
+            batch_budget: zero,
+        };
+        let least = PluginsConfig {
+            start_budget: Duration::from_millis(10),
+            quarantine: QuarantineConfig {
+                failures: 1,
+                window: Duration::from_millis(1),
+                pick_budget: Duration::from_micros(1),
+                codec_budget: Duration::from_micros(1),
+                election_budget: Duration::from_micros(1),
+                batch_budget: Duration::from_micros(1),
+            },
+            ..PluginsConfig::default()
+        };
+        assert_eq!(least.faults(), []);
+        let none = PluginsConfig { start_budget: zero, quarantine, ..PluginsConfig::default() };
+        let told: Vec<String> =
+            none.faults().into_iter().map(|(key, fault)| format!("{key}: {fault}")).collect();
+        let expected = [
+            "quarantine.failures: 0 is out of range: at least 1",
+            "start_budget: 0s is out of range: at least 10ms",
+            "quarantine.window: 0s is out of range: at least 1ms",
+            "quarantine.pick_budget: 0s is out of range: at least 1us",
+            "quarantine.codec_budget: 999ns is out of range: at least 1us",
+            "quarantine.election_budget: 0s is out of range: at least 1us",
+            "quarantine.batch_budget: 0s is out of range: at least 1us",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -149,7 +149,10 @@ impl Config {
             let (key, reason) = fault?;
             Some((KeyPath::of(table).join(KeyPath::of(key)), reason))
         });
-        log.err().into_iter().chain(nameserver).chain(agent).chain(shown).collect()
+        let plugins = self.plugins.faults().into_iter();
+        let plugins =
+            plugins.map(|(key, reason)| (KeyPath::of("plugins").join(KeyPath::of(key)), reason));
+        log.err().into_iter().chain(nameserver).chain(agent).chain(plugins).chain(shown).collect()
     }
 
     /// What to start an agent with: this configuration's tables `[agent]`, `[services]`, `[plugins]`,

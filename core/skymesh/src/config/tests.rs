@@ -203,6 +203,21 @@ const CASES: &[Case] = &[
         "mesh.toml: `agent.inbox.limit_bytes`: 67108864 is out of range: at least window_bytes",
     ),
     (
+        "[plugins]\nstart_budget = '0s'",
+        &[],
+        "mesh.toml:2: `plugins.start_budget`: 0s is out of range: at least 10ms",
+    ),
+    (
+        "[plugins.quarantine]\nwindow = '1s'\nfailures = 0",
+        &[],
+        "mesh.toml:3: `plugins.quarantine.failures`: 0 is out of range: at least 1",
+    ),
+    (
+        "[plugins.quarantine]\npick_budget = '0s'",
+        &[],
+        "mesh.toml:2: `plugins.quarantine.pick_budget`: 0s is out of range: at least 1us",
+    ),
+    (
         "[services.'a.b.c']\ninbox_limit_bytes = 5",
         &[],
         "mesh.toml:2: `services.\"a.b.c\".inbox_limit_bytes`: 5 is out of range: at least agent.inbox.window_bytes",

@@ -1,5 +1,5 @@
-//! The author's kit: `skymesh plugin new` and what it makes, built by cargo as an author would;
-//! `skymesh plugin bench` and `skymesh sim`.
+//! The author's kit: `skymesh plugin new` and what it makes, built by cargo as an author would, and
+//! `skymesh plugin bench`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -106,7 +106,7 @@ async fn nothing_is_written_over_and_nothing_is_made_of_a_wrong_name() {
 }
 
 /// A plugin of the fixture beside the binary.
-const CYCLE: &str = "skymesh_fixture_orderly/cycle";
+pub(crate) const CYCLE: &str = "skymesh_fixture_orderly/cycle";
 
 #[tokio::test]
 async fn bench_measures_picks_and_changes_beside_the_builtin() {
@@ -180,14 +180,26 @@ async fn bench_measures_elections_and_sinks_too() {
     }
 }
 
+/// Those of this repository, however many.
+fn stock_selectors() -> Vec<String> {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let names = fs::read_dir(plugins).unwrap().map(|one| one.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap().replace('-', "_"));
+    names.filter_map(|name| Some(name.strip_prefix("selector_")?.to_owned())).collect()
+}
+
 /// Without names, all that lies beside the binary, whether it can be measured or not.
 #[tokio::test]
 async fn bench_finds_what_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let skymesh = folder.path().join("skymesh");
     fs::copy(env!("CARGO_BIN_EXE_skymesh"), &skymesh).unwrap();
-    let random = "libskymesh_selector_random.so";
-    fs::copy(library("skymesh_selector_random"), folder.path().join(random)).unwrap();
+    let stock = stock_selectors();
+    assert!(stock.len() >= 8, "{stock:?}");
+    for id in &stock {
+        let built = library(&format!("skymesh_selector_{id}"));
+        fs::copy(&built, folder.path().join(built.file_name().unwrap())).unwrap();
+    }
     fs::write(folder.path().join("libskymesh_codec_broken.so"), "no codec").unwrap();
     let output = Command::new(&skymesh)
         .args(["plugin", "bench", "--calls", "10", "--rounds", "1", "--instances", "3"])
@@ -197,12 +209,19 @@ async fn bench_finds_what_there_is() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("selector random of skymesh_selector_random 0."), "{text}");
+    let sections: Vec<&str> = text.split("\n\n").collect();
+    for id in &stock {
+        let heading = format!("selector {id} of skymesh_selector_{id} 0.");
+        let section = sections.iter().find(|one| one.starts_with(&heading));
+        let section = section.unwrap_or_else(|| panic!("no {heading}: {text}"));
+        let row = section.lines().find(|line| line.starts_with("3 "));
+        assert!(row.is_some_and(|row| row.split_whitespace().count() == 8), "{section}");
+    }
     assert!(text.contains("skymesh_codec_broken/broken: not measured: "), "{text}");
 }
 
 /// The fixture's library.
-fn fixture() -> String {
+pub(crate) fn fixture() -> String {
     library("skymesh_fixture_orderly").to_str().unwrap().to_owned()
 }
 
@@ -211,110 +230,4 @@ fn library(name: &str) -> PathBuf {
     let name = format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let folder = Path::new(env!("CARGO_BIN_EXE_skymesh")).parent().unwrap();
     folder.join("deps").join(name)
-}
-
-#[tokio::test]
-async fn sim_shows_selectors_side_by_side_and_the_same_each_time() {
-    let scenarios = ["--scenario", "slow-node,churn", "--duration", "8s", "--seeds", "2"];
-    let configured = format!("{CYCLE}{{ start = 3 }}");
-    let arguments = [&["sim", "builtin", &configured][..], &scenarios].concat();
-    let answer = run(&arguments).await;
-    let text = answer.good();
-    assert_eq!(text, run(&arguments).await.good());
-    let sections: Vec<&str> = text.split("\n\n").collect();
-    assert!(
-        sections[0].starts_with("slow-node: 11 instances, 8 clients, 8s, load 50 %, 2 seeds\n")
-    );
-    assert!(sections[1].starts_with("churn: 11 instances, 8 clients, 8s, load 50 %, 2 seeds\n"));
-    for section in &sections[..2] {
-        let rows: Vec<&str> = section.lines().skip(1).collect();
-        assert!(rows[0].starts_with("SELECTOR "), "{section}");
-        assert!(!rows[0].contains("LOCAL"), "{section}");
-        assert!(
-            rows[1].starts_with("builtin ") && rows[2].starts_with("cycle{ start = 3 } "),
-            "{section}"
-        );
-    }
-
-    // The columns that were shown are explained, and no others.
-    let explained: Vec<&str> = sections[2].lines().map(|line| line[..9].trim()).collect();
-    assert_eq!(explained, ["UNDER 1S", "SPREAD", "HERD", "PEERS"]);
-
-    let library = fixture();
-    let arguments =
-        [&["sim", &library, "--json"][..], &scenarios[2..], &["--scenario", "steady"]].concat();
-    let json: serde_json::Value = serde_json::from_str(run(&arguments).await.good()).unwrap();
-    let selectors = json[0]["selectors"].as_array().unwrap();
-    let named: Vec<&str> = selectors.iter().map(|one| one["selector"].as_str().unwrap()).collect();
-    assert_eq!(named, ["cycle", "last"]);
-    let short = ["--json", "--scenario", "steady", "--duration", "1s"];
-    let twice = run(&[&["sim", CYCLE, &library][..], &short].concat()).await;
-    let named: serde_json::Value = serde_json::from_str(twice.good()).unwrap();
-    let named = named[0]["selectors"].as_array().unwrap().iter().map(|one| &one["selector"]);
-    let expected = ["cycle 0.4.1 (1)", "cycle 0.4.1 (2)", "last"];
-    assert!(named.eq(expected.iter()), "{twice:?}");
-    // The one takes turns; the other piles everything on the last instance.
-    assert!(selectors[0]["spread"].as_f64().unwrap() < 1.1, "{json}");
-    assert!(selectors[1]["spread"].as_f64().unwrap() > 10.9, "{json}");
-}
-
-/// With the stages of each scenario before the selector, and without.
-#[tokio::test]
-async fn sim_shows_what_the_stages_do() {
-    let scenarios = ["--scenario", "zones,rolling-restart", "--duration", "20s", "--seeds", "1"];
-    let shown = |more: &'static str| {
-        let arguments = [&["sim", CYCLE, more][..], &scenarios].concat();
-        async move {
-            let json: serde_json::Value =
-                serde_json::from_str(run(&arguments).await.good()).unwrap();
-            [0, 1].map(|scenario| json[scenario]["selectors"][0].clone())
-        }
-    };
-    let [zones, restart] = shown("--json").await;
-    assert!(zones["local"].as_f64().unwrap() > 0.93, "{zones}");
-    assert_eq!((&restart["failed"], &restart["local"]), (&0.into(), &serde_json::Value::Null));
-
-    let arguments = [&["sim", CYCLE, "--no-stages"][..], &scenarios].concat();
-    let answer = run(&arguments).await;
-    let sections: Vec<&str> = answer.good().split("\n\n").collect();
-    assert!(sections[0].lines().next().unwrap().ends_with(", no stages"), "{answer:?}");
-    let [titles, cells] = [1, 2].map(|line| {
-        let line = sections[0].lines().nth(line).unwrap();
-        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
-    });
-    let local = cells[titles.iter().position(|title| *title == "LOCAL").unwrap()];
-    let local: f64 = local.trim_end_matches(" %").parse().unwrap();
-    assert!((55.0..70.0).contains(&local), "{answer:?}");
-    assert!(!sections[1].contains("LOCAL"), "nothing is said of zones where there are none");
-}
-
-#[tokio::test]
-async fn sim_counts_one_as_one() {
-    let few = ["--instances", "1", "--clients", "1", "--seeds", "1", "--duration", "1s"];
-    let answer = run(&[&["sim", "builtin", "--scenario", "steady"][..], &few].concat()).await;
-    let heading = "steady: 1 instance, 1 client, 1s, load 50 %, 1 seed\n";
-    assert!(answer.good().starts_with(heading), "{answer:?}");
-}
-
-#[tokio::test]
-async fn what_can_not_be_simulated_is_told() {
-    let cases = [
-        (&["sim", "no_such"][..], Some(1), "selector `no_such` not found"),
-        (&["sim", "/no/such/libx.so"], Some(1), "No such file"),
-        (
-            &["sim", "builtin", "--scenario", "sunny"],
-            Some(2),
-            "`sunny` is no scenario; there are steady",
-        ),
-        (&["sim", "builtin{"], Some(2), "is no inline table of TOML"),
-        (&["sim"], Some(2), "Usage: skymesh sim"),
-        (&["sim", "builtin", "--duration", "1us"], Some(2), "it must be from 100ms to 1day"),
-        (&["sim", "builtin", "--duration", "1000000h"], Some(2), "it must be from 100ms to 1day"),
-        (&["sim", "skymesh_fixture_orderly/cycle{ start = -1 }"], Some(1), "key `start` = -1"),
-    ];
-    for (arguments, code, expected) in cases {
-        let answer = run(arguments).await;
-        assert_eq!(answer.code, code, "{arguments:?}: {answer:?}");
-        assert!(answer.stderr.contains(expected), "{arguments:?}: {answer:?}");
-    }
 }

@@ -14,6 +14,7 @@ mod plugin;
 mod reload;
 mod reload_nameserver;
 mod services;
+mod sim;
 
 #[tokio::test]
 async fn wrong_usage_is_told_with_exit_code_2() {

@@ -5,7 +5,7 @@ use std::fs::write;
 use skymesh::config::{AdminSocket, ConfigFile, StoreConfig};
 use skymesh::{Agent, Config, Nameserver, NameserverHandle};
 
-use crate::binary::run;
+use crate::binary::{Answer, run};
 
 /// A nameserver, and an agent that reads `mesh.toml` of the folder and answers at a socket in it.
 async fn running(folder: &tempfile::TempDir) -> (NameserverHandle, Agent) {
@@ -56,6 +56,13 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     // This test's process has no log of ours, so there is nothing to change.
     assert!(!applied.stdout.contains("log."), "{applied:?}");
 
+    let live = run(&["plugin", "list", "--agent", &socket]).await;
+    let told = "configuration 1 holds; services.\"shop.*.*\".selector.use: nothing -> \
+                \"skymesh_fixture_orderly/last\"; selector of shop.test.till: builtin -> \
+                skymesh_fixture_orderly/last 0.4.1; metrics.interval: \"5s\" -> \"7s\"; needs a restart: \
+                agent.max_frame_bytes: 16777216 -> 100000; 0 retired";
+    assert_eq!(last_reload(&live), told);
+
     write(&file, "[agent]\nmax_frames = 1\n").unwrap();
     let refused = run(&["reload", "--agent", &socket]).await;
     assert_eq!(refused.code, Some(1));
@@ -70,7 +77,9 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
         row("shop.test.till").unwrap().contains("skymesh_fixture_orderly/last 0.4.1  healthy"),
         "{live:?}"
     );
-    assert!(row("last reload: refused").is_some(), "{live:?}");
+    let reason = refused.stderr.trim().strip_prefix("error: ").unwrap();
+    let told = format!("refused: configuration 1 still holds; {reason}; 0 retired");
+    assert_eq!(last_reload(&live), told);
     let json = run(&["plugin", "list", "--json", "--agent", &socket]).await;
     let json: serde_json::Value = serde_json::from_str(json.good()).unwrap();
     assert_eq!(json["reload"]["outcome"], "refused");
@@ -84,6 +93,12 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     let other = run(&["explain", "shop.test.none", "--agent", &socket]).await;
     assert!(other.stderr.contains("it routes to shop.test.till"), "{other:?}");
     agent.shutdown().await;
+}
+
+/// What `plugin list` says of it.
+fn last_reload(listed: &Answer) -> String {
+    let line = listed.good().lines().find_map(|line| line.strip_prefix("last reload: "));
+    line.unwrap_or_else(|| panic!("{listed:?}")).to_owned()
 }
 
 #[tokio::test]

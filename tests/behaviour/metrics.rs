@@ -4,6 +4,7 @@ mod catalogue;
 mod grpc;
 mod mishaps;
 mod prometheus;
+mod queues;
 mod reload;
 mod services;
 
@@ -30,12 +31,15 @@ fn config(plugin: &str, table: &Value) -> MetricsConfig {
     }
 }
 
-fn shown_at(builder: AgentBuilder, endpoint: SocketAddr) -> AgentBuilder {
+pub(crate) fn shown_at(builder: AgentBuilder, endpoint: SocketAddr) -> AgentBuilder {
     builder.metrics(config("prometheus", &json!({ "listen": endpoint.to_string() })))
 }
 
 /// Scrapes until `done`, each time reading strictly.
-async fn scraped(endpoint: SocketAddr, mut done: impl FnMut(&Exposition) -> bool) -> Exposition {
+pub(crate) async fn scraped(
+    endpoint: SocketAddr,
+    mut done: impl FnMut(&Exposition) -> bool,
+) -> Exposition {
     let rounds = async {
         loop {
             if let Some(text) = scrape(endpoint).await {
@@ -127,25 +131,6 @@ async fn an_endpoint_shows_what_two_agents_exchanged() {
     }
     within(SOON, client.shutdown()).await;
     assert_eq!(scrape(at_client).await, None, "the endpoint goes with the agent");
-}
-
-#[tokio::test]
-async fn what_waits_in_an_inbox_shows() {
-    let mesh = Mesh::start().await;
-    let endpoint = endpoint();
-    let server = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
-    let (_server, mut inbox) = server.register(SERVER).await.unwrap();
-    let (client, _inbox) = mesh.agent().await.register("app.test.client/1").await.unwrap();
-    for _ in 0..5 {
-        client.send(SERVER, [1; 36]).await.unwrap();
-    }
-    let labels = [("service", "app.test.server"), ("instance", "1")];
-    scraped(endpoint, |read| read.value("skymesh_inbox_bytes", &labels) == Some(500.0)).await;
-    read_all(&mut inbox, 5).await;
-    // The inbox notes what was read when it looks for more.
-    let reader = tokio::spawn(async move { inbox.recv().await });
-    scraped(endpoint, |read| read.value("skymesh_inbox_bytes", &labels) == Some(0.0)).await;
-    reader.abort();
 }
 
 /// Has the mesh's nameserver show what it counts, as long as what is answered lives.

@@ -6,6 +6,7 @@ mod collector;
 mod endings;
 mod grpc;
 mod processes;
+mod refused;
 mod reload;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
-//! A cable between an agent and its nameserver, to be cut and mended.
+//! A cable between an agent and its nameserver or a peer, to be cut and mended, or held as by a peer that does
+//! not read.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Cable {
     address: SocketAddr,
     is_cut: watch::Sender<bool>,
+    is_held: watch::Sender<bool>,
     carries: JoinHandle<()>,
 }
 
@@ -24,23 +27,24 @@ impl Cable {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let near_end = listener.local_addr().expect("it listens");
         let (is_cut, cut) = watch::channel(false);
+        let (is_held, held) = watch::channel(false);
         let carries = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut cut = cut.clone();
+            while let Ok((near, _)) = listener.accept().await {
+                let (mut cut, held) = (cut.clone(), held.clone());
                 if *cut.borrow() {
                     continue;
                 }
                 connections.spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(address).await else { return };
+                    let Ok(far) = TcpStream::connect(address).await else { return };
                     tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        () = carry(near, far, held) => {}
                         _ = cut.wait_for(|cut| *cut) => {}
                     }
                 });
             }
         });
-        Self { address: near_end, is_cut, carries }
+        Self { address: near_end, is_cut, is_held, carries }
     }
 
     /// What to dial.
@@ -56,6 +60,28 @@ impl Cable {
     /// Passes connections on again.
     pub fn mend(&self) {
         self.is_cut.send_replace(false);
+    }
+
+    /// From now on connections stay, and nothing is read from them.
+    pub fn hold(&self) {
+        self.is_held.send_replace(true);
+    }
+
+    /// Reads again, and passes on what has waited.
+    pub fn release(&self) {
+        self.is_held.send_replace(false);
+    }
+}
+
+/// Carries one connection's bytes both ways, but while the cable is held.
+async fn carry(mut near: TcpStream, mut far: TcpStream, mut held: watch::Receiver<bool>) {
+    let mut both = pin!(copy_bidirectional(&mut near, &mut far));
+    loop {
+        tokio::select! {
+            _ = &mut both => return,
+            _ = held.wait_for(|held| *held) => {}
+        }
+        let _ = held.wait_for(|held| !*held).await;
     }
 }
 

@@ -8,7 +8,6 @@ use skymesh_naming::InstanceState;
 use skymesh_telemetry::{Samples, Source, catalogue};
 
 use crate::keyed::Keyed as Placer;
-use crate::peer::Target;
 use crate::router::View;
 use crate::runtime::Runtime;
 
@@ -40,6 +39,7 @@ impl Runtime {
         let connected = f64::from(u8::from(!self.is_cut_off()));
         samples.gauge(&catalogue::UPLINK_CONNECTED, &[], connected);
         samples.counter(&catalogue::SPANS_DROPPED, &[], self.tracer().dropped());
+        samples.gauge(&catalogue::SPANS_WAITING, &[], self.tracer().waiting() as f64);
         let counters = &self.counters;
         for (metric, counter) in [
             (&catalogue::UNDELIVERABLE, &counters.undeliverable),
@@ -129,10 +129,7 @@ fn collect_members(view: &View, service: &str, samples: &mut Samples) {
         let instance = member.record.url.instance.to_string();
         let labels = [("service", service), ("instance", &instance)];
         samples.counter(&catalogue::PICKS, &labels, route.picks.get());
-        if matches!(route.target, Target::Remote(_)) {
-            let in_flight = f64::from(route.stats.in_flight());
-            samples.gauge(&catalogue::IN_FLIGHT, &labels, in_flight);
-        }
+        samples.gauge(&catalogue::IN_FLIGHT, &labels, f64::from(route.stats.in_flight()));
     }
     for (state, count) in states {
         let labels = [("service", service), ("state", state)];

@@ -85,7 +85,7 @@ catalogue! {
     OUTBOX_BYTES = Gauge "skymesh_outbox_bytes" "bytes" ["peer"]
         "What waits to be written to a peer";
     IN_FLIGHT = Gauge "skymesh_calls_in_flight" "" ["service", "instance"]
-        "Calls of this process that wait for their answer";
+        "Calls of this process that wait for their answer, to instances of services that it routes to; those here among them";
     RTT = Histogram "skymesh_rtt_seconds" "seconds" ["service"]
         "Round trips of pings to the processes of the service's instances";
     CALL_DURATION = Histogram "skymesh_call_duration_seconds" "seconds" ["service"]
@@ -119,13 +119,15 @@ catalogue! {
     UNKNOWN_COMMANDS = Counter "skymesh_unknown_commands_total" "" []
         "Frames with a command that is not known; skipped";
     FLUSHES_FAILED = Counter "skymesh_telemetry_flushes_failed_total" "" []
-        "Flushes that the metrics plugin refused, or in which it panicked";
+        "Flushes that the metrics plugin refused, or in which it panicked; a quarantined one gets none, and none is counted";
     FLUSHES_SKIPPED = Counter "skymesh_telemetry_flushes_skipped_total" "" []
         "Flushes that were left out because the one before was still going on";
     SERIES_LEFT_OUT = Gauge "skymesh_telemetry_series_left_out" "" []
         "Series that the last flush had no room for";
     SPANS_DROPPED = Counter "skymesh_telemetry_spans_dropped_total" "" []
-        "Finished spans that were dropped because the queue to the trace plugin was full";
+        "Finished spans that were dropped because the queue to the trace plugin was full, or the plugin did not take their batch. What it took and could not send on, only its own log tells";
+    SPANS_WAITING = Gauge "skymesh_telemetry_spans_waiting" "" []
+        "Finished spans that wait for the trace plugin, of trace.queue";
     REGISTRY_INSTANCES = Gauge "skymesh_registry_instances" "" []
         "Instances that the nameserver knows, in all states";
     REGISTRY_REVISION = Gauge "skymesh_registry_revision" "" []

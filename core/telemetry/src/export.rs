@@ -40,7 +40,7 @@ pub(crate) struct Export {
     queue: ArcSwap<Queue>,
     /// What waits in the queue, while nobody reads it.
     unread: Mutex<Option<Receiver<Item>>>,
-    /// How many dropped spans a plugin was told of.
+    /// How many spans that found the queue full a plugin was told of.
     told: AtomicU64,
 }
 
@@ -131,7 +131,7 @@ impl Outlet for Export {
         let mut spans = Vec::new();
         loop {
             let ended = self.gather(&queue, &items, orders, &mut spans);
-            self.export(slot, &spans);
+            self.export(slot, &queue, &spans);
             spans.clear();
             if ended {
                 break;
@@ -177,6 +177,16 @@ impl Export {
         self.tracer.switch_on(queue, f64::from_bits(self.sample.load(Relaxed)));
     }
 
+    /// Nobody takes what is in that queue any more: no spans are made, until a reload makes another
+    /// exporter. What has begun is counted as dropped when it comes.
+    fn give_up(&self, queue: &Arc<Queue>) {
+        // Under the lock: if another exporter has a queue of its own, spans are its affair.
+        let _unread = self.unread();
+        if Arc::ptr_eq(queue, &self.queue.load()) {
+            self.tracer.switch_off();
+        }
+    }
+
     /// Waits for the first span, then up to the interval for more, up to a batch. Answers whether no
     /// more are waited for.
     fn gather(
@@ -208,8 +218,8 @@ impl Export {
         false
     }
 
-    fn export(&self, slot: &TraceSlot, spans: &[Finished]) {
-        let dropped = self.tracer.dropped();
+    fn export(&self, slot: &TraceSlot, queue: &Arc<Queue>, spans: &[Finished]) {
+        let dropped = self.tracer.overflowed();
         // Two exporters may be at it, if one was left behind: each drop is for one of them.
         let since = dropped.saturating_sub(self.told.fetch_max(dropped, Relaxed));
         if spans.is_empty() && since == 0 {
@@ -224,7 +234,15 @@ impl Export {
             .iter()
             .map(|(key, value)| Attribute { key, value: AttributeValue::Text(value) })
             .collect();
-        let _ = slot.export(&TraceBatch { spans: &shown, resource: &resource, dropped: since });
+        let batch = TraceBatch { spans: &shown, resource: &resource, dropped: since };
+        let taken = slot.export(&batch);
+        if slot.is_quarantined() {
+            self.give_up(queue);
+        }
+        // Why not is in the log.
+        if !taken {
+            self.tracer.note_refused(spans.len());
+        }
     }
 }
 

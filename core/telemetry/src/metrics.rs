@@ -150,6 +150,10 @@ impl Flush {
     }
 
     fn flush(&self, slot: &MetricsSlot) {
+        // It gets nothing more until a reload, so there is nothing to gather, nor to fail.
+        if slot.is_quarantined() {
+            return;
+        }
         let sources: Vec<Arc<dyn Source>> = {
             let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
             sources.retain(|source| source.strong_count() > 0);
@@ -171,4 +175,58 @@ impl Flush {
 pub(crate) fn unix_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use skymesh_plugin_api::{Metrics as Sink, MetricsBatch, NoConfig, PluginError, export_plugin};
+    use skymesh_plugin_host::PluginsConfig;
+
+    use super::*;
+
+    /// Panics over each batch.
+    struct Frantic;
+
+    impl Sink for Frantic {
+        const ID: &'static str = "frantic";
+        type Config = NoConfig;
+
+        fn new(_config: NoConfig) -> Result<Self, PluginError> {
+            Ok(Self)
+        }
+
+        fn flush(&self, _batch: &MetricsBatch<'_>) -> Result<(), PluginError> {
+            panic!("as the test wants it")
+        }
+    }
+
+    export_plugin! { metrics: [Frantic] }
+
+    /// How often it was asked.
+    #[derive(Default)]
+    struct Asked(AtomicU64);
+
+    impl Source for Asked {
+        fn collect(&self, _samples: &mut Samples) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_quarantined_sink_fails_no_more_and_nothing_is_gathered_for_it() {
+        let mut plugins = PluginsConfig::default();
+        plugins.quarantine.failures = 3;
+        let host = PluginHost::with_linked(plugins, [skymesh_plugin()]).unwrap();
+        let metrics = Metrics::start(&host, &MetricsConfig::default(), Vec::new()).unwrap();
+        let asked = Arc::new(Asked::default());
+        metrics.add(&asked);
+        let slot = host.metrics(&StrategyConfig::new("frantic")).unwrap().unwrap();
+        let flush = &metrics.place.outlet;
+        for turn in 1..=9 {
+            flush.flush(&slot);
+            let failed = (flush.failed.load(Relaxed), asked.0.load(Relaxed));
+            assert_eq!(failed, (turn.min(3), turn.min(3)));
+            assert_eq!(slot.is_quarantined(), turn >= 3);
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! What makes spans, and where finished ones wait. Nobody whose span ends ever waits: a span that finds
-//! the queue full is dropped and counted.
+//! the queue full is dropped and counted, as is one that the plugin does not take.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -25,6 +25,8 @@ struct Switch {
     on: ArcSwapOption<On>,
     /// Of all queues that there ever were.
     dropped: Arc<AtomicU64>,
+    /// Of batches that no plugin took.
+    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -111,9 +113,24 @@ impl Tracer {
         Some(ActiveSpan::begin(context, parent, name, kind, &on.queue))
     }
 
-    /// Spans that were dropped because the queue was full.
+    /// Finished spans that were dropped: the queue was full, or the plugin did not take their batch.
     pub fn dropped(&self) -> u64 {
+        self.overflowed() + self.switch.refused.load(Relaxed)
+    }
+
+    /// Those of them that found the queue full.
+    pub(crate) fn overflowed(&self) -> u64 {
         self.switch.dropped.load(Relaxed)
+    }
+
+    /// Finished spans that wait for the plugin now.
+    pub fn waiting(&self) -> usize {
+        self.switch.on.load().as_ref().map_or(0, |on| on.queue.waiting.load(Relaxed))
+    }
+
+    /// A batch of so many spans was not taken.
+    pub(crate) fn note_refused(&self, spans: usize) {
+        self.switch.refused.fetch_add(u64::try_from(spans).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// A queue whose drops count here.
@@ -238,13 +255,14 @@ mod tests {
     fn a_full_queue_drops_and_counts() {
         let (tracer, items) = tracer(1.0, 2);
         (0..5).for_each(|_| drop(tracer.begin(|| "span".into(), SpanKind::Client, None)));
-        assert_eq!(tracer.dropped(), 3);
+        assert_eq!((tracer.dropped(), tracer.waiting()), (3, 2));
         let on = tracer.switch.on.load_full().unwrap();
         for _ in 0..2 {
             drop(next(&items));
             on.queue.note_taken();
         }
+        assert_eq!(tracer.waiting(), 0);
         drop(tracer.begin(|| "span".into(), SpanKind::Client, None));
-        assert_eq!(tracer.dropped(), 3);
+        assert_eq!((tracer.dropped(), tracer.waiting()), (3, 1));
     }
 }

@@ -9,9 +9,10 @@
 //! # When the collector is not there
 //! A batch is tried again with growing pauses (0.5 s to 30 s, spread at random, or as `Retry-After`
 //! says), for `give_up_after_ms`; HTTP statuses other than 429, 502, 503 and 504 are not tried again.
-//! Meanwhile up to `queue_bytes` wait; batches beyond that are dropped, and the host counts and says
-//! so. When the process ends, or another exporter takes over, what waits has
-//! 3 seconds.
+//! Meanwhile up to `queue_bytes` wait; a batch beyond that is refused to the host, which counts its spans
+//! (`skymesh_telemetry_spans_dropped_total`) and logs the first of such batches in a row. When the process
+//! ends, or another exporter takes over, what waits has 3 seconds. A batch that was taken and is given up
+//! or refused for good is in the log alone: the first in a row as a warning, further ones at `debug`; so is what there was no time for.
 //!
 //! # Cost
 //! A thread, and about 200 bytes for each span that waits. Nothing on the message path.

@@ -133,6 +133,10 @@ impl Shared {
                 Err(error) => tracing::debug!("{spans} spans are lost: {}: {error}", target.url),
             }
         }
+        let left: usize = self.lock().waiting.iter().map(|(_, spans)| spans).sum();
+        if left > 0 {
+            tracing::warn!("{left} spans are lost: {}: no time is left to send them", target.url);
+        }
     }
 
     /// The next body; `None` once there is none and will be none, or the time is over.

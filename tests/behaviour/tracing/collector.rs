@@ -1,5 +1,8 @@
 //! An OTLP collector over HTTP, decoded by OpenTelemetry's own types.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -41,18 +44,19 @@ impl Taken {
     }
 }
 
-/// A collector that takes everything.
+/// A collector that takes everything, while it is open.
 #[derive(Clone)]
 pub(super) struct Collector {
     pub(super) endpoint: String,
     spans: watch::Sender<Vec<Taken>>,
+    shut: Arc<AtomicBool>,
 }
 
 impl Collector {
     pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
-        let collector = Self { endpoint, spans: watch::Sender::default() };
+        let collector = Self { endpoint, spans: watch::Sender::default(), shut: Arc::default() };
         let shared = collector.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -82,9 +86,20 @@ impl Collector {
                 (stream.read_buf(&mut got).await.ok()? > 0).then_some(())?;
             }
             let body: Vec<u8> = got.drain(..length).collect();
-            self.note(ExportTraceServiceRequest::decode(&body[..]).unwrap());
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok()?;
+            let answer = if self.shut.load(Relaxed) {
+                "503 Service Unavailable\r\nRetry-After: 1"
+            } else {
+                self.note(ExportTraceServiceRequest::decode(&body[..]).unwrap());
+                "200 OK"
+            };
+            let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.ok()?;
         }
+    }
+
+    /// While it is shut it takes nothing, and says to come again in a second.
+    pub(super) fn shut(&self, shut: bool) {
+        self.shut.store(shut, Relaxed);
     }
 
     fn note(&self, request: ExportTraceServiceRequest) {

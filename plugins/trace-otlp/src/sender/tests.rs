@@ -12,9 +12,15 @@ const SOON: Duration = Duration::from_secs(60);
 /// A request's head and body.
 type Got = (String, Vec<u8>);
 
+/// Instead of an answer: the connection is closed.
+const SILENCE: &str = "";
+
 /// A collector that answers each request with the next of `answers`, and closes afterwards.
 fn collector(answers: Vec<&'static str>) -> (String, Receiver<Got>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    collector_at(TcpListener::bind("127.0.0.1:0").unwrap(), answers)
+}
+
+fn collector_at(listener: TcpListener, answers: Vec<&'static str>) -> (String, Receiver<Got>) {
     let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
     let (send, requests) = channel();
     thread::spawn(move || {
@@ -27,7 +33,9 @@ fn collector(answers: Vec<&'static str>) -> (String, Receiver<Got>) {
             if send.send(got).is_err() {
                 return;
             }
-            (&stream).write_all(head.as_bytes()).unwrap();
+            if answer != SILENCE {
+                (&stream).write_all(head.as_bytes()).unwrap();
+            }
         }
     });
     (url, requests)
@@ -83,6 +91,34 @@ fn what_may_be_taken_later_is_tried_again_and_the_order_stays() {
     sender.push(b"two".to_vec(), 1).unwrap();
     let bodies: Vec<Vec<u8>> = (0..4).map(|_| requests.recv_timeout(SOON).unwrap().1).collect();
     assert_eq!(bodies, [b"one", b"one", b"one", b"two"]);
+}
+
+#[test]
+fn a_connection_that_ends_without_an_answer_is_no_answer() {
+    let (url, requests) = collector(vec![SILENCE, SILENCE, "200 OK", "200 OK"]);
+    let sender = Sender::start(target(&url)).unwrap();
+    sender.push(b"one".to_vec(), 1).unwrap();
+    sender.push(b"two".to_vec(), 1).unwrap();
+    let bodies: Vec<Vec<u8>> = (0..4).map(|_| requests.recv_timeout(SOON).unwrap().1).collect();
+    assert_eq!(bodies, [b"one", b"one", b"one", b"two"]);
+}
+
+#[test]
+fn a_collector_that_is_not_there_yet_gets_what_waits_for_it() {
+    // An address of its own, where nobody else takes the port meanwhile.
+    let [_, _, middle, low] = std::process::id().to_be_bytes();
+    let own = std::net::Ipv4Addr::new(127, 104, middle, low.max(1));
+    let address = TcpListener::bind((own, 0)).unwrap().local_addr().unwrap();
+    let url = format!("http://{address}/v1/traces");
+    let sender = Sender::start(target(&url)).unwrap();
+    sender.push(b"early".to_vec(), 1).unwrap();
+    // As the sender does it, but that it has no second attempt.
+    let once = Target { give_up_after: Duration::ZERO, ..target(&url) };
+    let refused = Shared::default().deliver(b"once", &once, &Post::new(&once)).unwrap_err();
+    assert!(refused.ends_with("; given up after 1 attempts"), "{refused}");
+    let listener = TcpListener::bind(address).unwrap();
+    let (_, requests) = collector_at(listener, vec!["200 OK"]);
+    assert_eq!(requests.recv_timeout(SOON).unwrap().1, b"early");
 }
 
 #[test]

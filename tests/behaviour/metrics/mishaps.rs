@@ -1,13 +1,14 @@
 //! What is not as it should be shows: what was refused, who is left out, a lost nameserver, a round that
-//! goes on, a bad election algorithm.
+//! goes on, a bad selector.
 
 use serde_json::json;
 use skymesh_agent::config::{AgentConfig, InboxConfig};
-use skymesh_agent::{Agent, Resolve, SendError};
+use skymesh_agent::{Agent, FreshConfig, ReloadOutcome, Resolve, SendError};
 use skymesh_nameserver::{ElectionsConfig, Nameserver};
+use skymesh_plugin_host::PluginsConfig;
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
-use skymesh_tests::{Mesh, SOON, fast_nameserver, services, within};
+use skymesh_tests::{Mesh, SOON, fast_nameserver, next_message, services, within};
 use tokio::task::yield_now;
 
 use super::{scraped, show, show_nameserver, shown_at};
@@ -184,4 +185,42 @@ async fn a_nameserver_shows_its_election_plugins() {
     let _shown = show(&nameserver.handle(), endpoint);
     let labels = [("id", "priority"), ("kind", "election"), ("state", "active")];
     scraped(endpoint, |read| read.value("skymesh_plugin_state", &labels) == Some(1.0)).await;
+}
+
+#[tokio::test]
+async fn a_quarantined_selector_shows_until_a_reload_makes_it_anew() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let server = mesh.agent().await;
+    let (_server, mut inbox) = server.register("app.test.server/1").await.unwrap();
+    // Less often than in a self-test.
+    let panics = json!({ "mischief": "panic_in_call", "every": 100 });
+    let selector = json!({ "use": "skymesh_fixture_unruly/unruly", "config": panics });
+    let table = || services(json!({ "app.test.server": { "selector": selector } }));
+    let client = shown_at(mesh.builder().services(table()), endpoint).connect().await.unwrap();
+    let (me, _inbox) = client.register("app.test.client/1").await.unwrap();
+    let router = client.router("app.test.server").unwrap();
+    let shows = |state: &'static str, degraded: f64| {
+        move |read: &Exposition| {
+            let of = [("id", "unruly"), ("kind", "selector")];
+            let plugin =
+                |state| read.value("skymesh_plugin_state", &[of[0], of[1], ("state", state)]);
+            let service = [("service", "app.test.server")];
+            let others = ["active", "quarantined"].into_iter().filter(|other| *other != state);
+            plugin(state) == Some(1.0)
+                && others.into_iter().all(|other| plugin(other).is_none())
+                && read.value("skymesh_router_degraded", &service) == Some(degraded)
+        }
+    };
+    scraped(endpoint, shows("active", 0.0)).await;
+    // Five failures within a minute are too many.
+    for _ in 0..500 {
+        me.send(&router, "whoever picks").await.unwrap();
+        next_message(&mut inbox).await;
+    }
+    scraped(endpoint, shows("quarantined", 1.0)).await;
+    let fresh = FreshConfig::new(mesh.config(), table(), PluginsConfig::default());
+    let reload = within(SOON, client.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
+    scraped(endpoint, shows("active", 0.0)).await;
 }

@@ -2,7 +2,8 @@
 //! that are processes of their own, to be killed for real.
 //!
 //! Nothing here sleeps: a test awaits the event that it is about. [`within`] only guards against
-//! an event that never comes.
+//! an event that never comes. The one exception is a real Prometheus, which tells nobody when it has
+//! scraped: [`prometheus`] asks it again and again, with pauses.
 
 mod cable;
 pub mod exposition;

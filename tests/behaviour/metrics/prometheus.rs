@@ -143,7 +143,5 @@ async fn metadata(prometheus: &Prometheus) {
 /// Prometheus's own linter.
 async fn lint(programs: &Programs, job: &str, target: SocketAddr) {
     let text = within(SEEN_WITHIN, scrape(target)).await.unwrap();
-    if let Some(objections) = programs.objections(&text).await {
-        assert_eq!(objections, "", "{job}");
-    }
+    assert_eq!(programs.objections(&text).await, "", "{job}");
 }

@@ -8,7 +8,7 @@ mod told;
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{FreshConfig, ReloadOutcome, Resolve};
-use skymesh_plugin_host::SlotHealth;
+use skymesh_plugin_host::{LoadConfig, PluginsConfig, SlotHealth};
 use skymesh_tests::{Mesh, SOON, services, within};
 use skymesh_types::Key;
 
@@ -96,6 +96,31 @@ async fn what_is_wrong_is_told_in_full_and_changes_nothing() {
         assert!(reload.changed.is_empty());
         assert_eq!(router.select(Some(Key::from(2))).unwrap().url.instance.get(), 3);
     }
+    // Of every sort at once: a range, declared libraries that are not there, and a strategy that is not.
+    let declared =
+        |name: &str| LoadConfig { library: Some(name.to_owned()), ..LoadConfig::default() };
+    let plugins =
+        PluginsConfig { load: vec![declared("here"), declared("there")], ..shop.plugins() };
+    let table = json!({
+        "app.a.*": { "inbox_limit_bytes": 1, "selector": { "use": "nowhere" } },
+    });
+    let fresh = FreshConfig::new(AgentConfig::default(), services(table), plugins);
+    let reload = agent.reload_with(fresh).await;
+    assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused));
+    let said = [
+        "services.\"app.a.*\".inbox_limit_bytes = 1 is out of range",
+        "library `here` not found",
+        "library `there` not found",
+        "services.\"app.a.*\".selector: selector `nowhere` not found",
+    ];
+    assert_eq!(reload.faults.len(), said.len(), "{reload}");
+    for (fault, said) in reload.faults.iter().zip(said) {
+        assert!(fault.starts_with(said), "{fault}");
+    }
+    let rows = agent.plugins();
+    let row = |library: &str| rows.iter().any(|row| row.library == library);
+    assert!(row("here") && row("there"), "{rows:?}");
+
     // What is optional is told, and keeps nothing else from taking effect.
     let optional = json!({
         "app.shop.*": { "selector": { "use": EDITION } },

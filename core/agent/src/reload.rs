@@ -29,13 +29,16 @@ pub struct FreshConfig {
     pub(crate) metrics: Option<MetricsConfig>,
     pub(crate) trace: Option<TraceConfig>,
     pub(crate) aside: Aside,
+    /// What is known to be wrong with it.
+    pub(crate) faults: Vec<String>,
 }
 
 impl FreshConfig {
     /// Of the tables `[agent]`, `[services]` and `[plugins]`.
     pub fn new(agent: AgentConfig, services: ServicesConfig, plugins: PluginsConfig) -> Self {
         let (metrics, trace) = (None, None);
-        Self { agent, services, plugins, metrics, trace, aside: Aside::default() }
+        let (aside, faults) = (Aside::default(), Vec::new());
+        Self { agent, services, plugins, metrics, trace, aside, faults }
     }
 
     /// The table `[metrics]`; without it, metrics go on as they are.
@@ -49,6 +52,13 @@ impl FreshConfig {
     #[must_use]
     pub fn trace(mut self, config: TraceConfig) -> Self {
         self.trace = Some(config);
+        self
+    }
+
+    /// What is wrong with it already, one line each, every value that is out of its range among it: the reload is refused, and tells what else is wrong with the plugins.
+    #[must_use]
+    pub fn faulty(mut self, faults: Vec<String>) -> Self {
+        self.faults = faults;
         self
     }
 

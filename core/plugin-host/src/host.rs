@@ -89,38 +89,37 @@ impl PluginHost {
             entries: Mutex::new(linked),
             given_up: Mutex::default(),
         };
-        host.load_all_declared(&host.shelf.load())?;
+        if let Some(error) = host.load_all_declared(&host.shelf.load()).next() {
+            return Err(error);
+        }
         // After the first are in use.
         host.shelf.load().cache.sweep();
         Ok(host)
     }
 
-    fn load_all_declared(&self, shelf: &Shelf) -> Result<(), PluginLoadError> {
-        for declared in &shelf.config.load {
-            match self.load_declared(shelf, declared) {
-                Err(error) if declared.required => return Err(error),
-                Err(error) => tracing::warn!(%error, "an optional plugin library is not loaded"),
-                Ok(_) => {}
+    /// Loads one after the other, and answers of each that is required why it can't be loaded.
+    fn load_all_declared(&self, shelf: &Shelf) -> impl Iterator<Item = PluginLoadError> {
+        shelf.config.load.iter().filter_map(|declared| match self.load_declared(shelf, declared) {
+            Err(error) if declared.required => Some(error),
+            Err(error) => {
+                tracing::warn!(%error, "an optional plugin library is not loaded");
+                None
             }
-        }
-        Ok(())
+            Ok(_) => None,
+        })
     }
 
-    /// A shelf for another configuration, with all that it declares on it.
-    pub(crate) fn fill_shelf(&self, config: PluginsConfig) -> Result<Shelf, PluginLoadError> {
+    /// A shelf for another configuration, with all that it declares on it, but for what is required and
+    /// can't be loaded: why not.
+    pub(crate) fn fill_shelf(&self, config: PluginsConfig) -> (Shelf, Vec<PluginLoadError>) {
         let linked: Vec<usize> = {
             let entries = self.entries();
             let all = entries.iter().enumerate();
             all.filter(|(_, entry)| entry.is_linked()).map(|(index, _)| index).collect()
         };
         let shelf = Shelf::new(config, Haste::Aside, linked);
-        match self.load_all_declared(&shelf) {
-            Ok(()) => Ok(shelf),
-            Err(error) => {
-                self.give_up(shelf);
-                Err(error)
-            }
-        }
+        let missing = self.load_all_declared(&shelf).collect();
+        (shelf, missing)
     }
 
     /// From now on strategies are made of what is on `shelf`, also what is looked for only then: for that

@@ -23,7 +23,16 @@ impl PluginHost {
     /// # Errors
     /// [`PluginLoadError`] of the first required library that can't be loaded; nothing has changed.
     pub fn renew(&self, config: PluginsConfig) -> Result<Renewal<'_>, PluginLoadError> {
-        Ok(Renewal { host: self, shelf: Some(self.fill_shelf(config)?) })
+        let (renewal, missing) = self.renew_telling_all(config);
+        missing.into_iter().next().map_or(Ok(renewal), Err)
+    }
+
+    /// As [`renew`](Self::renew), for whoever tells at once of everything that is wrong: answers why
+    /// required libraries can't be loaded, beside a renewal that goes on without them. If there are any, it
+    /// is not to be committed.
+    pub fn renew_telling_all(&self, config: PluginsConfig) -> (Renewal<'_>, Vec<PluginLoadError>) {
+        let (shelf, missing) = self.fill_shelf(config);
+        (Renewal { host: self, shelf: Some(shelf) }, missing)
     }
 }
 

@@ -76,8 +76,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names everything that is wrong, with the line or variable that says it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let document = Document::open(path.as_ref())?;
-        Self::from_layers(&Layers::new(Some(document), std::env::vars_os()))
+        Self::load_or_default(Some(path.as_ref()))
     }
 
     /// As [`load`](Self::load); without a file, the defaults and the environment over them.
@@ -85,10 +84,24 @@ impl Config {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
-        match path {
-            Some(path) => Self::load(path),
-            None => Self::from_layers(&Layers::new(None, std::env::vars_os())),
-        }
+        Self::from_layers(&layers(path)?)
+    }
+
+    /// Reads as [`load_or_default`](Self::load_or_default), for whoever tells at once of everything that is
+    /// wrong: answers what is out of its range, one line each, beside what was read. If there is anything, it
+    /// is not to be started with.
+    ///
+    /// # Errors
+    /// [`ConfigError`], if there is nothing to look further at: for an unknown key, a wrong type, or a file
+    /// that can't be read.
+    pub fn examine(path: Option<&Path>) -> Result<(Self, Vec<String>), ConfigError> {
+        let layers = layers(path)?;
+        let config: Self = layers.read()?;
+        let faults = match config.placed(&layers) {
+            wrong if wrong.is_empty() => Vec::new(),
+            wrong => ConfigError::keys(wrong).faults(),
+        };
+        Ok((config, faults))
     }
 
     /// Reads the text of a file; the environment is not looked at.
@@ -102,16 +115,20 @@ impl Config {
 
     fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
         let config: Self = layers.read()?;
-        let wrong = config.out_of_range();
-        if wrong.is_empty() {
-            return Ok(config);
+        match config.placed(layers) {
+            wrong if wrong.is_empty() => Ok(config),
+            wrong => Err(ConfigError::keys(wrong)),
         }
+    }
+
+    /// What is out of its range, and where that is said.
+    fn placed(&self, layers: &Layers) -> Vec<KeyError> {
         let place = |(key, reason): (KeyPath, String)| KeyError {
             origin: layers.origin(&key),
             fault: Fault::Refused { reason },
             key,
         };
-        Err(ConfigError::keys(wrong.into_iter().map(place).collect()))
+        self.out_of_range().into_iter().map(place).collect()
     }
 
     /// Checks ranges and relations between keys, e.g. after code has changed some. Reading a file
@@ -132,7 +149,7 @@ impl Config {
     }
 
     fn out_of_range(&self) -> Vec<(KeyPath, String)> {
-        let log = self.log.validate().map_err(|error| match error {
+        let log = self.log.faults().into_iter().map(|error| match error {
             LogError::Range { key, fault } => (KeyPath::of("log").join(KeyPath::of(&key)), fault),
             error => (KeyPath::of("log.level"), error.to_string()),
         });
@@ -152,7 +169,7 @@ impl Config {
         let plugins = self.plugins.faults().into_iter();
         let plugins =
             plugins.map(|(key, reason)| (KeyPath::of("plugins").join(KeyPath::of(key)), reason));
-        log.err().into_iter().chain(nameserver).chain(agent).chain(plugins).chain(shown).collect()
+        log.chain(nameserver).chain(agent).chain(plugins).chain(shown).collect()
     }
 
     /// What to start an agent with: this configuration's tables `[agent]`, `[services]`, `[plugins]`,
@@ -196,6 +213,11 @@ impl Config {
     pub fn keys() -> Vec<KeyPath> {
         known::keys::<Self>()
     }
+}
+
+fn layers(path: Option<&Path>) -> Result<Layers, ConfigError> {
+    let document = path.map(Document::open).transpose()?;
+    Ok(Layers::new(document, std::env::vars_os()))
 }
 
 #[cfg(test)]

@@ -94,12 +94,14 @@ impl LogConfig {
     /// # Errors
     /// [`LogError`] says what is wrong, the first fault of several.
     pub fn validate(&self) -> Result<(), LogError> {
-        filter("level", &self.level)?;
-        no_typo(&self.level)?;
-        let fault = self.file.faults().into_iter().next();
-        fault.map_or(Ok(()), |(key, fault)| {
-            Err(LogError::Range { key: format!("file.{key}"), fault })
-        })
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All of them.
+    pub(crate) fn faults(&self) -> Vec<LogError> {
+        let level = filter("level", &self.level).and_then(|_| no_typo(&self.level)).err();
+        let range = |(key, fault)| LogError::Range { key: format!("file.{key}"), fault };
+        level.into_iter().chain(self.file.faults().into_iter().map(range)).collect()
     }
 
     /// Checks whether the file, if one is named, has a folder to be in, which [`validate`](Self::validate)

@@ -36,7 +36,7 @@ pub use histogram::{BOUNDS_US, Distribution, Histogram};
 pub use metrics::Metrics;
 pub use samples::{SERIES, Samples, Source};
 pub use scope::{Entered, Scope, Scoped, current, current_state};
-pub use sinks::{Exchanged, Sinks, SinksPlan, TelemetryError};
+pub use sinks::{Exchanged, Sinks, SinksPlan, TelemetryError, out_of_range};
 pub use span::{ActiveSpan, Value};
 pub use tally::Tally;
 pub use tracer::Tracer;

@@ -68,13 +68,24 @@ pub struct Exchanged {
     pub faults: Vec<String>,
 }
 
+/// What `[metrics]` and `[trace]` say that is out of its range, one line each.
+pub fn out_of_range(metrics: &MetricsConfig, trace: &TraceConfig) -> Vec<String> {
+    let faults = [("metrics", metrics.fault()), ("trace", trace.fault())];
+    let line = |(table, fault): (_, Option<_>)| {
+        let (key, fault) = fault?;
+        Some(TelemetryError::Range { key, fault }.in_table(table))
+    };
+    faults.into_iter().filter_map(line).collect()
+}
+
 fn named(table: &'static str) -> impl Fn(String) -> String {
     move |fault| in_table(table, fault)
 }
 
 impl Sinks {
     /// Makes what another configuration asks for, and gives it a first batch, while what there is goes
-    /// on. A sink that would be the same goes on, unless it is quarantined.
+    /// on. A sink that would be the same goes on, unless it is quarantined. What is [`out_of_range`] is for
+    /// the caller to refuse.
     ///
     /// # Errors
     /// All that can't be had, one line each.
@@ -84,15 +95,8 @@ impl Sinks {
         metrics: &MetricsConfig,
         trace: &TraceConfig,
     ) -> Result<SinksPlan, Vec<String>> {
-        let out_of_range = |(key, fault)| TelemetryError::Range { key, fault };
-        let of_metrics = match metrics.fault().map(out_of_range) {
-            Some(error) => Err(error),
-            None => self.metrics.place.plan(renewal, metrics.strategy()),
-        };
-        let of_trace = match trace.fault().map(out_of_range) {
-            Some(error) => Err(error),
-            None => self.tracing.place.plan(renewal, trace.strategy()),
-        };
+        let of_metrics = self.metrics.place.plan(renewal, metrics.strategy());
+        let of_trace = self.tracing.place.plan(renewal, trace.strategy());
         match (of_metrics, of_trace) {
             (Ok(metrics), Ok(tracing)) => Ok(SinksPlan { metrics, tracing }),
             (metrics, tracing) => {

@@ -8,7 +8,7 @@ use skymesh_plugin_host::{FreshSelector, PluginLoadError, PluginsConfig, Renewal
 
 use skymesh_reload::keys::{Role, When, when};
 use skymesh_reload::{Applied, Change, between};
-use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
+use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig, out_of_range};
 use skymesh_types::ServicePattern;
 
 use super::FreshConfig;
@@ -50,16 +50,19 @@ pub(super) fn attempt(
 ) -> Result<Outcome, Vec<String>> {
     // Named by code mostly, as a file for several processes can't.
     fresh.agent.app = fresh.agent.app.or_else(|| holding.agent.app.clone());
-    let faults = fresh.agent.faults().into_iter().chain(fresh.services.faults(&fresh.agent.inbox));
-    let faults: Vec<String> = faults.map(|fault| fault.to_string()).collect();
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let renewal = runtime.host.renew(fresh.plugins.clone());
-    let renewal = renewal.map_err(|error| vec![error.to_string()])?;
-    let mut ready = Ready::make(runtime, &renewal, &fresh);
+    // All faults are told at once, so the plugins are looked for whatever was found before.
+    let mut faults = std::mem::take(&mut fresh.faults);
     let metrics = fresh.metrics.take().unwrap_or_else(|| holding.metrics.clone());
     let trace = fresh.trace.take().unwrap_or_else(|| holding.trace.clone());
+    if faults.is_empty() {
+        let ranges = fresh.agent.faults().into_iter();
+        let ranges = ranges.chain(fresh.services.faults(&fresh.agent.inbox));
+        faults.extend(ranges.map(|fault| fault.to_string()));
+        faults.extend(out_of_range(&metrics, &trace));
+    }
+    let (renewal, missing) = runtime.host.renew_telling_all(fresh.plugins.clone());
+    faults.extend(missing.iter().map(ToString::to_string));
+    let mut ready = Ready::make(runtime, &renewal, &fresh);
     // The sinks come last: one may have to let go what the next one needs.
     let sinks = runtime.sinks();
     let plan = sinks.map(|sinks| sinks.plan(&renewal, &metrics, &trace)).transpose();
@@ -67,8 +70,9 @@ pub(super) fn attempt(
         ready.errors.extend(faults);
         None
     });
-    if !ready.errors.is_empty() {
-        return Err(ready.errors);
+    faults.append(&mut ready.errors);
+    if !faults.is_empty() {
+        return Err(faults);
     }
     if let (Some(sinks), Some(plan)) = (sinks, &mut plan) {
         sinks.hand_over(&runtime.host, &renewal, plan)?;

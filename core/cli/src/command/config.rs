@@ -33,9 +33,9 @@ impl Config {
         quiet_log()?;
         match self {
             Self::Check { file, no_plugins } => {
-                let config = load(Some(&file))?;
+                let (config, out_of_range) = skymesh::Config::examine(Some(&file))?;
                 let shown = file.display();
-                if config.log.is_of_modules_only() {
+                if config.log.validate().is_ok() && config.log.is_of_modules_only() {
                     eprintln!(
                         "warning: {shown}: log.level = {:?}: only the modules that it names log; write \
                          \"info,{}\" for the others, too",
@@ -44,16 +44,18 @@ impl Config {
                 }
                 let mut errors: Vec<String> = Vec::new();
                 errors.extend(config.log.has_place().err().map(|error| error.to_string()));
-                if !no_plugins {
+                // By limits that nothing can keep, no plugin could be had.
+                if !no_plugins && config.plugins.faults().is_empty() {
                     let found = strategies::check(&config);
                     for line in found.warnings {
                         eprintln!("warning: {shown}: {line}");
                     }
                     errors.extend(found.errors);
                 }
+                let errors = errors.into_iter().map(|line| format!("{shown}: {line}"));
+                let errors: Vec<String> = out_of_range.into_iter().chain(errors).collect();
                 if !errors.is_empty() {
-                    let line = |line| format!("{shown}: {line}");
-                    return Err(Failure::of(errors.into_iter().map(line).collect()));
+                    return Err(Failure::of(errors));
                 }
                 print(&format!("{shown}: ok\n"))
             }

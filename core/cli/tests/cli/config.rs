@@ -46,6 +46,26 @@ const WRONG: &[(&str, &[&str])] = &[
             ":4: `agent.max_connections`: 0 is out of range: at least 1",
         ],
     ),
+    // What is out of its range keeps nothing else from being looked at.
+    (
+        "[agent]\nmax_connections = 0\n[log]\nlevel = 'lod'\n[log.file]\npath = '/tmp'\n\
+         rotate_bytes = 1\n[metrics]\ninterval = '1ms'\nuse = 'prometheus'\nconfig = { port = 1 }\n\
+         [[plugins.load]]\nlibrary = 'no_such'",
+        &[
+            ":2: `agent.max_connections`: 0 is out of range: at least 1",
+            ":4: `log.level`: level \"lod\" is no log filter",
+            ":7: `log.file.rotate_bytes`: 1 is out of range: ",
+            ":9: `metrics.interval`: 1ms is out of range: ",
+            ": log.file.path /tmp: it is a folder; name a file in it",
+            ": plugins.load[0]: library `no_such` not found; searched ",
+            ": metrics `prometheus` of library `skymesh_metrics_prometheus`: unknown key `port`: ",
+        ],
+    ),
+    // But for limits by which all plugins would be refused.
+    (
+        "[plugins]\nstart_budget = '0s'\n[metrics]\nuse = 'nowhere'",
+        &[":2: `plugins.start_budget`: 0s is out of range: at least 10ms"],
+    ),
     ("[agent", &[":1:7: not TOML: "]),
     (
         "[log.file]\npath = '/no/such/log'",

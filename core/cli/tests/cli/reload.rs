@@ -69,6 +69,24 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     assert_eq!(refused.stdout, "refused; configuration 1 still holds\n");
     assert!(refused.stderr.contains("mesh.toml:2: unknown key `agent.max_frames`"), "{refused:?}");
 
+    // Whatever can be told at once is: what is out of its range, and what is not there.
+    let wrong = "[agent]\nmax_connections = 0\n[metrics]\ninterval = '1ms'\nuse = 'nowhere'\n\
+                 [[plugins.load]]\nlibrary = 'absent'\n[services.'a.b.c']\ncodec = { use = 'none' }\n";
+    write(&file, wrong).unwrap();
+    let refused = run(&["reload", "--agent", &socket]).await;
+    let said = [
+        "mesh.toml:2: `agent.max_connections`: 0 is out of range: at least 1",
+        "mesh.toml:4: `metrics.interval`: 1ms is out of range: 100ms to 1h",
+        "library `absent` not found",
+        "services.\"a.b.c\".codec: codec `none` not found",
+        "metrics `nowhere` not found",
+    ];
+    let errors = refused.errors();
+    assert_eq!(errors.len(), said.len(), "{refused:?}");
+    assert!(errors.iter().zip(said).all(|(error, said)| error.contains(said)), "{refused:?}");
+
+    write(&file, "[agent]\nmax_frames = 1\n").unwrap();
+    let refused = run(&["reload", "--agent", &socket]).await;
     let live = run(&["plugin", "list", "--agent", &socket]).await;
     let row =
         |start: &str| live.good().lines().find(|line| line.starts_with(start)).map(str::to_owned);

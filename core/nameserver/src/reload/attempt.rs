@@ -4,7 +4,7 @@
 use skymesh_plugin_host::{PluginKind, PluginsConfig};
 use skymesh_reload::keys::{Role, When, when};
 use skymesh_reload::{Applied, Change, between};
-use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig};
+use skymesh_telemetry::{Exchanged, MetricsConfig, TraceConfig, out_of_range};
 
 use super::FreshNameserver;
 use super::subject::{NameserverReload, Rest};
@@ -26,26 +26,29 @@ pub(super) fn attempt(
     holding: &Holding,
     fresh: FreshNameserver,
 ) -> Result<(Holding, Applied<Rest>), Vec<String>> {
-    let FreshNameserver { nameserver, elections: configured, plugins, metrics, aside } = fresh;
+    let FreshNameserver { nameserver, elections: configured, plugins, metrics, aside, mut faults } =
+        fresh;
     let metrics = metrics.unwrap_or_else(|| holding.metrics.clone());
     let trace = TraceConfig::default();
-    let faults: Vec<String> = nameserver.faults().iter().map(ToString::to_string).collect();
-    if !faults.is_empty() {
-        return Err(faults);
+    // All faults are told at once, so the plugins are looked for whatever was found before.
+    if faults.is_empty() {
+        faults.extend(nameserver.faults().iter().map(ToString::to_string));
+        faults.extend(out_of_range(&metrics, &trace));
     }
     let elections = &subject.elections;
     let (host, sinks) = (elections.host(), &subject.sinks);
     let shown = metrics.strategy();
     let own = configured.strategies().chain(shown.iter().map(|one| (PluginKind::Metrics, one)));
-    let renewal = host.renew(what_there_is(plugins.clone(), own));
-    let renewal = renewal.map_err(|error| vec![error.to_string()])?;
+    let (renewal, missing) = host.renew_telling_all(what_there_is(plugins.clone(), own));
+    faults.extend(missing.iter().map(ToString::to_string));
     let mut rules = elections.renewed(&renewal, &configured);
+    faults.append(&mut rules.errors);
     // The sink comes last: the old one may have to let go what the new one needs.
     let mut plan = match sinks.plan(&renewal, &metrics, &trace) {
-        Ok(plan) if rules.errors.is_empty() => plan,
+        Ok(plan) if faults.is_empty() => plan,
         planned => {
-            rules.errors.extend(planned.err().into_iter().flatten());
-            return Err(rules.errors);
+            faults.extend(planned.err().into_iter().flatten());
+            return Err(faults);
         }
     };
     sinks.hand_over(host, &renewal, &mut plan)?;

@@ -16,6 +16,8 @@ pub struct FreshNameserver {
     /// `None`: as it is.
     pub(super) metrics: Option<MetricsConfig>,
     pub(super) aside: Aside,
+    /// What is known to be wrong with it.
+    pub(super) faults: Vec<String>,
 }
 
 impl FreshNameserver {
@@ -26,13 +28,21 @@ impl FreshNameserver {
         elections: ElectionsConfig,
         plugins: PluginsConfig,
     ) -> Self {
-        Self { nameserver, elections, plugins, metrics: None, aside: Aside::default() }
+        let (aside, faults) = (Aside::default(), Vec::new());
+        Self { nameserver, elections, plugins, metrics: None, aside, faults }
     }
 
     /// The table `[metrics]`; without it, metrics go on as they are.
     #[must_use]
     pub fn metrics(mut self, config: MetricsConfig) -> Self {
         self.metrics = Some(config);
+        self
+    }
+
+    /// What is wrong with it already, one line each, every value that is out of its range among it: the reload is refused, and tells what else is wrong with the plugins.
+    #[must_use]
+    pub fn faulty(mut self, faults: Vec<String>) -> Self {
+        self.faults = faults;
         self
     }
 

@@ -10,7 +10,7 @@ use skymesh_nameserver::{
     AdminClient, AdminConfig, ElectionsConfig, FreshNameserver, Nameserver, NameserverConfig,
     ReloadOutcome, Token,
 };
-use skymesh_plugin_host::{PluginsConfig, SlotHealth};
+use skymesh_plugin_host::{LoadConfig, PluginsConfig, SlotHealth};
 
 use crate::candidate::Candidate;
 use crate::client::{Server, builder, config, serve, soon, start_with_elections, used_store};
@@ -146,6 +146,23 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         assert!(reload.faults.iter().any(|fault| fault.contains(said)), "{reload}");
         assert!(reload.changed.is_empty());
     }
+    // Of every sort at once: a range, a declared library that is not there, and two rules that are not.
+    let table = json!({"a.b.*": {"use": "nowhere"}, "a.c.*": {"use": "absent/rule"}});
+    let absent = LoadConfig { library: Some("absent".to_owned()), ..LoadConfig::default() };
+    let plugins = PluginsConfig { load: vec![absent], ..PluginsConfig::default() };
+    let out_of_range = NameserverConfig { lease: Duration::ZERO, ..config() };
+    let fresh_one = FreshNameserver::new(out_of_range, elections(table), plugins);
+    let reload = soon("reload", server.handle.reload_with(fresh_one)).await;
+    let said = [
+        "nameserver key `lease` is 0s",
+        "library `absent` not found",
+        "services.\"a.b.*\".election: election `nowhere` not found",
+        "services.\"a.c.*\".election: library `absent` not found",
+    ];
+    assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused), "{reload}");
+    assert_eq!(reload.faults.len(), said.len(), "{reload}");
+    assert!(reload.faults.iter().zip(said).all(|(fault, said)| fault.contains(said)), "{reload}");
+
     // The old rule rules: a lower id takes over.
     let mut six = Candidate::room(&server, 6, json!({})).await;
     six.run(0).await;

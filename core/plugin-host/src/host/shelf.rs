@@ -101,7 +101,7 @@ mod tests {
         let cache_dir = Some(cache.path().to_owned());
         let config = PluginsConfig { cache_dir, ..PluginsConfig::default() };
         let host = PluginHost::new(config.clone()).unwrap();
-        let shelf = host.fill_shelf(config).unwrap();
+        let (shelf, _) = host.fill_shelf(config);
         assert_eq!(shelf.haste, Haste::Aside);
         host.take_shelf(shelf);
         assert_eq!(host.shelf.load().haste, Haste::AtOnce, "a router that is opened later waits");

@@ -81,26 +81,46 @@ impl ConfigFile {
         config.nameserver_builder().source(self.clone())
     }
 
+    /// As [`load`](Self::load), with what is out of its range beside it, if a reload can look further.
+    fn examine(&self) -> Result<(Config, Vec<String>), Vec<String>> {
+        let read = Config::examine(self.path.as_deref());
+        let (mut config, mut faults) = read.map_err(|error| error.faults())?;
+        self.adjust.iter().for_each(|adjust| adjust(&mut config));
+        if faults.is_empty() {
+            faults.extend(config.validate().err().into_iter().flat_map(|error| error.faults()));
+        }
+        // By such limits no plugin could be had.
+        if config.plugins.faults().is_empty() { Ok((config, faults)) } else { Err(faults) }
+    }
+
     fn paths(&self) -> Vec<PathBuf> {
         self.path.iter().cloned().collect()
     }
 }
 
-/// Makes the process's log ready to change. `None` if it is none of this library's.
+/// Makes the process's log ready to change. `None` if it is none of this library's, or can't be had.
 fn relog(
     config: &Config,
-) -> Result<Option<impl FnOnce() -> Vec<Change> + Send + use<>>, Vec<String>> {
-    let prepared = log::prepare(&config.log).map_err(|error| vec![error.to_string()])?;
-    Ok(prepared.map(|prepared| || prepared.commit()))
+    faults: &mut Vec<String>,
+) -> Option<impl FnOnce() -> Vec<Change> + Send + use<>> {
+    if config.log.validate().is_err() {
+        return None;
+    }
+    let prepared = log::prepare(&config.log).unwrap_or_else(|error| {
+        faults.push(error.to_string());
+        None
+    });
+    prepared.map(|prepared| || prepared.commit())
 }
 
 impl ConfigSource<FreshConfig> for ConfigFile {
     fn read(&self) -> Result<FreshConfig, Vec<String>> {
-        let config = self.load().map_err(|error| error.faults())?;
-        let relog = relog(&config)?;
+        let (config, mut faults) = self.examine()?;
+        let relog = relog(&config, &mut faults);
         let fresh = FreshConfig::new(config.agent, config.services, config.plugins)
             .metrics(config.metrics)
-            .trace(config.trace);
+            .trace(config.trace)
+            .faulty(faults);
         Ok(match relog {
             Some(relog) => fresh.and_then(relog),
             None => fresh,
@@ -114,10 +134,11 @@ impl ConfigSource<FreshConfig> for ConfigFile {
 
 impl ConfigSource<FreshNameserver> for ConfigFile {
     fn read(&self) -> Result<FreshNameserver, Vec<String>> {
-        let config = self.load().map_err(|error| error.faults())?;
-        let (elections, relog) = (config.elections(), relog(&config)?);
+        let (config, mut faults) = self.examine()?;
+        let (elections, relog) = (config.elections(), relog(&config, &mut faults));
         let fresh = FreshNameserver::new(config.nameserver, elections, config.plugins)
-            .metrics(config.metrics);
+            .metrics(config.metrics)
+            .faulty(faults);
         Ok(match relog {
             Some(relog) => fresh.and_then(relog),
             None => fresh,

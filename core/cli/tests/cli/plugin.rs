@@ -186,6 +186,18 @@ async fn check_looks_on_into_a_file_that_others_may_write() {
     let answer = run(&["plugin", "check", good.to_str().unwrap()]).await;
     assert_eq!(answer.errors().len(), 1, "{answer:?}");
     assert!(answer.stdout.contains("  selector  cycle: "), "{answer:?}");
+
+    // Whose code the configuration says is not to run is not opened, to be checked neither.
+    let config = in_folder(&open, "mesh.toml", "[plugins]\nrequire_signatures = true");
+    let answer = run(&["plugin", "check", good.to_str().unwrap(), "--config", &config]).await;
+    let errors = answer.errors();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].contains("may be written by anyone; run `chmod o-w "), "{errors:?}");
+    assert!(
+        errors[1].contains("plugins.require_signatures is set, and there is no "),
+        "{errors:?}"
+    );
+    assert!(!answer.stdout.contains("cycle"), "{answer:?}");
 }
 
 #[tokio::test]

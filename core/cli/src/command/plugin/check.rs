@@ -1,6 +1,6 @@
 //! `skymesh plugin check`: one library through all steps up to a checked manifest, and each plugin in
 //! it through its making, the first calls of a reload, and the conformance suite of its kind. It goes on
-//! where it can, to tell everything at once.
+//! where it can, to tell everything at once; but what a pin or a signature keeps out is never opened.
 
 mod contract;
 mod heard;
@@ -43,6 +43,8 @@ struct Findings {
 #[command(
     after_help = "Plugins are made, metrics and trace sinks too: their ports and files are opened \
     for a moment, and they get an empty batch, which must not take longer than batch_budget, and those of a test.\n\
+    A library that its pin or signature keeps out is not opened, for its code would run: what is in it \
+    is told once that is in order.\n\
     Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error;\n\
     `not tried` says that the configuration is to blame, or what is taken here, and not the plugin."
 )]

@@ -183,7 +183,7 @@ impl Renewal<'_> {
         strategy: &StrategyConfig,
         serves: impl FnOnce(&Origin) -> bool,
         create: fn(&Library, &str, &str) -> Result<I, CreateError>,
-        test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+        test: impl FnOnce(&I) -> Result<(), self_test::Fault> + Send + 'static,
     ) -> Result<Option<Fresh<I>>, PluginLoadError> {
         if strategy.plugin == BUILTIN {
             // Whatever else is said of it.
@@ -277,7 +277,7 @@ impl FreshSelector {
 /// Answers what was made, if it passes a test within its time.
 fn tried<I: Clone + Send + 'static>(
     made: Made<I>,
-    test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+    test: impl FnOnce(&I) -> Result<(), self_test::Fault> + Send + 'static,
 ) -> Result<Made<I>, PluginLoadError> {
     let test = move |instance: &Kept<I>| test(instance);
     let outcome = self_test::within_budget(made.instance.clone(), test);

@@ -28,15 +28,33 @@ const ENVELOPES: u64 = 8;
 /// How long a test may take: a thousand times what a good strategy needs on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What a strategy does wrong at its first calls, as a part of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// A call came out as none may.
+    #[error("{0}")]
+    Wrong(String),
+    /// Calls take too long.
+    #[error("{0}")]
+    Slow(String),
+}
+
+impl From<String> for Fault {
+    fn from(wrong: String) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
 /// Has `test` run with a budget.
 ///
 /// # Errors
 /// The test's; or that it takes too long, or can't be run.
 pub(crate) fn within_budget<I: Send + 'static>(
     instance: I,
-    test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
+    test: impl FnOnce(&I) -> Result<(), Fault> + Send + 'static,
 ) -> Result<(), String> {
-    in_time(PATIENCE, move || test(&instance)).map_err(|error| error.to_string())?
+    let tested = in_time(PATIENCE, move || test(&instance)).map_err(|error| error.to_string())?;
+    tested.map_err(|fault| fault.to_string())
 }
 
 /// Prepares views and picks from them, which must not take longer than `pick_budget` for most picks,
@@ -44,12 +62,12 @@ pub(crate) fn within_budget<I: Send + 'static>(
 ///
 /// # Errors
 /// What it did wrong, as a part of a sentence.
-pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Result<(), String> {
+pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Result<(), Fault> {
     let mut times = Vec::new();
     for size in SIZES {
         let roster = Arc::new(Roster::new((1..=size).map(Member::new).collect()));
         let Ok(prepared) = instance.prepare(roster) else {
-            return Err(format!("it panicked while it prepared a view of {size}"));
+            return Err(format!("it panicked while it prepared a view of {size}").into());
         };
         for turn in 0..PICKS {
             let entropy = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -59,8 +77,12 @@ pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Re
                 times.push(begun.elapsed());
                 match picked {
                     Picked::Index(_) | Picked::None => {}
-                    Picked::Panicked => return Err(format!("it panicked on a view of {size}")),
-                    Picked::OutOfView => return Err(format!("it picked outside a view of {size}")),
+                    Picked::Panicked => {
+                        return Err(format!("it panicked on a view of {size}").into());
+                    }
+                    Picked::OutOfView => {
+                        return Err(format!("it picked outside a view of {size}").into());
+                    }
                 }
             }
         }
@@ -69,13 +91,14 @@ pub(crate) fn selector(instance: &SelectorInstance, pick_budget: Duration) -> Re
 }
 
 /// Whether calls that took so long are too slow. A few may be, as their thread may lose its core.
-fn pace(calls: &str, mut times: Vec<Duration>, budget: Duration) -> Result<(), String> {
+fn pace(calls: &str, mut times: Vec<Duration>, budget: Duration) -> Result<(), Fault> {
     times.sort_unstable();
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX).max(1);
     let slow = times.iter().filter(|took| **took > budget).count();
     let mean = times.iter().sum::<Duration>() / count;
     if slow * 2 >= times.len() || (slow * 8 >= times.len() && mean > budget) {
-        return Err(format!("its {calls} take {mean:?} in the mean, of {budget:?} that they may"));
+        let slow = format!("its {calls} take {mean:?} in the mean, of {budget:?} that they may");
+        return Err(Fault::Slow(slow));
     }
     Ok(())
 }
@@ -84,7 +107,7 @@ fn pace(calls: &str, mut times: Vec<Duration>, budget: Duration) -> Result<(), S
 ///
 /// # Errors
 /// As [`selector`].
-pub(crate) fn election(instance: &ElectionInstance, budget: Duration) -> Result<(), String> {
+pub(crate) fn election(instance: &ElectionInstance, budget: Duration) -> Result<(), Fault> {
     let mut times = Vec::new();
     for size in SIZES {
         for incumbent in (0..ELECTIONS).flat_map(|_| [None, Some(1)]) {
@@ -102,9 +125,9 @@ pub(crate) fn election(instance: &ElectionInstance, budget: Duration) -> Result<
             times.push(begun.elapsed());
             match picked {
                 Picked::Index(_) | Picked::None => {}
-                Picked::Panicked => return Err(format!("it panicked on a ballot of {size}")),
+                Picked::Panicked => return Err(format!("it panicked on a ballot of {size}").into()),
                 Picked::OutOfView => {
-                    return Err(format!("it elected nobody of a ballot of {size}"));
+                    return Err(format!("it elected nobody of a ballot of {size}").into());
                 }
             }
         }
@@ -116,7 +139,7 @@ pub(crate) fn election(instance: &ElectionInstance, budget: Duration) -> Result<
 ///
 /// # Errors
 /// As [`selector`].
-pub(crate) fn codec(instance: &CodecInstance, budget: Duration) -> Result<(), String> {
+pub(crate) fn codec(instance: &CodecInstance, budget: Duration) -> Result<(), Fault> {
     let sample = Envelope {
         destination: 1,
         source: 2,
@@ -133,14 +156,14 @@ pub(crate) fn codec(instance: &CodecInstance, budget: Duration) -> Result<(), St
         let begun = Instant::now();
         let encoded = instance.encode_into(&sample, &mut bytes, FRAME_BYTES);
         times.push(begun.elapsed());
-        encoded.map_err(|error| format!("it can't encode ({error})"))?;
+        encoded.map_err(|error| Fault::Wrong(format!("it can't encode ({error})")))?;
         let begun = Instant::now();
         let decoded = instance.decode(&bytes, &mut scratch, FRAME_BYTES);
         times.push(begun.elapsed());
         let decoded =
             decoded.map_err(|error| format!("it can't decode its own bytes ({error})"))?;
         if decoded.envelope(&bytes, &scratch) != sample {
-            return Err("it decodes another envelope than it encoded".to_owned());
+            return Err("it decodes another envelope than it encoded".to_owned().into());
         }
     }
     pace("calls", times, budget)
@@ -156,15 +179,16 @@ pub(crate) fn sink<S: Send + Sync + 'static>(
     supervision: &Supervision,
     patience: Duration,
     first: impl FnOnce(&S) + Send + 'static,
-) -> Result<Result<(), String>, NoAnswer> {
+) -> Result<Result<(), Fault>, NoAnswer> {
     let of_test = Arc::clone(slot);
     in_time(patience, move || first(&of_test))?;
-    let Some(failure) = supervision.last() else { return Ok(Ok(())) };
-    let key = match failure {
-        Failure::Slow(_) => ", the plugins.quarantine.batch_budget,",
-        _ => "",
-    };
-    Ok(Err(format!("{failure}{key} over its first batch")))
+    Ok(match supervision.last() {
+        None => Ok(()),
+        Some(slow @ Failure::Slow(_)) => Err(Fault::Slow(format!(
+            "{slow}, the plugins.quarantine.batch_budget, over its first batch"
+        ))),
+        Some(failure) => Err(Fault::Wrong(format!("{failure} over its first batch"))),
+    })
 }
 
 #[cfg(test)]

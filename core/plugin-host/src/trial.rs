@@ -11,6 +11,7 @@ use crate::config::{PluginsConfig, StrategyConfig};
 use crate::host::Made;
 use crate::kept::Kept;
 use crate::patience::{NoAnswer, in_time};
+use crate::self_test::Fault;
 use crate::sink_slot::{MetricsSlot, TraceSlot};
 use crate::slot::Origin;
 use crate::supervision::Supervision;
@@ -30,28 +31,38 @@ pub enum TrialError {
     /// It fails the first calls that a reload makes.
     #[error("{0}")]
     Failed(String),
+    /// It takes longer over them than `plugins.quarantine` allows, which no conformance suite asks for.
+    #[error("{0}")]
+    Slow(String),
     /// It panics when it is dropped.
     #[error("it panics when it is dropped")]
     PanicsAtEnd,
 }
 
+impl From<Fault> for TrialError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Wrong(how) => Self::Failed(how),
+            Fault::Slow(how) => Self::Slow(how),
+        }
+    }
+}
+
 /// Makes the plugin with a configuration, a JSON object, makes the first calls that a reload makes, and
 /// drops it, all by the limits of `limits`. Those calls may take `patience`, but no longer than a reload
 /// waits for them, 5 s. Sinks get a batch with nothing in it; making them opens their ports and files.
-///
-/// # Errors
-/// [`TrialError`].
+/// Answers why it would not be let in: nothing, if it would.
 pub fn try_out(
     library: Library,
     plugin: &Manifest,
     config: &str,
     limits: &PluginsConfig,
     patience: Duration,
-) -> Result<(), TrialError> {
+) -> Vec<TrialError> {
     let budgets = limits.quarantine;
     let trial =
         Trial { library, plugin, config, limits, patience: patience.min(self_test::PATIENCE) };
-    match plugin.kind {
+    let tried = match plugin.kind {
         PluginKind::Selector => {
             trial.hold(Library::selector, move |one| self_test::selector(one, budgets.pick_budget))
         }
@@ -71,6 +82,10 @@ pub fn try_out(
         PluginKind::Trace => trial.hold_sink(Library::trace, TraceSlot::new, |slot| {
             slot.export(&TraceBatch { spans: &[], resource: &[], dropped: 0 });
         }),
+    };
+    match tried {
+        Ok(Tried { tested, ended }) => [tested.err(), ended.err()].into_iter().flatten().collect(),
+        Err(error) => vec![error],
     }
 }
 
@@ -83,19 +98,25 @@ struct Trial<'a> {
     patience: Duration,
 }
 
+/// How one did that came back from all that was asked.
+struct Tried {
+    tested: Result<(), TrialError>,
+    ended: Result<(), TrialError>,
+}
+
 impl Trial<'_> {
     /// For strategies that are called from many threads.
     fn hold<I: Send + 'static>(
         self,
         create: fn(&Library, &str, &str) -> Result<I, CreateError>,
-        test: impl FnOnce(&I) -> Result<(), String> + Send + 'static,
-    ) -> Result<(), TrialError> {
+        test: impl FnOnce(&I) -> Result<(), Fault> + Send + 'static,
+    ) -> Result<Tried, TrialError> {
         let instance = self.make(create)?;
-        let asked = in_time(self.patience, move || {
-            test(&instance)?;
-            Ok(panics_at_end(instance))
+        let asked = in_time(self.patience, move || Tried {
+            tested: test(&instance).map_err(TrialError::from),
+            ended: end(instance),
         });
-        ended(asked.map_err(|late| overdue(&late))?.map_err(TrialError::Failed)?)
+        asked.map_err(|late| overdue(&late))
     }
 
     /// For those that get batches: what the reload does with its own, here with one that is empty.
@@ -104,7 +125,7 @@ impl Trial<'_> {
         create: fn(&Library, &str, &str) -> Result<I, CreateError>,
         slot: fn(Made<I>) -> S,
         first: impl FnOnce(&S) + Send + 'static,
-    ) -> Result<(), TrialError> {
+    ) -> Result<Tried, TrialError> {
         let instance = self.make(create)?;
         let Manifest { id, kind, library, .. } = self.plugin;
         let limits = self.limits.quarantine;
@@ -118,8 +139,9 @@ impl Trial<'_> {
             origin,
         }));
         let tested = self_test::sink(&slot, &supervision, self.patience, first);
-        tested.map_err(|late| overdue(&late))?.map_err(TrialError::Failed)?;
-        ended(in_time(self.patience, move || panics_at_end(slot)).map_err(|late| overdue(&late))?)
+        let tested = tested.map_err(|late| overdue(&late))?.map_err(TrialError::from);
+        let ended = in_time(self.patience, move || end(slot)).map_err(|late| overdue(&late))?;
+        Ok(Tried { tested, ended })
     }
 
     fn make<I: Send + 'static>(
@@ -138,15 +160,11 @@ impl Trial<'_> {
     }
 }
 
-/// On the thread that asks.
-fn panics_at_end<T>(held: T) -> bool {
+/// Drops it, on the thread that asks.
+fn end<T>(held: T) -> Result<(), TrialError> {
     let before = log::panics();
     drop(held);
-    log::panics() != before
-}
-
-fn ended(panicked: bool) -> Result<(), TrialError> {
-    if panicked { Err(TrialError::PanicsAtEnd) } else { Ok(()) }
+    if log::panics() == before { Ok(()) } else { Err(TrialError::PanicsAtEnd) }
 }
 
 fn overdue(late: &NoAnswer) -> TrialError {

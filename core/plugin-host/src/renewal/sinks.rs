@@ -69,7 +69,8 @@ impl Renewal<'_> {
         let supervision = Arc::clone(&made.supervision);
         let slot = Arc::new(slot(made));
         let outcome = self_test::sink(&slot, &supervision, self_test::PATIENCE, first)
-            .unwrap_or_else(|no_answer| Err(format!("{no_answer} over its first batch")));
+            .map_err(|no_answer| format!("{no_answer} over its first batch"))
+            .and_then(|tested| tested.map_err(|fault| fault.to_string()));
         tested(supervision.name(), outcome)?;
         Ok(Some(slot))
     }

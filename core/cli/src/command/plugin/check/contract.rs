@@ -37,39 +37,52 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
     let id = plugin.id.as_str();
     let config =
         manner.table.map_or_else(|| "{}".to_owned(), |one| Value::from(one.clone()).to_string());
-    let broken = |how: String| Trial::Broken(vec![format!("{id}: {how}")]);
-    let let_in = try_out(library, plugin, &config, &manner.config, manner.patience);
-    if let Err(TrialError::Refused(error)) = &let_in {
+    let faults = try_out(library, plugin, &config, &manner.config, manner.patience);
+    if let [TrialError::Refused(error)] = faults.as_slice() {
         match excuse(plugin, error, manner) {
             Some(excuse) => return excuse,
             None if manner.table.is_none() => {}
             None => return Trial::Broken(vec![refusal(id, &config, error)]),
         }
     }
-    if let Err(overdue @ TrialError::Overdue(_)) = &let_in {
-        return broken(overdue.to_string());
+    if let [overdue @ TrialError::Overdue(_)] = faults.as_slice() {
+        return Trial::Broken(vec![format!("{id}: {overdue}")]);
     }
     let asked = plugin.clone();
     let suite = in_time(manner.patience, move || conformance::library(&library, &asked, &config));
-    // What the suite has words for needs no others.
-    let (mut how, told) = match suite {
-        Ok(how) => {
-            let told = !how.is_empty();
-            (how, told)
-        }
-        Err(NoAnswer::Late { limit, .. }) => {
-            (vec![format!("{id}: its conformance suite did not end within {limit:?}")], false)
-        }
-        Err(no_answer) => (vec![format!("{id}: its conformance suite: {no_answer}")], false),
-    };
-    match let_in {
-        Err(error @ TrialError::PanicsAtEnd) => how.push(format!("{id}: {error}")),
-        Err(error) if !told => {
-            how.insert(0, format!("{id}: it fails the self-test of a reload: {error}"));
-        }
-        _ => {}
+    match broken(id, faults, suite) {
+        how if how.is_empty() => Trial::Kept,
+        how => Trial::Broken(how),
     }
-    if how.is_empty() { Trial::Kept } else { Trial::Broken(how) }
+}
+
+/// All that is wrong with it, by the calls of a reload and by its suite, which has words of its own for what
+/// it met with as well.
+fn broken(id: &str, faults: Vec<TrialError>, suite: Result<Vec<String>, NoAnswer>) -> Vec<String> {
+    let mut how = Vec::new();
+    let suite = suite.unwrap_or_else(|no_answer| {
+        how.push(match no_answer {
+            NoAnswer::Late { limit, .. } => {
+                format!("{id}: its conformance suite did not end within {limit:?}")
+            }
+            other => format!("{id}: its conformance suite: {other}"),
+        });
+        Vec::new()
+    });
+    for fault in faults {
+        match fault {
+            TrialError::PanicsAtEnd => how.push(format!("{id}: {fault}")),
+            TrialError::Slow(_) => {
+                how.push(format!("{id}: it fails the self-test of a reload: {fault}"));
+            }
+            _ if suite.is_empty() => {
+                how.push(format!("{id}: it fails the self-test of a reload: {fault}"));
+            }
+            _ => {}
+        }
+    }
+    how.extend(suite);
+    how
 }
 
 fn refusal(id: &str, config: &str, error: &PluginError) -> String {
@@ -100,5 +113,38 @@ fn excuse(plugin: &Manifest, error: &PluginError, manner: &Manner<'_>) -> Option
             })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_only_one_of_both_tells_is_told() {
+        let slow = || TrialError::Slow("its calls take 2ms".to_owned());
+        let wrong = || TrialError::Failed("it can't encode".to_owned());
+        let of_slow = "x: it fails the self-test of a reload: its calls take 2ms";
+        let of_wrong = "x: it fails the self-test of a reload: it can't encode";
+        let of_end = "x: it panics when it is dropped";
+        let promise = "x: the round trip changed the envelope";
+        let cases = [
+            (vec![], vec![], vec![]),
+            (vec![], vec![promise], vec![promise]),
+            (vec![wrong()], vec![], vec![of_wrong]),
+            // In its own words already.
+            (vec![wrong()], vec![promise], vec![promise]),
+            (vec![slow()], vec![promise], vec![of_slow, promise]),
+            (vec![slow(), TrialError::PanicsAtEnd], vec![promise], vec![of_slow, of_end, promise]),
+        ];
+        for (faults, suite, expected) in cases {
+            let suite = suite.into_iter().map(str::to_owned).collect();
+            assert_eq!(broken("x", faults, Ok(suite)), expected);
+        }
+        let late = NoAnswer::Late { limit: Duration::from_secs(7), left_behind: 1 };
+        let told = broken("x", vec![slow(), wrong()], Err(late));
+        assert_eq!(told, ["x: its conformance suite did not end within 7s", of_slow, of_wrong]);
     }
 }

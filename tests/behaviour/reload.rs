@@ -1,6 +1,7 @@
 //! Reloads, as those see them who send, ask and operate: what takes effect, what stays, what is told.
 
 mod claims;
+mod hot_keys;
 mod load;
 pub(crate) mod stage;
 mod told;

@@ -226,3 +226,6 @@ fn codec_changes(old: &Codecs, new: &Codecs) -> Vec<Change> {
         });
     changed.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod hostile;
 mod operating;
 mod reloading;
 mod restart;
+mod restart_keys;
 mod scale;
 mod sessions;
 mod stopping;

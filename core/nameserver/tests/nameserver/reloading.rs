@@ -191,20 +191,6 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn keys_that_need_a_restart_are_named_again_and_again() {
-    let server = start_with_elections(json!({})).await;
-    let other = NameserverConfig { lease: Duration::from_secs(9), history: 5, ..config() };
-    for _ in 0..2 {
-        let fresh =
-            FreshNameserver::new(other.clone(), elections(json!({})), PluginsConfig::default());
-        let reload = soon("reload", server.handle.reload_with(fresh)).await;
-        assert_eq!(reload.outcome, ReloadOutcome::Unchanged, "{reload}");
-        let named: Vec<String> = reload.needs_restart.iter().map(ToString::to_string).collect();
-        assert_eq!(named, ["nameserver.history: 1024 -> 5", "nameserver.lease: \"6s\" -> \"9s\""]);
-    }
-}
-
-#[tokio::test]
 async fn terms_only_grow_while_rules_change_and_candidates_come_and_go() {
     let rules = [
         json!({"app.*.*": {"use": "lowest_id"}}),

@@ -243,6 +243,8 @@ async fn what_a_service_leaves_unread_is_told_to_the_sender() {
         .await;
     }
     assert_eq!(told, 10);
+    assert_eq!(server.agent().counters().refused_closing.get(), 10);
+    assert_eq!(agent.counters().undeliverable.get(), 10);
 }
 
 #[tokio::test]

@@ -1,12 +1,18 @@
 //! Peers that send nonsense: they are told why, and nobody else notices.
 
-use skymesh_agent::{Agent, SendError};
+use skymesh_agent::{Agent, Resolve, SendError};
 use skymesh_proto::msg::Body;
-use skymesh_proto::{AgentInfo, Msg};
+use skymesh_proto::{AgentInfo, Message, Msg, RefusalReason, UnregisterInstance};
+use skymesh_tests::exposition::endpoint;
+use skymesh_tests::raw::{raw_agent, raw_peer, register_raw};
+use skymesh_tests::v1::{info, message};
 use skymesh_tests::{Mesh, SOON, next_message, within};
-use skymesh_wire::{decode_msg, encode_msg};
+use skymesh_types::Handle;
+use skymesh_wire::{Kind, decode_msg, encode_msg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::metrics::{scraped, shown_at};
 
 pub(crate) fn hello(app: &str, data_codecs: &[&str]) -> Vec<u8> {
     let data_codecs = data_codecs.iter().map(|&id| id.to_owned()).collect();
@@ -88,4 +94,61 @@ async fn a_message_over_the_limit_is_refused_before_anything_is_sent() {
     assert_eq!(next_message(&mut inbox).await.payload(), &large);
     client.send("app.test.server/1", b"and after it").await.unwrap();
     assert_eq!(next_message(&mut inbox).await.payload(), &b"and after it"[..]);
+}
+
+#[tokio::test]
+async fn messages_that_are_refused_one_by_one_are_told_and_shown_by_reason() {
+    let mesh = Mesh::start().await;
+    let endpoint = endpoint();
+    let agent = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
+    let (server, mut inbox) = agent.register("app.test.server/1").await.unwrap();
+    let router = agent.router("app.test.ghost").unwrap();
+    let ghost = info("app.test.ghost", 1, 11);
+    let mut at_nameserver = raw_agent(&mesh.address().to_string(), 9).await;
+    register_raw(&mut at_nameserver, [ghost.clone()].into_iter()).await;
+    router.wait_until(SOON, |resolve| matches!(resolve, Resolve::Ready(_))).await.unwrap();
+    let mut peer = raw_peer(agent.address(), 9, ghost.clone()).await;
+    peer.send(message(ghost.clone(), server.handle(), "taken")).await;
+    assert_eq!(next_message(&mut inbox).await.payload(), "taken");
+
+    let of_ghost = |to| message(ghost.clone(), to, "refused");
+    let nobody = Handle::new(99).unwrap();
+    let keyed = u32::from(Kind::MESSAGE.keyed().0);
+    let to = server.handle();
+    let now = [
+        (of_ghost(nobody), RefusalReason::UnknownHandle, "unknown_handle"),
+        (Message { kind: keyed, ..of_ghost(to) }, RefusalReason::Malformed, "malformed"),
+        (
+            message(info("app.test.ghost", 2, 12), to, "refused"),
+            RefusalReason::UnknownSource,
+            "unknown_source",
+        ),
+    ];
+    let left = [(of_ghost(to), RefusalReason::SourceOffline, "source_offline")];
+    let mut shown = Vec::new();
+    for (of_left, cases) in [(false, &now[..]), (true, &left[..])] {
+        if of_left {
+            at_nameserver.send(UnregisterInstance { request: 2, handle: 11 }).await;
+            router.wait_until(SOON, |resolve| matches!(resolve, Resolve::Empty)).await.unwrap();
+        }
+        for (sent, reason, name) in cases {
+            peer.send(sent.clone()).await;
+            let said = peer.hears(|body| match body {
+                Body::Refused(said) => Some((said.reason(), said.messages)),
+                _ => None,
+            });
+            assert_eq!(said.await, (*reason, 1));
+            shown.push(*name);
+        }
+    }
+    let refused = "skymesh_messages_refused_total";
+    let all = [&shown[..], &["inbox_full", "closing", "stale_term", "not_leader"]].concat();
+    scraped(endpoint, |read| {
+        let counts = |name: &&str| {
+            let expected = f64::from(u8::from(shown.contains(name)));
+            read.value(refused, &[("reason", *name)]) == Some(expected)
+        };
+        all.iter().all(counts)
+    })
+    .await;
 }

@@ -70,7 +70,8 @@ counters! {
     refused_source_offline: Counter,
     /// Messages refused to their sender: the source was never introduced.
     refused_unknown_source: Counter,
-    /// Messages refused to their sender: the envelope did not decode.
+    /// Messages refused to their sender: by key, and without the key. (Who sends what does not decode at
+    /// all is cut off: `connections_refused`.)
     refused_malformed: Counter,
     /// Messages refused to their sender: the service closed with them unread.
     refused_closing: Counter,

@@ -146,3 +146,6 @@ fn state(state: InstanceState) -> &'static str {
         InstanceState::Offline => "offline",
     }
 }
+
+#[cfg(test)]
+mod tests;

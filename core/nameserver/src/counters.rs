@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use skymesh_naming::{Note, Registry, SessionEnd};
 use skymesh_types::ServiceName;
+use tokio::sync::mpsc::{Sender, WeakSender};
+
+use crate::keeper::Event;
 
 /// Counts up from 0.
 #[derive(Debug, Default)]
@@ -36,6 +39,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// How large the registry is.
             pub(crate) size: Size,
+            /// What waits for the registry.
+            pub(crate) queue: QueueLook,
             /// The newest term of each name that has had a leader.
             pub(crate) terms: Mutex<BTreeMap<ServiceName, u64>>,
             /// Whether it has one now.
@@ -129,6 +134,24 @@ pub(crate) struct Size {
     pub(crate) open_rounds: AtomicU64,
     pub(crate) rounds_committed: AtomicU64,
     pub(crate) rounds_aborted: AtomicU64,
+}
+
+/// A look at how many requests wait for the registry's task, which it does not keep from ending.
+#[derive(Debug, Default)]
+pub(crate) struct QueueLook(OnceLock<WeakSender<Event>>);
+
+impl QueueLook {
+    /// From now on it is that queue.
+    pub(crate) fn look_at(&self, queue: &Sender<Event>) {
+        // There is one in a nameserver's life.
+        let _ = self.0.set(queue.downgrade());
+    }
+
+    /// 0 once nobody can ask any more.
+    pub(crate) fn waiting(&self) -> usize {
+        let queue = self.0.get().and_then(WeakSender::upgrade);
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
 }
 
 impl Size {

@@ -24,6 +24,7 @@ impl Source for Counters {
         ] {
             samples.gauge(metric, &[], value.load(Relaxed) as f64);
         }
+        samples.gauge(&catalogue::REGISTRY_QUEUE, &[], self.queue.waiting() as f64);
         for (outcome, count) in
             [("committed", &size.rounds_committed), ("aborted", &size.rounds_aborted)]
         {
@@ -71,3 +72,6 @@ impl NameserverHandle {
         metrics.add(self.shared_host());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,7 @@ impl Nameserver {
 
         let (events, queue) = mpsc::channel(config.limits.queue);
         let counters = Arc::new(Counters::default());
+        counters.queue.look_at(&events);
         let epoch = Instant::now();
         let core = Registry::new(config.registry(), registry, epoch.elapsed())
             .with_elector(Box::new(elections.electorate(events.clone())));

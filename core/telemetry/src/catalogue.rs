@@ -6,6 +6,9 @@
 //! life, of 1024 services: those beyond are shown together as the service `other`. Something that never
 //! happened to a service (no message, no call) has no series of it.
 //!
+//! What waits at a nameserver to be read by its agents is not shown: the events `watchers_lagged`,
+//! `replies_unread` and `slow_v1_agents` tell who does not read.
+//!
 //! Terms and epochs have 64 bits, of which the time takes the upper ones; values of metrics are
 //! floating-point numbers with 53. So the lowest 53 are shown: they are equal in two processes where the
 //! numbers are, and grow as these do while a nameserver lives; after a restart they may be lower.
@@ -134,6 +137,8 @@ catalogue! {
         "The newest revision of the nameserver's registry";
     REGISTRY_SESSIONS = Gauge "skymesh_registry_sessions" "" []
         "Sessions of agents, connected or within their grace";
+    REGISTRY_QUEUE = Gauge "skymesh_registry_queue" "" []
+        "Requests that wait for the nameserver's registry, of nameserver.limits.queue";
     NAMESERVER_EVENTS = Counter "skymesh_nameserver_events_total" "" ["event"]
         "What the nameserver counts, by its name: connections, sessions, refusals, snapshots, elections";
     LEADER_TERM = Gauge "skymesh_leader_term" "" ["service"]

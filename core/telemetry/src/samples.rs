@@ -128,6 +128,12 @@ impl Samples {
         self.series[breadth].push(Series { metric, labels, value });
     }
 
+    /// Every series that was gathered: its metric's name, the values of its labels, and its value (of a
+    /// distribution its count). To look at what a source tells.
+    pub fn shown(&self) -> Vec<(&'static str, Vec<&str>, f64)> {
+        self.series.iter().flatten().map(Series::shown).collect()
+    }
+
     /// Adds how many series there was no room for; for that one there is.
     pub(crate) fn note_left_out(&mut self) {
         let value = Value::Gauge(self.left_out as f64);
@@ -157,6 +163,16 @@ impl Samples {
 }
 
 impl Series {
+    fn shown(&self) -> (&'static str, Vec<&str>, f64) {
+        let labels = self.labels.iter().map(|(_, value)| value.as_str()).collect();
+        let value = match &self.value {
+            Value::Counter(count) => *count as f64,
+            Value::Gauge(value) => *value,
+            Value::Histogram(distribution) => distribution.count as f64,
+        };
+        (self.metric.name, labels, value)
+    }
+
     fn sample<'a>(&'a self, labels: &'a [Label<'a>]) -> Sample<'a> {
         let value = match &self.value {
             Value::Counter(count) => SampleValue::Counter(*count),

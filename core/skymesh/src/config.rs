@@ -161,15 +161,13 @@ impl Config {
         let agent = agent.map(|RangeError { key, value, fault, expected }| {
             (KeyPath::of(&key), format!("{value} {fault}: {expected}"))
         });
-        let shown = [("metrics", self.metrics.fault()), ("trace", self.trace.fault())];
-        let shown = shown.into_iter().filter_map(|(table, fault)| {
-            let (key, reason) = fault?;
-            Some((KeyPath::of(table).join(KeyPath::of(key)), reason))
-        });
-        let plugins = self.plugins.faults().into_iter();
-        let plugins =
-            plugins.map(|(key, reason)| (KeyPath::of("plugins").join(KeyPath::of(key)), reason));
-        log.chain(nameserver).chain(agent).chain(plugins).chain(shown).collect()
+        let within =
+            |table| move |(key, reason)| (KeyPath::of(table).join(KeyPath::of(key)), reason);
+        let plugins = self.plugins.faults().into_iter().map(within("plugins"));
+        let metrics = self.metrics.faults().into_iter().map(within("metrics"));
+        let trace = self.trace.faults().into_iter().map(within("trace"));
+        let own = log.chain(nameserver).chain(agent);
+        own.chain(plugins).chain(metrics).chain(trace).collect()
     }
 
     /// What to start an agent with: this configuration's tables `[agent]`, `[services]`, `[plugins]`,

@@ -46,11 +46,13 @@ impl Default for MetricsConfig {
 }
 
 impl MetricsConfig {
-    /// The key, the value and what was expected, where something is out of range.
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    /// Each key that is out of its range, with its value and what was expected.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
         let [least, most] = INTERVAL;
         let out = !(least..=most).contains(&self.interval);
-        out.then(|| ("interval", format!("{:?} is out of range: 100ms to 1h", self.interval)))
+        let fault =
+            out.then(|| ("interval", format!("{:?} is out of range: 100ms to 1h", self.interval)));
+        fault.into_iter().collect()
     }
 
     /// The plugin as the host is asked for it; `None` if none is wanted.
@@ -102,18 +104,28 @@ impl Default for TraceConfig {
 }
 
 impl TraceConfig {
-    /// As [`MetricsConfig::fault`].
-    pub fn fault(&self) -> Option<(&'static str, String)> {
+    /// As [`MetricsConfig::faults`].
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
         let interval = Duration::from_millis(10)..=Duration::from_secs(60);
-        if !interval.contains(&self.interval) {
-            Some(("interval", format!("{:?} is out of range: 10ms to 1m", self.interval)))
-        } else if !(0.0..=1.0).contains(&self.sample) {
-            Some(("sample", format!("{} is out of range: 0 to 1", self.sample)))
-        } else if !(1..=1_000_000).contains(&self.queue) {
-            Some(("queue", format!("{} is out of range: 1 to 1000000", self.queue)))
-        } else {
-            None
-        }
+        let checks = [
+            (
+                interval.contains(&self.interval),
+                "interval",
+                format!("{:?} is out of range: 10ms to 1m", self.interval),
+            ),
+            (
+                (0.0..=1.0).contains(&self.sample),
+                "sample",
+                format!("{} is out of range: 0 to 1", self.sample),
+            ),
+            (
+                (1..=1_000_000).contains(&self.queue),
+                "queue",
+                format!("{} is out of range: 1 to 1000000", self.queue),
+            ),
+        ];
+        let wrong = checks.into_iter().filter(|(fits, ..)| !fits);
+        wrong.map(|(_, key, fault)| (key, fault)).collect()
     }
 
     /// The plugin as the host is asked for it; `None` if none is wanted.

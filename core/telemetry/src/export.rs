@@ -55,7 +55,7 @@ impl Tracing {
         config: &TraceConfig,
         resource: Vec<(String, String)>,
     ) -> Result<Self, TelemetryError> {
-        if let Some((key, fault)) = config.fault() {
+        if let Some((key, fault)) = config.faults().into_iter().next() {
             return Err(TelemetryError::Range { key, fault });
         }
         let tracer = Tracer::default();

@@ -50,7 +50,7 @@ impl Metrics {
         config: &MetricsConfig,
         resource: Vec<(String, String)>,
     ) -> Result<Self, TelemetryError> {
-        if let Some((key, fault)) = config.fault() {
+        if let Some((key, fault)) = config.faults().into_iter().next() {
             return Err(TelemetryError::Range { key, fault });
         }
         let place = Place::empty(Flush {

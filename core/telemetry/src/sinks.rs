@@ -70,12 +70,10 @@ pub struct Exchanged {
 
 /// What `[metrics]` and `[trace]` say that is out of its range, one line each.
 pub fn out_of_range(metrics: &MetricsConfig, trace: &TraceConfig) -> Vec<String> {
-    let faults = [("metrics", metrics.fault()), ("trace", trace.fault())];
-    let line = |(table, fault): (_, Option<_>)| {
-        let (key, fault) = fault?;
-        Some(TelemetryError::Range { key, fault }.in_table(table))
-    };
-    faults.into_iter().filter_map(line).collect()
+    let metrics = metrics.faults().into_iter().map(|fault| ("metrics", fault));
+    let trace = trace.faults().into_iter().map(|fault| ("trace", fault));
+    let line = |(table, (key, fault))| TelemetryError::Range { key, fault }.in_table(table);
+    metrics.chain(trace).map(line).collect()
 }
 
 fn named(table: &'static str) -> impl Fn(String) -> String {

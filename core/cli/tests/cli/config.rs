@@ -50,12 +50,14 @@ const WRONG: &[(&str, &[&str])] = &[
     (
         "[agent]\nmax_connections = 0\n[log]\nlevel = 'lod'\n[log.file]\npath = '/tmp'\n\
          rotate_bytes = 1\n[metrics]\ninterval = '1ms'\nuse = 'prometheus'\nconfig = { port = 1 }\n\
-         [[plugins.load]]\nlibrary = 'no_such'",
+         [trace]\nsample = 2.0\nqueue = 0\n[[plugins.load]]\nlibrary = 'no_such'",
         &[
             ":2: `agent.max_connections`: 0 is out of range: at least 1",
             ":4: `log.level`: level \"lod\" is no log filter",
             ":7: `log.file.rotate_bytes`: 1 is out of range: ",
             ":9: `metrics.interval`: 1ms is out of range: ",
+            ":13: `trace.sample`: 2 is out of range: 0 to 1",
+            ":14: `trace.queue`: 0 is out of range: 1 to 1000000",
             ": log.file.path /tmp: it is a folder; name a file in it",
             ": plugins.load[0]: library `no_such` not found; searched ",
             ": metrics `prometheus` of library `skymesh_metrics_prometheus`: unknown key `port`: ",

@@ -304,7 +304,7 @@ async fn ends(deadline: Instant, end: impl Future<Output = ()>) -> bool {
 fn end(sinks: Arc<Sinks>, elections: Elections) -> impl Future<Output = ()> {
     let (ended, end) = oneshot::channel();
     let stop = move || {
-        sinks.stop();
+        sinks.endings().into_iter().for_each(|end| end());
         elections.exchange(Vec::new());
         // Who waited may have gone.
         let _ = ended.send(());

@@ -21,7 +21,7 @@ use crate::tracer::{Item, Queue, Tracer};
 const BATCH: usize = 512;
 
 /// What is exported, and to whom. Dropping it exports what waits, and then drops the plugin's exporter;
-/// that may take as long as the plugin does.
+/// one that takes longer than 5 s is left behind.
 #[derive(Debug)]
 pub struct Tracing {
     pub(crate) place: Place<Export>,

@@ -16,8 +16,8 @@ use crate::outlet::{Outlet, Place};
 use crate::samples::{Samples, Source};
 use crate::sinks::TelemetryError;
 
-/// What is flushed, and to whom. Dropping it flushes once more, and then drops the plugin's sink; that
-/// may take as long as the plugin does.
+/// What is flushed, and to whom. Dropping it flushes once more, and then drops the plugin's sink; one
+/// that takes longer than 5 s is left behind.
 #[derive(Debug)]
 pub struct Metrics {
     pub(crate) place: Place<Flush>,

@@ -15,7 +15,7 @@ use skymesh_plugin_host::{PluginHost, PluginLoadError, Renewal, SinkRecord, Stra
 use crate::sinks::TelemetryError;
 use running::Running;
 
-/// How long a sink that is replaced may take over its last batch and its end.
+/// How long a sink that is replaced or dropped may take over its last batch and its end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What differs between metrics and spans; lives as long as the process shows itself.
@@ -109,6 +109,18 @@ impl<O: Outlet> Place<O> {
             if let Some(running) = running {
                 outlet.rest();
                 running.join(&*outlet);
+            }
+        }
+    }
+
+    /// As [`ending`](Self::ending), and at once; one that takes longer than 5 s is left behind.
+    pub(crate) fn stop(&self) {
+        let running = self.lock().take();
+        if let Some(mut running) = running {
+            self.outlet.rest();
+            if !running.end(&*self.outlet, PATIENCE) {
+                let strategy = running.record().strategy();
+                tracing::warn!(strategy, "has not ended within {PATIENCE:?} and is left behind");
             }
         }
     }
@@ -267,6 +279,6 @@ impl<O: Outlet> Place<O> {
 
 impl<O: Outlet> Drop for Place<O> {
     fn drop(&mut self) {
-        self.ending()();
+        self.stop();
     }
 }

@@ -99,10 +99,20 @@ async fn one_that_panics_or_blocks_is_left_out_and_no_call_fails() {
     }
 }
 
+/// How a program ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Shutdown,
+    /// It forgets the agent's shutdown.
+    Drop,
+}
+
 /// Neither the other sink, nor calls, nor the agent's end, nor the process's.
 #[test]
 fn one_that_never_comes_back_holds_nothing_up() {
-    for hanging in KINDS {
+    for (hanging, end) in
+        KINDS.into_iter().flat_map(|kind| [(kind, End::Shutdown), (kind, End::Drop)])
+    {
         let (done, ended) = channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -120,13 +130,16 @@ fn one_that_never_comes_back_holds_nothing_up() {
                 let said = (PluginState::Quarantined, "it panicked; quarantined");
                 calls_until(&agent, &caller, &[other], said).await;
                 call(&caller).await;
-                within(SOON, agent.shutdown()).await;
+                match end {
+                    End::Shutdown => within(SOON, agent.shutdown()).await,
+                    End::Drop => drop(agent),
+                }
             });
             drop(runtime);
             done.send(()).unwrap();
         });
         let ended = ended.recv_timeout(3 * SOON);
-        assert!(ended.is_ok(), "the {hanging} plugin holds up the process: {ended:?}");
+        assert!(ended.is_ok(), "the {hanging} plugin holds up the process, {end:?}: {ended:?}");
     }
 }
 

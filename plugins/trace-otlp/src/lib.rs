@@ -52,7 +52,7 @@ const SCHEMA: &str = r#"{
       "type": "object", "properties": {}, "additionalProperties": {"type": "string"}
     },
     "queue_bytes": {
-      "description": "bytes of batches that may wait for the collector",
+      "description": "bytes of batches that may wait for the collector; one batch may in any case",
       "type": "integer", "minimum": 65536, "maximum": 1073741824, "default": 8388608
     },
     "give_up_after_ms": {
@@ -72,7 +72,8 @@ pub struct OtlpConfig {
     pub service_name: String,
     /// Default none: HTTP headers to send with each batch, such as a key of the collector's.
     pub headers: BTreeMap<String, String>,
-    /// From 64 KiB to 1 GiB, default 8 MiB: bytes of batches that may wait for the collector.
+    /// From 64 KiB to 1 GiB, default 8 MiB: bytes of batches that may wait for the collector. One batch may
+    /// in any case: it has up to 512 spans, of some 200 bytes each.
     pub queue_bytes: usize,
     /// From 0 to an hour, default a minute: how long a batch is tried. 0 tries once.
     pub give_up_after_ms: u64,

@@ -28,7 +28,7 @@ pub(crate) struct Target {
     pub(crate) url: String,
     /// Names and values.
     pub(crate) headers: Vec<(String, String)>,
-    /// Bytes that may wait, the batch under way not among them.
+    /// Bytes that may wait, the batch under way not among them; one batch may in any case.
     pub(crate) queue_bytes: usize,
     /// How long a batch is tried.
     pub(crate) give_up_after: Duration,
@@ -77,10 +77,11 @@ impl Sender {
         Ok(Self { shared, thread: Some(thread), queue_bytes })
     }
 
-    /// Lets a body wait for its turn.
+    /// Lets a body wait for its turn. One fits in any case: else a large batch would never be sent.
     pub(crate) fn push(&self, body: Vec<u8>, spans: usize) -> Result<(), Full> {
         let mut state = self.shared.lock();
-        if state.waiting_bytes.saturating_add(body.len()) > self.queue_bytes {
+        let bytes = state.waiting_bytes.saturating_add(body.len());
+        if !state.waiting.is_empty() && bytes > self.queue_bytes {
             return Err(Full);
         }
         state.waiting_bytes += body.len();

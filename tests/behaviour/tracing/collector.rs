@@ -117,9 +117,14 @@ impl Collector {
 
     /// Waits until there are so many; answers all that there are.
     pub(super) async fn spans(&self, count: usize) -> Vec<Taken> {
+        within(SOON, self.has(count)).await;
+        self.now()
+    }
+
+    /// Waits until there are so many.
+    pub(super) async fn has(&self, count: usize) {
         let mut spans = self.spans.subscribe();
-        let there = spans.wait_for(|spans| spans.len() >= count);
-        within(SOON, there).await.unwrap().clone()
+        spans.wait_for(|spans| spans.len() >= count).await.unwrap();
     }
 
     /// What is there now.

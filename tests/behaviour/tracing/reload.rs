@@ -39,12 +39,14 @@ async fn no_span_is_lost_or_doubled_while_exporters_are_exchanged() {
     let (rpc, _rest) = Rpc::builder(instance, inbox).serve(echo).attach();
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let calling = tokio::spawn({
-        let rpc = rpc.clone();
+        let (rpc, collector) = (rpc.clone(), collector.clone());
         async move {
-            let mut calls = 0;
+            let mut calls = 0usize;
             while stopped.try_recv().is_err() {
                 call(&rpc).await;
                 calls += 1;
+                // Within what queues and last words hold, however busy the machine is.
+                within(SOON, collector.has((2 * calls).saturating_sub(1000))).await;
             }
             calls
         }

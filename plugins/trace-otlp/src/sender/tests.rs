@@ -154,6 +154,16 @@ fn the_queue_has_an_end() {
 }
 
 #[test]
+fn a_batch_that_is_larger_than_the_queue_is_sent() {
+    let (url, requests) = collector(vec!["200 OK", "200 OK"]);
+    let sender = Sender::start(target(&url)).unwrap();
+    for _ in 0..2 {
+        sender.push(vec![7; 101], 1).unwrap();
+        assert_eq!(requests.recv_timeout(SOON).unwrap().1, [7; 101]);
+    }
+}
+
+#[test]
 fn what_waits_is_sent_before_it_ends() {
     let (url, requests) = collector(vec!["200 OK", "200 OK"]);
     let sender = Sender::start(target(&url)).unwrap();

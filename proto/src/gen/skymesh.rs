@@ -1125,7 +1125,7 @@ pub enum RefusalReason {
     SourceOffline = 3,
     /// The source was never introduced.
     UnknownSource = 4,
-    /// The envelope did not decode.
+    /// The envelope contradicts itself: by key, with no key in it.
     Malformed = 5,
     /// The receiving service is closing.
     Closing = 6,

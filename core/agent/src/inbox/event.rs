@@ -197,7 +197,8 @@ pub enum UndeliverableReason {
     SourceOffline,
     /// The sender was never introduced to it.
     UnknownSource,
-    /// It could not decode the envelope.
+    /// Its envelope contradicts itself: it is marked as sent by key and has no key. One that can't be decoded
+    /// closes the connection.
     Malformed,
     /// It closed with them unread.
     Closing,
@@ -224,7 +225,7 @@ impl fmt::Display for UndeliverableReason {
             Self::InboxFull => "its inbox is at the hard limit",
             Self::SourceOffline => "it counts the sender as offline",
             Self::UnknownSource => "the sender was never introduced",
-            Self::Malformed => "it could not decode the envelope",
+            Self::Malformed => "its envelope says by key and has none",
             Self::Closing => "it closed with them unread",
             Self::StaleTerm { .. } => "the sender's term as leader is over",
             Self::NotLeader { .. } => "it does not lead its service",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use skymesh_plugin_api::abi::host::{CreateError, Library};
 use skymesh_plugin_api::{Manifest, MetricsBatch, PluginError, PluginKind, TraceBatch};
 
-use crate::config::{PluginsConfig, StrategyConfig};
+use crate::config::{PluginsConfig, QuarantineConfig, StrategyConfig};
 use crate::host::Made;
 use crate::kept::Kept;
 use crate::patience::{NoAnswer, in_time};
@@ -17,6 +17,9 @@ use crate::slot::Origin;
 use crate::supervision::Supervision;
 use crate::{log, self_test};
 
+/// What those calls are, in the words of a report.
+const FIRST_CALLS: &str = "the self-test of a reload";
+
 /// Why a plugin would not be let in.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,8 +27,8 @@ pub enum TrialError {
     /// It has no plugin of that name, or that refuses the configuration, or can't work here.
     #[error("{0}")]
     Refused(PluginError),
-    /// It does not come back in time: its constructor within `plugins.start_budget`, or those calls
-    /// within the time of [`try_out`].
+    /// It does not come back in time: its constructor within `plugins.start_budget`, or those calls or its
+    /// end within the time of [`try_out`].
     #[error("{0}")]
     Overdue(String),
     /// It fails the first calls that a reload makes.
@@ -50,7 +53,7 @@ impl From<Fault> for TrialError {
 
 /// Makes the plugin with a configuration, a JSON object, makes the first calls that a reload makes, and
 /// drops it, all by the limits of `limits`. Those calls may take `patience`, but no longer than a reload
-/// waits for them, 5 s. Sinks get a batch with nothing in it; making them opens their ports and files.
+/// waits for them, 5 s; and so may its end. Sinks get a batch with nothing in it; making them opens their ports and files.
 /// Answers why it would not be let in: nothing, if it would.
 pub fn try_out(
     library: Library,
@@ -112,11 +115,9 @@ impl Trial<'_> {
         test: impl FnOnce(&I) -> Result<(), Fault> + Send + 'static,
     ) -> Result<Tried, TrialError> {
         let instance = self.make(create)?;
-        let asked = in_time(self.patience, move || Tried {
-            tested: test(&instance).map_err(TrialError::from),
-            ended: end(instance),
-        });
-        asked.map_err(|late| overdue(&late))
+        let asked = in_time(self.patience, move || (test(&instance), instance));
+        let (tested, instance) = asked.map_err(|late| overdue(FIRST_CALLS, &late))?;
+        Ok(Tried { tested: tested.map_err(TrialError::from), ended: self.end(instance) })
     }
 
     /// For those that get batches: what the reload does with its own, here with one that is empty.
@@ -128,7 +129,8 @@ impl Trial<'_> {
     ) -> Result<Tried, TrialError> {
         let instance = self.make(create)?;
         let Manifest { id, kind, library, .. } = self.plugin;
-        let limits = self.limits.quarantine;
+        // So many that its first batch does not end it: its end is looked at below.
+        let limits = QuarantineConfig { failures: u32::MAX, ..self.limits.quarantine };
         let name = format!("{}/{id} {}", library.library, library.version);
         let supervision = Arc::new(Supervision::new(*kind, name, limits));
         let origin =
@@ -139,9 +141,8 @@ impl Trial<'_> {
             origin,
         }));
         let tested = self_test::sink(&slot, &supervision, self.patience, first);
-        let tested = tested.map_err(|late| overdue(&late))?.map_err(TrialError::from);
-        let ended = in_time(self.patience, move || end(slot)).map_err(|late| overdue(&late))?;
-        Ok(Tried { tested, ended })
+        let tested = tested.map_err(|late| overdue(FIRST_CALLS, &late))?;
+        Ok(Tried { tested: tested.map_err(TrialError::from), ended: self.end(slot) })
     }
 
     fn make<I: Send + 'static>(
@@ -155,18 +156,25 @@ impl Trial<'_> {
             Ok(Err(_)) => {
                 Err(TrialError::Refused(PluginError::failed("the library does not know it")))
             }
-            Err(no_answer) => Err(TrialError::Overdue(format!("its constructor: {no_answer}"))),
+            Err(no_answer) => Err(overdue("its constructor", &no_answer)),
+        }
+    }
+
+    /// Drops it.
+    fn end<T: Send + 'static>(&self, held: T) -> Result<(), TrialError> {
+        let panics = in_time(self.patience, move || {
+            let before = log::panics();
+            drop(held);
+            log::panics() - before
+        });
+        match panics {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(TrialError::PanicsAtEnd),
+            Err(late) => Err(overdue("its end", &late)),
         }
     }
 }
 
-/// Drops it, on the thread that asks.
-fn end<T>(held: T) -> Result<(), TrialError> {
-    let before = log::panics();
-    drop(held);
-    if log::panics() == before { Ok(()) } else { Err(TrialError::PanicsAtEnd) }
-}
-
-fn overdue(late: &NoAnswer) -> TrialError {
-    TrialError::Overdue(format!("the self-test of a reload: {late}"))
+fn overdue(step: &str, late: &NoAnswer) -> TrialError {
+    TrialError::Overdue(format!("{step}: {late}"))
 }

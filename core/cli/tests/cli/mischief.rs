@@ -14,6 +14,8 @@ const CHANGED: &str = "codec unruly: the round trip of a payload of 0 bytes chan
 /// What the fixture is told to do, and what is told of it.
 struct Case {
     mischief: &'static str,
+    /// What its end does besides, or nothing.
+    end: &'static str,
     /// How many calls there are from one mischief to the next.
     every: u32,
     /// Lines of `[plugins]`.
@@ -25,7 +27,7 @@ struct Case {
 
 fn case(mischief: &'static str, told: &[&str]) -> Case {
     let told = told.iter().map(|told| (*told).to_owned()).collect();
-    Case { mischief, every: 1, limits: "", patience: "60s", told }
+    Case { mischief, end: "", every: 1, limits: "", patience: "60s", told }
 }
 
 /// That, of all kinds.
@@ -48,28 +50,34 @@ fn quick() -> Vec<Case> {
         CHANGED,
         "election unruly: elected nobody of a ballot of 0",
     ];
-    let at_end = [each("it panics when it is dropped"), vec![CHANGED.to_owned()]].concat();
+    let panics = [
+        "selector unruly: prepare panicked on a view of 0 instances",
+        "selector unruly: pick panicked on a view of 0 instances",
+        "codec unruly: encoding a payload of 0 bytes: the codec panicked",
+        "election unruly: panicked on a ballot of 0",
+        "metrics unruly: panicked on 0 samples",
+        "trace unruly: panicked on 0 spans",
+    ];
+    let at_end = each("it panics when it is dropped");
+    let at_end_only = [&at_end[..], &[CHANGED.to_owned()]].concat();
+    let all_along: Vec<String> = panics[1..].iter().map(|told| (*told).to_owned()).collect();
+    let all_along = [all_along, at_end].concat();
     vec![
         case("none", &[CHANGED]),
         refused("panic_in_new"),
         refused("refuse"),
         // Which is in no list of the fixture's.
         refused("none_at_all"),
-        case(
-            "panic_in_prepare",
-            &["selector unruly: prepare panicked on a view of 0 instances", CHANGED],
-        ),
-        case(
-            "panic_in_call",
-            &[
-                "selector unruly: pick panicked on a view of 0 instances",
-                "codec unruly: encoding a payload of 0 bytes: the codec panicked",
-                "election unruly: panicked on a ballot of 0",
-                "metrics unruly: panicked on 0 samples",
-                "trace unruly: panicked on 0 spans",
-            ],
-        ),
-        Case { told: at_end, ..case("panic_in_drop", &[]) },
+        case("panic_in_prepare", &[panics[0], CHANGED]),
+        case("panic_in_call", &panics[1..]),
+        Case { told: at_end_only, ..case("panic_in_drop", &[]) },
+        Case {
+            end: "panic",
+            // The first failure is enough to be taken out of service.
+            limits: "quarantine = { failures = 1 }",
+            told: all_along,
+            ..case("panic_in_call", &[])
+        },
         case("out_of_view", &out_of_view),
         case("largest_index", &out_of_view),
         case("insatiable", &["codec unruly: encoding a payload of 0 bytes: "]),
@@ -101,20 +109,30 @@ fn slow() -> Vec<Case> {
         "election unruly: it fails the self-test of a reload: its elections take ",
         "election unruly: its conformance suite did not end within 5s",
     ];
-    // 16 calls of a codec take longer than that, two batches do not.
-    let linger = ["selector", "codec", "election"].map(|kind| format!("{kind} unruly: {late}3s"));
+    // 16 calls of a codec take 4.8 s at least, two batches 0.6 s.
+    let linger = ["selector", "codec", "election"].map(|kind| format!("{kind} unruly: {late}4s"));
     let linger: Vec<&str> = linger.iter().map(String::as_str).collect();
     let limits = "quarantine = { batch_budget = '10ms' }";
+    let to_the_end = ["it fails the self-test of a reload: ", "its end: it took longer than 3s"];
+    let to_the_end = to_the_end.map(each).concat();
     vec![
         Case {
-            limits: "start_budget = '200ms'",
-            told: each("its constructor: it took longer than 200ms"),
+            // Opening the library has to be done in it as well.
+            limits: "start_budget = '3s'",
+            told: each("its constructor: it took longer than 3s"),
             ..case("hang_in_new", &[])
         },
         case("hang_in_prepare", &[&format!("selector unruly: {late}5s"), CHANGED]),
         Case { patience: "1s", told: each(&format!("{late}1s")), ..case("hang_in_call", &[]) },
+        Case {
+            end: "hang",
+            patience: "3s",
+            told: each("its end: it took longer than 3s"),
+            ..case("none", &[])
+        },
+        Case { end: "hang", patience: "3s", told: to_the_end, ..case("panic_in_call", &[]) },
         Case { patience: "5s", every: 2, ..case("stall", &stall) },
-        Case { patience: "3s", limits, ..case("linger", &[&linger[..], &BATCHES].concat()) },
+        Case { patience: "4s", limits, ..case("linger", &[&linger[..], &BATCHES].concat()) },
     ]
 }
 
@@ -141,13 +159,14 @@ async fn check_tells_every_fault_of_plugins_of_every_kind() {
 
 impl Case {
     async fn check(self) {
-        let Self { mischief, every, limits, patience, told: mut expected } = self;
+        let Self { mischief, end, every, limits, patience, told: mut expected } = self;
         let folder = tempfile::tempdir().unwrap();
         let config = format!("[plugins]\nallow_insecure_dirs = true\n{limits}\n");
         let config = in_folder(&folder, "mesh.toml", &config);
         let library = built("skymesh_fixture_unruly");
         let every = if every > 1 { format!(", every = {every}") } else { String::new() };
-        let library = format!("{}{{ mischief = '{mischief}'{every} }}", library.display());
+        let then = if end.is_empty() { String::new() } else { format!(", end = '{end}'") };
+        let library = format!("{}{{ mischief = '{mischief}'{then}{every} }}", library.display());
         let arguments = ["plugin", "check", &library, "--config", &config, "--patience", patience];
         let answer = run(&arguments).await;
         let mut told = answer.errors();
@@ -157,7 +176,7 @@ impl Case {
             told.strip_prefix("error: ").is_some_and(|told| told.starts_with(expected))
         };
         let right = told.len() == expected.len() && told.iter().zip(&expected).all(begins);
-        assert!(right, "{mischief}: {told:#?}, not {expected:#?}");
+        assert!(right, "{mischief}, end {end}: {told:#?}, not {expected:#?}");
         // A constructor that says no does its duty.
         let verdict = match mischief {
             "refuse" | "none_at_all" => ": not tried\n",

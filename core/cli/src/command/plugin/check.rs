@@ -1,6 +1,7 @@
 //! `skymesh plugin check`: one library through all steps up to a checked manifest, and each plugin in
 //! it through its making, the first calls of a reload, and the conformance suite of its kind. It goes on
-//! where it can, to tell everything at once; but what a pin or a signature keeps out is never opened.
+//! where it can, to tell everything at once; but a library found by name that its pin keeps out, and any
+//! file that its signature keeps out, is never opened.
 
 mod contract;
 mod heard;
@@ -43,8 +44,9 @@ struct Findings {
 #[command(
     after_help = "Plugins are made, metrics and trace sinks too: their ports and files are opened \
     for a moment, and they get an empty batch, which must not take longer than batch_budget, and those of a test.\n\
-    A library that its pin or signature keeps out is not opened, for its code would run: what is in it \
-    is told once that is in order.\n\
+    A library found by name that its pin keeps out, and any file that its signature keeps out, is not \
+    opened, for its code would run: what is in it is told once that is in order. The pins of a FILE are not \
+    looked at.\n\
     Exit code 0: nothing would be refused. 1: something would, each reason is a line on standard error;\n\
     `not tried` says that the configuration is to blame, or what is taken here, and not the plugin."
 )]
@@ -56,8 +58,8 @@ pub(in crate::command) struct Check {
     /// Only the plugins of this id, of a library that has several
     #[arg(long)]
     id: Option<String>,
-    /// How long the conformance suite of one plugin may take, and the calls before it, of which a reload
-    /// waits 5s for all
+    /// How long the conformance suite of one plugin may take, and the first calls before it; those at most
+    /// 5s, as a reload waits for them
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
     patience: Duration,
     #[command(flatten)]

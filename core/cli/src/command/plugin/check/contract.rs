@@ -45,8 +45,9 @@ pub(super) fn tried(library: Library, plugin: &Manifest, manner: &Manner<'_>) ->
             None => return Trial::Broken(vec![refusal(id, &config, error)]),
         }
     }
-    if let [overdue @ TrialError::Overdue(_)] = faults.as_slice() {
-        return Trial::Broken(vec![format!("{id}: {overdue}")]);
+    if faults.iter().any(|fault| matches!(fault, TrialError::Overdue(_))) {
+        // Its suite would hang as well.
+        return Trial::Broken(broken(id, faults, Ok(Vec::new())));
     }
     let asked = plugin.clone();
     let suite = in_time(manner.patience, move || conformance::library(&library, &asked, &config));
@@ -71,7 +72,7 @@ fn broken(id: &str, faults: Vec<TrialError>, suite: Result<Vec<String>, NoAnswer
     });
     for fault in faults {
         match fault {
-            TrialError::PanicsAtEnd => how.push(format!("{id}: {fault}")),
+            TrialError::PanicsAtEnd | TrialError::Overdue(_) => how.push(format!("{id}: {fault}")),
             TrialError::Slow(_) => {
                 how.push(format!("{id}: it fails the self-test of a reload: {fault}"));
             }

@@ -33,7 +33,7 @@ pub(crate) enum DemoError {
     File { doing: String, source: io::Error },
     #[error("{actor} said what makes no sense: {line}")]
     Nonsense { actor: String, line: String },
-    #[error("the demo took longer than {0:?}")]
+    #[error("the demo is too slow: it took longer than {0:?}")]
     Slow(Duration),
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Director {
     /// Whose messages are shown as they come, if those of any act.
     shown: Option<Shown>,
     leaving: BTreeSet<String>,
-    /// What each agent reported of its plugins when it was ready.
+    /// What each agent last reported of its plugins.
     plugins: BTreeMap<String, Vec<Plugin>>,
     claims: u32,
     file: MeshFile,

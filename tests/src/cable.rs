@@ -81,7 +81,10 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, mut held: watch::Receive
             _ = &mut both => return,
             _ = held.wait_for(|held| *held) => {}
         }
-        let _ = held.wait_for(|held| !*held).await;
+        // Without the cable, what it held ends.
+        if held.wait_for(|held| !*held).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -20,9 +20,12 @@ pub struct Mesh {
     stock: Stock,
 }
 
-/// Longer than any test waits for anything ([`SOON`](crate::SOON)): what happens at all did not wait
-/// for the end of it.
-pub const LONG: Duration = Duration::from_secs(60);
+/// Longer than any test waits for anything (a few times [`SOON`](crate::SOON)): what happens at all did
+/// not wait for the end of it.
+pub const LONG: Duration = Duration::from_secs(300);
+
+/// The longest that a nameserver takes.
+const LONGEST_ROUND: Duration = Duration::from_secs(60);
 
 /// A nameserver configuration that is quick to believe that a process is gone whose connection has
 /// ended, and takes nobody for dead who is only busy: the lease is [`LONG`]. It leaves nothing on the
@@ -99,9 +102,9 @@ impl Mesh {
         Self::start_with(NameserverConfig { session_grace: LONG, ..fast_nameserver() }).await
     }
 
-    /// Starts a nameserver whose rounds of agreement no time ends: for tests of what does.
+    /// Starts a nameserver whose rounds of agreement no time ends [soon](crate::SOON): for tests of what does.
     pub async fn patient_rounds() -> Self {
-        Self::start_with(NameserverConfig { round: LONG, ..fast_nameserver() }).await
+        Self::start_with(NameserverConfig { round: LONGEST_ROUND, ..fast_nameserver() }).await
     }
 
     /// Starts a nameserver. If its store is the memory, it is a [`used_store`].

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use skymesh::{Reload, ReloadOutcome};
-use skymesh_examples::stage::StageError;
-use tokio::time::timeout;
 
 use super::{BATCH, CHANGE, MESSAGES, full};
 use crate::SERVERS;
@@ -25,10 +23,6 @@ const MISTAKEN_LINE: &str = r#"selector = { use = "consistant_hash" }"#;
 /// So many messages before the change, after it, and again after the mistake: three of each key, so that
 /// each key can come to each of three servers.
 const BESIDE: u32 = 600;
-
-/// How long agents may take to notice another file and to make of it what they can; some tenths of a
-/// second, if nothing else keeps the machine busy.
-const WITHIN: Duration = Duration::from_secs(15);
 
 /// What the agents said of a change.
 struct Answers {
@@ -77,17 +71,11 @@ pub(super) async fn take_up(director: &mut Director, line: &str) -> Result<(), D
 /// waits until all agents have said something.
 async fn save(director: &mut Director, how: &str, line: &str) -> Result<Answers, DemoError> {
     director.screen.above(&format!("   {how}: {line}"));
-    let what = "the word of every agent on the changed file";
-    let late = Err(StageError::Late { what: what.to_owned(), waited: WITHIN }.into());
-    timeout(WITHIN, heard(director, line, what)).await.unwrap_or(late)
-}
-
-async fn heard(director: &mut Director, line: &str, what: &str) -> Result<Answers, DemoError> {
     director.save(line)?;
     let saved = Instant::now();
     let mut answers = Answers { reloads: BTreeMap::new(), next: 0 };
     while answers.reloads.len() < director.living().len() + 1 {
-        let (actor, word) = director.hear(what).await?;
+        let (actor, word) = director.hear("the word of every agent on the changed file").await?;
         let Word::Said(Fact::Reloaded { reload, sent, .. }) = word else { continue };
         if reload.outcome == ReloadOutcome::Unchanged {
             // It looked once more, and found nothing new.

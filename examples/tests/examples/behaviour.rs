@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::program;
 
-/// What the README promises of the demo is some 10 seconds; a loaded machine may take longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What the README promises of the demo is some 10 seconds; a busy machine may take longer.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Arguments, environment, exit code, and what stands in the output.
 struct Case {

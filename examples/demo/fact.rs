@@ -41,7 +41,7 @@ pub(crate) enum Fact {
     /// What the client's agent has counted as not delivered, or perhaps not.
     Losses { unconfirmed: u64, undeliverable: u64 },
     /// The agent has read the configuration file again; by then, `sent` messages of the act had been
-    /// sent, of a server 0.
+    /// sent: 0 of a server, and of the client outside of an act.
     Reloaded { reload: Reload, sent: u32, plugins: Vec<Plugin> },
     /// What the client's agent says of its plugins now.
     Plugins(Vec<Plugin>),

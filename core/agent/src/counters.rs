@@ -70,8 +70,9 @@ counters! {
     refused_source_offline: Counter,
     /// Messages refused to their sender: the source was never introduced.
     refused_unknown_source: Counter,
-    /// Messages refused to their sender: by key, and without the key. (Who sends what does not decode at
-    /// all is cut off: `connections_refused`.)
+    /// Messages refused to their sender: marked as sent by key, with no key in it; or for a reason that
+    /// this version does not know. (Who sends what does not decode at all is cut off:
+    /// `connections_refused`.)
     refused_malformed: Counter,
     /// Messages refused to their sender: the service closed with them unread.
     refused_closing: Counter,
@@ -96,7 +97,7 @@ counters! {
     keyed_undelivered: Counter,
     /// Frames with a command that this agent does not know; skipped.
     unknown_commands: Counter,
-    /// Connections closed because of what the other side sent.
+    /// Connections closed because of what the other side sent, or for want of room.
     connections_refused: Counter,
     /// Events that an inbox at its limit did not take; a lagged event stands for them.
     events_lagged: Counter,

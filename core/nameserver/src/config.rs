@@ -183,11 +183,32 @@ pub struct ConfigError {
     pub key: &'static str,
     /// The value as given.
     pub value: String,
-    /// What is wrong with it, as it follows the value in a sentence; empty where [`range`](Self::range)
-    /// says it all.
-    pub fault: &'static str,
+    /// What is wrong with it.
+    pub fault: ConfigFault,
     /// What is allowed.
     pub range: String,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigFault {
+    /// It is too little or too much.
+    OutOfRange,
+    /// It has not the form of an address.
+    NoAddress,
+}
+
+impl ConfigError {
+    /// The value, what is wrong with it, and what is allowed: all that follows the key in a report.
+    pub fn reason(&self) -> String {
+        let fault = match self.fault {
+            ConfigFault::OutOfRange => " is out of range",
+            // What is allowed says it all.
+            ConfigFault::NoAddress => "",
+        };
+        format!("{}{fault}: it must be {}", self.value, self.range)
+    }
 }
 
 fn within<T: PartialOrd>(
@@ -201,7 +222,7 @@ fn within<T: PartialOrd>(
         return Ok(());
     }
     let range = format!("from {} to {}", show(low), show(high));
-    Err(ConfigError { key, value: show(value), fault: " is out of range", range })
+    Err(ConfigError { key, value: show(value), fault: ConfigFault::OutOfRange, range })
 }
 
 fn time(
@@ -231,7 +252,7 @@ fn address(key: &'static str, value: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let range = "an address, written ip:port, such as 127.0.0.1:9100".to_owned();
-    Err(ConfigError { key, value: format!("{value:?}"), fault: "", range })
+    Err(ConfigError { key, value: format!("{value:?}"), fault: ConfigFault::NoAddress, range })
 }
 
 impl NameserverConfig {

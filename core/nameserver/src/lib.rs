@@ -56,8 +56,8 @@ mod v1;
 pub use admin::{AdminClient, AdminError, LiveElection, NameserverPlugins, Token, TokenError};
 pub use builder::NameserverBuilder;
 pub use config::{
-    AdminConfig, ConfigError, ElectionsConfig, LimitsConfig, MassLossConfig, NameserverConfig,
-    StoreConfig, StoreKind,
+    AdminConfig, ConfigError, ConfigFault, ElectionsConfig, LimitsConfig, MassLossConfig,
+    NameserverConfig, StoreConfig, StoreKind,
 };
 pub use counters::{Counter, Counters};
 pub use operator::OperatorError;

@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::catalogue::Entry;
 use crate::codec_slot::CodecSlot;
-use crate::config::{PluginsConfig, StrategyConfig};
+use crate::config::{LoadConfig, PluginsConfig, StrategyConfig};
 use crate::error::PluginLoadError;
 use crate::haste::Haste;
 use crate::kept::Kept;
@@ -89,24 +89,25 @@ impl PluginHost {
             entries: Mutex::new(linked),
             given_up: Mutex::default(),
         };
-        if let Some(error) = host.load_all_declared(&host.shelf.load()).next() {
-            return Err(error);
+        let shelf = host.shelf.load_full();
+        for declared in &shelf.config.load {
+            host.load_if_there(&shelf, declared)?;
         }
         // After the first are in use.
-        host.shelf.load().cache.sweep();
+        shelf.cache.sweep();
         Ok(host)
     }
 
-    /// Loads one after the other, and answers of each that is required why it can't be loaded.
-    fn load_all_declared(&self, shelf: &Shelf) -> impl Iterator<Item = PluginLoadError> {
-        shelf.config.load.iter().filter_map(|declared| match self.load_declared(shelf, declared) {
-            Err(error) if declared.required => Some(error),
+    /// Loads one that is declared; one that is optional and can't be loaded is only warned of.
+    fn load_if_there(&self, shelf: &Shelf, declared: &LoadConfig) -> Result<(), PluginLoadError> {
+        match self.load_declared(shelf, declared) {
+            Err(error) if declared.required => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "an optional plugin library is not loaded");
-                None
+                Ok(())
             }
-            Ok(_) => None,
-        })
+            Ok(_) => Ok(()),
+        }
     }
 
     /// A shelf for another configuration, with all that it declares on it, but for what is required and
@@ -118,7 +119,8 @@ impl PluginHost {
             all.filter(|(_, entry)| entry.is_linked()).map(|(index, _)| index).collect()
         };
         let shelf = Shelf::new(config, Haste::Aside, linked);
-        let missing = self.load_all_declared(&shelf).collect();
+        let load = |declared| self.load_if_there(&shelf, declared).err();
+        let missing = shelf.config.load.iter().filter_map(load).collect();
         (shelf, missing)
     }
 

@@ -20,17 +20,9 @@ impl PluginHost {
     /// runs goes on. A file whose content is loaded already is not loaded again; a changed one under
     /// its old name is another library beside the old one, which stays mapped. Blocks for files.
     ///
-    /// # Errors
-    /// [`PluginLoadError`] of the first required library that can't be loaded; nothing has changed.
-    pub fn renew(&self, config: PluginsConfig) -> Result<Renewal<'_>, PluginLoadError> {
-        let (renewal, missing) = self.renew_telling_all(config);
-        missing.into_iter().next().map_or(Ok(renewal), Err)
-    }
-
-    /// As [`renew`](Self::renew), for whoever tells at once of everything that is wrong: answers why
-    /// required libraries can't be loaded, beside a renewal that goes on without them. If there are any, it
-    /// is not to be committed.
-    pub fn renew_telling_all(&self, config: PluginsConfig) -> (Renewal<'_>, Vec<PluginLoadError>) {
+    /// Answers beside it why required libraries can't be loaded, so that everything that is wrong can be
+    /// told at once: the renewal goes on without them. If there are any, it is not to be committed.
+    pub fn renew(&self, config: PluginsConfig) -> (Renewal<'_>, Vec<PluginLoadError>) {
         let (shelf, missing) = self.fill_shelf(config);
         (Renewal { host: self, shelf: Some(shelf) }, missing)
     }

@@ -153,10 +153,10 @@ impl Config {
             LogError::Range { key, fault } => (KeyPath::of("log").join(KeyPath::of(&key)), fault),
             error => (KeyPath::of("log.level"), error.to_string()),
         });
-        let nameserver = self.nameserver.faults().into_iter().map(|error| {
-            let reason = format!("{}{}: it must be {}", error.value, error.fault, error.range);
-            (KeyPath::of("nameserver").join(KeyPath::of(error.key)), reason)
-        });
+        let nameserver =
+            self.nameserver.faults().into_iter().map(|error| {
+                (KeyPath::of("nameserver").join(KeyPath::of(error.key)), error.reason())
+            });
         let agent = self.agent.faults().into_iter().chain(self.services.faults(&self.agent.inbox));
         let agent = agent.map(|RangeError { key, value, fault, expected }| {
             (KeyPath::of(&key), format!("{value} {fault}: {expected}"))

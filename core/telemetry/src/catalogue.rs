@@ -138,7 +138,7 @@ catalogue! {
     REGISTRY_SESSIONS = Gauge "skymesh_registry_sessions" "" []
         "Sessions of agents, connected or within their grace";
     REGISTRY_QUEUE = Gauge "skymesh_registry_queue" "" []
-        "Requests that wait for the nameserver's registry, of nameserver.limits.queue";
+        "What waits for the nameserver's registry, of nameserver.limits.queue";
     NAMESERVER_EVENTS = Counter "skymesh_nameserver_events_total" "" ["event"]
         "What the nameserver counts, by its name: connections, sessions, refusals, snapshots, elections";
     LEADER_TERM = Gauge "skymesh_leader_term" "" ["service"]

@@ -150,7 +150,8 @@ fn one_that_is_stuck_in_a_batch_serves_on_and_the_reload_is_refused() {
     let _opener = Opener(gate);
     gate.set(|state| state.shut = true);
     gate.until(|state| state.held);
-    let renewal = host.renew(PluginsConfig::default()).unwrap();
+    let (renewal, missing) = host.renew(PluginsConfig::default());
+    assert_eq!(missing, []);
     let mut plan = sinks.plan(&renewal, &greedy(), &TraceConfig::default()).unwrap();
     let refused = sinks.hand_over(&host, &renewal, &mut plan).unwrap_err();
     assert!(refused[0].starts_with("metrics: hand_over/sticky "), "{refused:?}");
@@ -176,7 +177,8 @@ fn one_that_is_stuck_at_its_end_is_lost_which_is_told_and_another_takes_its_plac
     let sinks = sinks(&host, AT_END);
     let _opener = Opener(gate);
     gate.set(|state| state.shut = true);
-    let renewal = host.renew(PluginsConfig::default()).unwrap();
+    let (renewal, missing) = host.renew(PluginsConfig::default());
+    assert_eq!(missing, []);
     let mut plan = sinks.plan(&renewal, &greedy(), &TraceConfig::default()).unwrap();
     sinks.hand_over(&host, &renewal, &mut plan).unwrap();
     let exchanged = sinks.apply(plan, &greedy(), &TraceConfig::default());

@@ -111,7 +111,8 @@ fn a_quarantined_exporter_has_no_spans_made_until_a_reload() {
         until(|| tracer.dropped() == made);
         assert_eq!(span(&tracer), 0);
 
-        let renewal = host.renew(plugins.clone()).unwrap();
+        let (renewal, missing) = host.renew(plugins.clone());
+        assert_eq!(missing, []);
         let plan = sinks.plan(&renewal, &MetricsConfig::default(), &config).unwrap();
         let exchanged = sinks.apply(plan, &MetricsConfig::default(), &config);
         assert_eq!((exchanged.changed.len(), exchanged.faults.len()), (1, 0), "{exchanged:?}");

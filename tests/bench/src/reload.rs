@@ -54,7 +54,7 @@ async fn run(reloads: usize) -> Result<(), String> {
         "{:<18}{:>8}{:>8}{:>8}   a second's p99: its median, and half of them are",
         "", "p50", "p99", "p99.9"
     );
-    let [a, b] = [row("without a reload", &still), row("with a reload", &moving)];
+    let [a, b] = [print_row("without a reload", &still), print_row("with a reload", &moving)];
     let ratio = b / a;
     println!(
         "{} reloads, nothing lost, refused or misrouted; the p99 with a reload is {ratio:.2} times that without, of {LIMIT}",
@@ -64,7 +64,7 @@ async fn run(reloads: usize) -> Result<(), String> {
 }
 
 /// Prints one row of seconds, each with its latencies in order; answers the p99 of all of their messages.
-fn row(name: &str, seconds: &[Vec<u64>]) -> f64 {
+fn print_row(name: &str, seconds: &[Vec<u64>]) -> f64 {
     let at = |sorted: &[u64], share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
     let mut p99s: Vec<u64> = seconds.iter().map(|latencies| at(latencies, 0.99)).collect();
     p99s.sort_unstable();

@@ -60,7 +60,7 @@ pub(super) fn attempt(
         faults.extend(ranges.map(|fault| fault.to_string()));
         faults.extend(out_of_range(&metrics, &trace));
     }
-    let (renewal, missing) = runtime.host.renew_telling_all(fresh.plugins.clone());
+    let (renewal, missing) = runtime.host.renew(fresh.plugins.clone());
     faults.extend(missing.iter().map(ToString::to_string));
     let mut ready = Ready::make(runtime, &renewal, &fresh);
     // The sinks come last: one may have to let go what the next one needs.

@@ -39,7 +39,7 @@ pub(super) fn attempt(
     let (host, sinks) = (elections.host(), &subject.sinks);
     let shown = metrics.strategy();
     let own = configured.strategies().chain(shown.iter().map(|one| (PluginKind::Metrics, one)));
-    let (renewal, missing) = host.renew_telling_all(what_there_is(plugins.clone(), own));
+    let (renewal, missing) = host.renew(what_there_is(plugins.clone(), own));
     faults.extend(missing.iter().map(ToString::to_string));
     let mut rules = elections.renewed(&renewal, &configured);
     faults.append(&mut rules.errors);

@@ -39,7 +39,9 @@ impl FreshNameserver {
         self
     }
 
-    /// What is wrong with it already, one line each, every value that is out of its range among it: the reload is refused, and tells what else is wrong with the plugins.
+    /// Known faults, one line each; with any, the reload is refused. Must include every value that is out of
+    /// its range, since ranges are then not looked at again. Plugins still are, and what is wrong with them
+    /// is told as well.
     #[must_use]
     pub fn faulty(mut self, faults: Vec<String>) -> Self {
         self.faults = faults;

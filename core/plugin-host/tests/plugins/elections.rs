@@ -9,7 +9,7 @@ use skymesh_plugin_host::{
     QuarantineConfig, SlotHealth, StrategyConfig, Verdict,
 };
 
-use crate::fixture::{Folder, host, strategy};
+use crate::fixture::{Folder, host, renewed, strategy};
 
 fn candidate(instance: u64, priority: i64) -> ElectionCandidate {
     ElectionCandidate {
@@ -140,7 +140,7 @@ fn a_renewal_keeps_what_is_the_same_ends_a_quarantine_and_tries_what_is_new() {
     let slot = host.election(&foremost).unwrap();
     let bad = |mischief| strategy("skymesh_fixture_unruly/unruly", json!({"mischief": mischief}));
 
-    let renewal = host.renew(config).unwrap();
+    let renewal = renewed(&host, config).unwrap();
     assert!(renewal.election_for(&slot, &foremost).unwrap().is_none(), "it would be the same");
     for (mischief, fault) in [
         ("panic_in_call", "it panicked on a ballot of 0"),

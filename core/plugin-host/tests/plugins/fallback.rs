@@ -9,7 +9,7 @@ use skymesh_plugin_host::{
     QuarantineConfig, Request, SelectorSlot, SlotHealth,
 };
 
-use crate::fixture::{Folder, members, strategy};
+use crate::fixture::{Folder, members, renewed, strategy};
 
 fn unruly(folder: &Folder, config: serde_json::Value, failures: u32) -> (PluginHost, SelectorSlot) {
     let host = PluginHost::new(PluginsConfig {
@@ -182,7 +182,7 @@ fn a_constructor_that_hangs_is_refused_by_name_and_holds_nothing_up() {
     let slot = host.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
     let hanging = strategy("skymesh_fixture_unruly/unruly", json!({"mischief": "hang_in_new"}));
     for kind in PluginKind::ALL {
-        let renewal = host.renew(config.clone()).unwrap();
+        let renewal = renewed(&host, config.clone()).unwrap();
         let refused = match kind {
             PluginKind::Selector => renewal.selector(&hanging).err(),
             PluginKind::Codec => renewal.codec(None, &hanging).err(),
@@ -196,7 +196,7 @@ fn a_constructor_that_hangs_is_refused_by_name_and_holds_nothing_up() {
         assert!(host.report().iter().any(|row| row.reason.as_ref() == Some(&error)), "{error}");
     }
     assert_eq!(slot.prepare(members(2)).pick(None), Some(0), "what served before goes on");
-    let renewal = host.renew(config).unwrap();
+    let renewal = renewed(&host, config).unwrap();
     renewal.selector(&strategy("skymesh_fixture_unruly/unruly", json!({}))).unwrap();
     renewal.commit();
 }

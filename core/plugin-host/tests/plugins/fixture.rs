@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use skymesh_plugin_host::{LoadConfig, Member, PluginHost, PluginsConfig, StrategyConfig};
+use skymesh_plugin_host::{
+    LoadConfig, Member, PluginHost, PluginLoadError, PluginsConfig, Renewal, StrategyConfig,
+};
 use tempfile::TempDir;
 
 /// The folder that cargo builds the fixtures into.
@@ -81,4 +83,13 @@ pub(crate) fn by_path(path: &Path) -> LoadConfig {
 
 pub(crate) fn members(count: u64) -> Vec<Member> {
     (1..=count).map(Member::new).collect()
+}
+
+/// Begins to renew, if all that is required can be loaded.
+pub(crate) fn renewed(
+    host: &PluginHost,
+    config: PluginsConfig,
+) -> Result<Renewal<'_>, PluginLoadError> {
+    let (renewal, missing) = host.renew(config);
+    missing.into_iter().next().map_or(Ok(renewal), Err)
 }

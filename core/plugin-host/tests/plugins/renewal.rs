@@ -9,7 +9,7 @@ use skymesh_plugin_host::{
     SelectorSlot, SlotHealth, StrategyConfig, TraceSlot,
 };
 
-use crate::fixture::{Folder, by_path, file_name, members, set_mode, strategy};
+use crate::fixture::{Folder, by_path, file_name, members, renewed, set_mode, strategy};
 
 const EDITION: &str = "skymesh_fixture_edition";
 const ONE: &str = "skymesh_fixture_edition_one";
@@ -27,7 +27,7 @@ fn edition() -> StrategyConfig {
 
 /// Renews everything for one slot; answers whether it got another selector.
 fn renew(host: &PluginHost, folder: &Folder, slot: &SelectorSlot) -> Result<bool, String> {
-    let renewal = host.renew(folder.config()).map_err(|error| error.to_string())?;
+    let renewal = renewed(host, folder.config()).map_err(|error| error.to_string())?;
     let fresh = renewal.selector_for(slot, &edition()).map_err(|error| error.to_string())?;
     if let Some(fresh) = &fresh {
         slot.renew(fresh);
@@ -95,7 +95,7 @@ fn what_is_refused_changes_nothing_and_says_why() {
     std::fs::remove_file(&file).unwrap();
     let mut config = folder.config();
     config.load.push(by_path(&file));
-    assert!(host.renew(config).is_err());
+    assert!(renewed(&host, config).is_err());
 
     deploy(&folder, TWO);
     assert_eq!(renew(&host, &folder, &slot), Ok(true), "the repaired file serves");
@@ -116,12 +116,12 @@ fn what_fails_its_self_test_does_not_take_the_place_of_what_works() {
         ("largest_index", "picked outside a view of 0"),
     ];
     for (mischief, fault) in cases {
-        let renewal = host.renew(config()).unwrap();
+        let renewal = renewed(&host, config()).unwrap();
         let error = renewal.selector(&unruly(mischief)).unwrap_err().to_string();
         assert!(error.contains(fault) && error.contains("unruly 0.1.0"), "{error}");
     }
     for mischief in ["panic_in_call", "insatiable", "foreign_bytes"] {
-        let renewal = host.renew(config()).unwrap();
+        let renewal = renewed(&host, config()).unwrap();
         let error = renewal.codec(None, &unruly(mischief)).unwrap_err().to_string();
         assert!(error.contains("self-test"), "{error}");
     }
@@ -141,7 +141,7 @@ fn a_renewal_ends_a_quarantine() {
     (0..1000).for_each(|_| assert!(prepared.pick(None).is_some()));
     assert!(matches!(slot.health(), SlotHealth::Quarantined { .. }));
     let config = skymesh_plugin_host::PluginsConfig { dirs: Vec::new(), ..folder.config() };
-    let renewal = host.renew(config).unwrap();
+    let renewal = renewed(&host, config).unwrap();
     let fresh = renewal.selector_for(&slot, &late).unwrap().expect("it does not serve");
     slot.renew(&fresh);
     renewal.commit();
@@ -152,7 +152,7 @@ fn a_renewal_ends_a_quarantine() {
 fn a_slow_one_fails_its_self_test() {
     let folder = Folder::new();
     let host = PluginHost::new(folder.config()).unwrap();
-    let renewal = host.renew(folder.config()).unwrap();
+    let renewal = renewed(&host, folder.config()).unwrap();
     for every in [1, 3] {
         let slow = json!({"mischief": "stall", "every": every});
         let refused = renewal.selector(&strategy("skymesh_fixture_unruly/unruly", slow));
@@ -206,7 +206,7 @@ fn other_limits_make_another_selector() {
     let mut config = folder.config();
     config.quarantine.failures += 1;
     for (config, anew) in [(folder.config(), false), (config.clone(), true), (config, false)] {
-        let renewal = host.renew(config).unwrap();
+        let renewal = renewed(&host, config).unwrap();
         let fresh = renewal.selector_for(&slot, &edition()).unwrap();
         assert_eq!(fresh.is_some(), anew);
         fresh.iter().for_each(|fresh| slot.renew(fresh));
@@ -220,7 +220,7 @@ fn the_builtin_serves_where_another_optional_one_is_configured_and_missing() {
     deploy(&folder, ONE);
     let host = PluginHost::new(folder.config()).unwrap();
     let slot = host.selector(&edition()).unwrap();
-    let renewal = host.renew(folder.config()).unwrap();
+    let renewal = renewed(&host, folder.config()).unwrap();
     let missing = StrategyConfig { required: false, ..StrategyConfig::new("nowhere") };
     let error = renewal.selector_for(&slot, &missing).unwrap_err();
     assert!(
@@ -240,7 +240,7 @@ fn the_builtin_is_the_same_whatever_else_is_said_of_it() {
     let folder = Folder::new();
     let host = PluginHost::new(folder.config()).unwrap();
     let optional = StrategyConfig { required: false, ..strategy("builtin", json!({"key": 1})) };
-    let renewal = host.renew(folder.config()).unwrap();
+    let renewal = renewed(&host, folder.config()).unwrap();
     for strategy in [StrategyConfig::new("builtin"), optional] {
         let (selector, election) =
             (host.selector(&strategy).unwrap(), host.election(&strategy).unwrap());
@@ -263,7 +263,7 @@ fn what_a_failed_renewal_looked_for_is_among_the_files() {
         ..folder.config()
     };
     let host = PluginHost::new(folder.config()).unwrap();
-    let renewal = host.renew(folder.config()).unwrap();
+    let renewal = renewed(&host, folder.config()).unwrap();
     renewal.selector(&edition()).unwrap_err();
     drop(renewal);
     assert!(!host.files().contains(&file), "it is not there");
@@ -272,11 +272,11 @@ fn what_a_failed_renewal_looked_for_is_among_the_files() {
     assert!(!host.files().contains(&signature), "signatures do not count");
 
     std::fs::remove_file(&file).unwrap();
-    host.renew(signed).map(|_| ()).unwrap_err();
+    renewed(&host, signed).map(|_| ()).unwrap_err();
     deploy(&folder, TWO);
     let files = host.files();
     assert!(files.contains(&file) && files.contains(&signature), "it was declared: {files:?}");
-    host.renew(folder.config()).unwrap().commit();
+    renewed(&host, folder.config()).unwrap().commit();
     assert!(!host.files().contains(&file), "nobody wants it any more");
 }
 
@@ -287,7 +287,7 @@ fn a_sink_that_fails_over_its_first_batch_is_told_of_by_what_it_did() {
     let mut config = PluginsConfig { dirs: Vec::new(), ..folder.config() };
     config.quarantine.batch_budget = Duration::from_millis(10);
     let host = PluginHost::new(config.clone()).unwrap();
-    let renewal = host.renew(config).unwrap();
+    let renewal = renewed(&host, config).unwrap();
     let cases = [
         (
             "stall",

@@ -155,7 +155,6 @@ pub(crate) fn loaded(plugins: &[Plugin], kind: &str, id: &str, pid: u32) -> Clai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fact::{Act, Parcel};
 
     const SERVERS: [u64; 3] = [1, 2, 3];
 
@@ -165,7 +164,7 @@ mod tests {
         for number in 0..rounds * 6 {
             let key = u64::from(number) % 6;
             if let Some(server) = server(number, key) {
-                received.note(server, &Parcel { act: Act(1), number, key });
+                received.note(server, number, key);
             }
         }
         received
@@ -199,7 +198,7 @@ mod tests {
         let gap = act(5, |number, key| by_key(number, key).filter(|_| number != 9));
         let lopsided = act(5, |number, _| Some(if number == 0 { 2 } else { 1 }));
         let mut repeated = keyed.clone();
-        repeated.note(1, &Parcel { act: Act(1), number: 3, key: 3 });
+        repeated.note(1, 3, 3);
         let wrong = [
             each_once(&gap, 30),
             each_once(&repeated, 30),

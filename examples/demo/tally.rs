@@ -26,7 +26,7 @@ pub(crate) struct Received {
 impl Tally {
     pub(crate) fn note(&mut self, server: u64, parcel: &Parcel) {
         *self.by_server.entry(server).or_default() += 1;
-        self.acts.entry(parcel.act).or_default().note(server, parcel);
+        self.acts.entry(parcel.act).or_default().note(server, parcel.number, parcel.key);
     }
 
     pub(crate) fn act(&self, act: Act) -> Received {
@@ -45,13 +45,13 @@ impl Tally {
 }
 
 impl Received {
-    pub(crate) fn note(&mut self, server: u64, parcel: &Parcel) {
-        match self.arrivals.entry(parcel.number) {
-            Entry::Vacant(arrival) => drop(arrival.insert((server, parcel.key))),
+    pub(crate) fn note(&mut self, server: u64, number: u32, key: u64) {
+        match self.arrivals.entry(number) {
+            Entry::Vacant(arrival) => drop(arrival.insert((server, key))),
             Entry::Occupied(_) => self.twice += 1,
         }
         *self.by_server.entry(server).or_default() += 1;
-        self.servers_of_key.entry(parcel.key).or_default().insert(server);
+        self.servers_of_key.entry(key).or_default().insert(server);
     }
 
     /// How many messages came, repeated ones included.
@@ -88,7 +88,7 @@ impl Received {
     pub(crate) fn part(&self, numbers: impl RangeBounds<u32>) -> Self {
         let mut part = Self::default();
         for (number, (server, key)) in self.arrivals.range(numbers) {
-            part.note(*server, &Parcel { act: Act(0), number: *number, key: *key });
+            part.note(*server, *number, *key);
         }
         part
     }

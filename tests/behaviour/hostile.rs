@@ -5,14 +5,13 @@ use skymesh_proto::msg::Body;
 use skymesh_proto::{AgentInfo, Message, Msg, RefusalReason, UnregisterInstance};
 use skymesh_tests::exposition::endpoint;
 use skymesh_tests::raw::{raw_agent, raw_peer, register_raw};
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::v1::{info, message};
 use skymesh_tests::{Mesh, SOON, next_message, within};
 use skymesh_types::Handle;
 use skymesh_wire::{Kind, decode_msg, encode_msg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::metrics::{scraped, shown_at};
 
 pub(crate) fn hello(app: &str, data_codecs: &[&str]) -> Vec<u8> {
     let data_codecs = data_codecs.iter().map(|&id| id.to_owned()).collect();

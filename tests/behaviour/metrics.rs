@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skymesh_agent::{Agent, AgentBuilder, Inbox, Resolve};
+use skymesh_agent::{Agent, Inbox, Resolve};
 use skymesh_nameserver::NameserverHandle;
 use skymesh_plugin_host::{PluginHost, PluginsConfig};
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_telemetry::{Metrics, MetricsConfig};
-use skymesh_tests::exposition::{Exposition, endpoint, scrape};
+use skymesh_tests::exposition::{endpoint, scrape};
+use skymesh_tests::scraping::{prometheus_at, scraped, shown_at};
 use skymesh_tests::{Mesh, SOON, next_message, services, within};
 
 const SERVER: &str = "app.test.server/1";
@@ -29,29 +30,6 @@ fn config(plugin: &str, table: &Value) -> MetricsConfig {
         config: table.as_object().unwrap().clone(),
         ..MetricsConfig::default()
     }
-}
-
-pub(crate) fn shown_at(builder: AgentBuilder, endpoint: SocketAddr) -> AgentBuilder {
-    builder.metrics(config("prometheus", &json!({ "listen": endpoint.to_string() })))
-}
-
-/// Scrapes until `done`, each time reading strictly.
-pub(crate) async fn scraped(
-    endpoint: SocketAddr,
-    mut done: impl FnMut(&Exposition) -> bool,
-) -> Exposition {
-    let rounds = async {
-        loop {
-            if let Some(text) = scrape(endpoint).await {
-                let read = Exposition::read(&text);
-                if done(&read) {
-                    return read;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within(SOON, rounds).await
 }
 
 async fn read_all(inbox: &mut Inbox, count: usize) {
@@ -140,8 +118,8 @@ fn show_nameserver(mesh: &Mesh, endpoint: SocketAddr) -> Metrics {
 
 fn show(nameserver: &NameserverHandle, endpoint: SocketAddr) -> Metrics {
     let host = PluginHost::new(PluginsConfig::default()).unwrap();
-    let config = config("prometheus", &json!({ "listen": endpoint.to_string() }));
-    let metrics = Metrics::start(&host, &config, vec![("role".into(), "nameserver".into())]);
+    let metrics =
+        Metrics::start(&host, &prometheus_at(endpoint), vec![("role".into(), "nameserver".into())]);
     let metrics = metrics.unwrap();
     nameserver.show_on(&metrics);
     metrics
@@ -181,10 +159,7 @@ async fn an_endpoint_that_can_not_be_had_fails_the_start_unless_it_is_optional()
         error.starts_with("metrics `prometheus` ") && error.contains("can't listen at 127."),
         "{error}"
     );
-    let optional = MetricsConfig {
-        required: false,
-        ..config("prometheus", &json!({ "listen": endpoint.to_string() }))
-    };
+    let optional = MetricsConfig { required: false, ..prometheus_at(endpoint) };
     mesh.builder().metrics(optional).connect().await.unwrap();
 }
 

@@ -12,6 +12,7 @@ mod mesh;
 mod node;
 pub mod prometheus;
 pub mod raw;
+pub mod scraping;
 pub mod shown;
 mod stock;
 pub mod trial;

@@ -12,7 +12,7 @@ use crate::router::View;
 use crate::runtime::Runtime;
 
 /// What counters of refusals are called in [`Counters::all`](crate::Counters::all).
-const REFUSED: &str = "refused_";
+const REFUSED_COUNTER: &str = "refused_";
 
 /// And those of messages by key.
 const KEYED: &str = "keyed_";
@@ -30,7 +30,7 @@ impl Source for Runtime {
 impl Runtime {
     fn collect_counters(&self, samples: &mut Samples) {
         for (name, count) in self.counters.all() {
-            if let Some(reason) = name.strip_prefix(REFUSED) {
+            if let Some(reason) = name.strip_prefix(REFUSED_COUNTER) {
                 samples.counter(&catalogue::REFUSED, &[("reason", reason)], count);
             } else if let Some(outcome) = name.strip_prefix(KEYED) {
                 samples.counter(&catalogue::KEYED, &[("outcome", outcome)], count);

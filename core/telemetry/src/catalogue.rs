@@ -74,7 +74,9 @@ catalogue! {
     REFUSED = Counter "skymesh_messages_refused_total" "" ["reason"]
         "Messages that this process refused to their senders";
     KEYED = Counter "skymesh_keyed_messages_total" "" ["outcome"]
-        "Messages by key that went another way than straight to the owner: bounced (of this process, back to be routed again), turned_back (sent back by it), bounces_refused (can't be of this process; dropped), undelivered (accepted from the app and given up, which it was told)";
+        "Messages by key that went another way than straight to the owner: bounced (of this process, back \
+         to be routed again), turned_back (sent back by it), bounces_refused (can't be of this process; \
+         dropped), undelivered (accepted from the app and given up, which it was told)";
     HELD_MESSAGES = Gauge "skymesh_held_messages" "" ["service"]
         "Messages by key to a stateful service that wait here until it is agreed who owns their keys";
     HELD_BYTES = Gauge "skymesh_held_bytes" "bytes" ["service"]
@@ -88,17 +90,21 @@ catalogue! {
     OUTBOX_BYTES = Gauge "skymesh_outbox_bytes" "bytes" ["peer"]
         "What waits to be written to a peer";
     IN_FLIGHT = Gauge "skymesh_calls_in_flight" "" ["service", "instance"]
-        "Calls of this process that wait for their answer, to instances of services that it routes to; those here among them";
+        "Calls of this process that wait for their answer, to instances of services that it routes to; \
+         those here among them";
     RTT = Histogram "skymesh_rtt_seconds" "seconds" ["service"]
         "Round trips of pings to the processes of the service's instances";
     CALL_DURATION = Histogram "skymesh_call_duration_seconds" "seconds" ["service"]
         "From a call to its answer or deadline, RPC and gRPC, at the caller";
     SERVE_DURATION = Histogram "skymesh_serve_duration_seconds" "seconds" ["service"]
-        "From a request's arrival to the end of its handler, however it ended, at the callee: RPC with notifies, and gRPC where the server has its layer server_spans, until the head of the answer";
+        "From a request's arrival to the end of its handler, however it ended, at the callee: RPC with \
+         notifies, and gRPC where the server has its layer server_spans, until the head of the answer";
     RPC_EVENTS = Counter "skymesh_rpc_events_total" "" ["service", "event"]
-        "What went another way than the usual one in RPC of the service's instances here, by the names of RpcCounters";
+        "What went another way than the usual one in RPC of the service's instances here, by the names of \
+         RpcCounters";
     GRPC_EVENTS = Counter "skymesh_grpc_events_total" "" ["service", "event"]
-        "What went another way than the usual one in gRPC of the service's instances here, by the names of GrpcCounters";
+        "What went another way than the usual one in gRPC of the service's instances here, by the names \
+         of GrpcCounters";
     INSTANCES = Gauge "skymesh_instances" "" ["service", "state"]
         "Instances of a service that this process routes to, by their state";
     ROUTER_DEGRADED = Gauge "skymesh_router_degraded" "" ["service"]
@@ -122,13 +128,15 @@ catalogue! {
     UNKNOWN_COMMANDS = Counter "skymesh_unknown_commands_total" "" []
         "Frames with a command that is not known; skipped";
     FLUSHES_FAILED = Counter "skymesh_telemetry_flushes_failed_total" "" []
-        "Flushes that the metrics plugin refused, or in which it panicked; a quarantined one gets none, and none is counted";
+        "Flushes that the metrics plugin refused, or in which it panicked; a quarantined one gets none, \
+         and none is counted";
     FLUSHES_SKIPPED = Counter "skymesh_telemetry_flushes_skipped_total" "" []
         "Flushes that were left out because the one before was still going on";
     SERIES_LEFT_OUT = Gauge "skymesh_telemetry_series_left_out" "" []
         "Series that the last flush had no room for";
     SPANS_DROPPED = Counter "skymesh_telemetry_spans_dropped_total" "" []
-        "Finished spans that were dropped because the queue to the trace plugin was full, or the plugin did not take their batch. What it took and could not send on, only its own log tells";
+        "Finished spans that were dropped because the queue to the trace plugin was full, or the plugin \
+         did not take their batch. What it took and could not send on, only its own log tells";
     SPANS_WAITING = Gauge "skymesh_telemetry_spans_waiting" "" []
         "Finished spans that wait for the trace plugin, of trace.queue";
     REGISTRY_INSTANCES = Gauge "skymesh_registry_instances" "" []

@@ -129,7 +129,8 @@ impl Samples {
     }
 
     /// Every series that was gathered: its metric's name, the values of its labels, and its value (of a
-    /// distribution its count). To look at what a source tells.
+    /// distribution its count). For the tests of sources, which are in other crates: a sink gets more.
+    #[doc(hidden)]
     pub fn shown(&self) -> Vec<(&'static str, Vec<&str>, f64)> {
         self.series.iter().flatten().map(Series::shown).collect()
     }

@@ -101,7 +101,6 @@ mod tests {
     use skymesh::Change;
 
     use super::*;
-    use crate::fact::{Act, Parcel};
 
     const SERVERS: [u64; 3] = [1, 2, 3];
 
@@ -111,8 +110,7 @@ mod tests {
         for number in 0..60 {
             let key = u64::from(number) % 4;
             let usual = if number < change { u64::from(number) % 3 + 1 } else { key % 3 + 1 };
-            let parcel = Parcel { act: Act(2), number, key };
-            received.note(server(number).unwrap_or(usual), &parcel);
+            received.note(server(number).unwrap_or(usual), number, key);
         }
         received
     }

@@ -9,9 +9,10 @@ use skymesh_grpc::Grpc;
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_telemetry::catalogue::{ALL, Metric};
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
+use skymesh_tests::scraping::shown_at;
 use skymesh_tests::{Mesh, SOON, next_event, within};
 
-use super::{show_nameserver, shown_at};
+use super::show_nameserver;
 
 /// Has something happen that each metric is about. What is answered keeps it going.
 async fn bustle(server: &Agent, client: &Agent) -> impl Sized + use<> {

@@ -2,10 +2,9 @@
 
 use skymesh_grpc::Grpc;
 use skymesh_tests::exposition::endpoint;
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::trial::{Ask, Server, TrialClient, TrialServer};
 use skymesh_tests::{Mesh, SOON, within};
-
-use super::{scraped, shown_at};
 
 #[tokio::test]
 async fn a_grpc_server_and_its_client_show_how_long_calls_take() {

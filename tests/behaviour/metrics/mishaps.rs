@@ -8,10 +8,11 @@ use skymesh_nameserver::{ElectionsConfig, Nameserver};
 use skymesh_plugin_host::PluginsConfig;
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
 use skymesh_tests::raw::{asked_to_prepare, prepared, raw_watcher};
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::{Mesh, SOON, fast_nameserver, next_message, services, within};
 use tokio::task::yield_now;
 
-use super::{scraped, show, show_nameserver, shown_at};
+use super::{show, show_nameserver};
 
 #[tokio::test]
 async fn refused_messages_show_with_their_reason_and_where_they_came_from() {

@@ -7,10 +7,11 @@ use skymesh_agent::config::{AgentConfig, InboxConfig};
 use skymesh_agent::{Agent, Resolve, SendError};
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_tests::exposition::endpoint;
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::{Cable, Mesh, SOON, next_message, within};
 use tokio::sync::Semaphore;
 
-use super::{SERVER, read_all, scraped, shown_at};
+use super::{SERVER, read_all};
 
 #[tokio::test]
 async fn what_waits_in_an_inbox_shows() {
@@ -91,18 +92,21 @@ async fn a_call_shows_while_it_waits_wherever_its_callee_is() {
     let elsewhere = mesh.agent().await;
     for agent in [&client, &elsewhere] {
         let answers = Arc::new(Semaphore::new(0));
-        let may = Arc::clone(&answers);
+        let of_server = Arc::clone(&answers);
         let methods = Methods::new().method("wait", move |_: Request| {
-            let may = Arc::clone(&may);
+            let answers = Arc::clone(&of_server);
             async move {
-                may.acquire().await.unwrap().forget();
+                answers.acquire().await.unwrap().forget();
                 Ok::<_, Status>(Response::default())
             }
         });
         let (server, rest) = agent.register(SERVER).await.unwrap();
         let (server, rest) = Rpc::builder(server, rest).serve(methods).attach();
         let handle = server.instance().handle();
-        let is_there = |resolve: &Resolve| matches!(resolve, Resolve::Ready(k) if k.members[..].iter().any(|one| one.record.handle == handle));
+        let is_there = |resolve: &Resolve| {
+            let Resolve::Ready(known) = resolve else { return false };
+            known.members[..].iter().any(|one| one.record.handle == handle)
+        };
         router.wait_until(SOON, is_there).await.unwrap();
         let labels = [("service", "app.test.server"), ("instance", "1")];
         let calls: Vec<_> = (1..=2)

@@ -1,6 +1,5 @@
 //! Another sink, or the same one made anew, while a process is scraped and messages flow.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,13 +8,10 @@ use skymesh_agent::{Agent, FreshConfig, Instance, Reload, ReloadOutcome};
 use skymesh_plugin_host::{PluginKind, PluginState, PluginsConfig};
 use skymesh_telemetry::MetricsConfig;
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
+use skymesh_tests::scraping::{prometheus_at, scraped, shown_at};
 use skymesh_tests::{Mesh, SOON, next_message, within};
 
-use super::{SERVER, config, scraped, shown_at};
-
-fn prometheus(listen: SocketAddr) -> MetricsConfig {
-    config("prometheus", &json!({ "listen": listen.to_string() }))
-}
+use super::{SERVER, config};
 
 /// Of a configuration that differs from that of the start in its metrics, and maybe in its plugins.
 fn fresh(metrics: MetricsConfig, plugins: PluginsConfig) -> FreshConfig {
@@ -62,7 +58,7 @@ async fn a_sink_is_exchanged_and_comes_back_to_its_own_port_with_all_that_was_co
     assert_eq!(scrape(endpoint).await, None, "the port is free when the reload is told");
     sends(&server, &mut inbox, 4).await;
 
-    applied(&agent, prometheus(endpoint)).await;
+    applied(&agent, prometheus_at(endpoint)).await;
     // Not even the first scrape finds less than there was: the first batch was the new sink's test.
     let seen = Exposition::read(&scrape(endpoint).await.unwrap());
     assert_eq!(sent(&seen), Some(7.0));
@@ -72,7 +68,7 @@ async fn a_sink_is_exchanged_and_comes_back_to_its_own_port_with_all_that_was_co
     // Off, and on again: the sink is nothing to the process.
     applied(&agent, MetricsConfig::default()).await;
     assert_eq!(scrape(endpoint).await, None);
-    applied(&agent, prometheus(endpoint)).await;
+    applied(&agent, prometheus_at(endpoint)).await;
     assert_eq!(sent(&Exposition::read(&scrape(endpoint).await.unwrap())), Some(7.0));
     within(SOON, agent.shutdown()).await;
     assert_eq!(scrape(endpoint).await, None, "the endpoint goes with the agent");
@@ -89,7 +85,7 @@ async fn a_port_is_handed_over_from_the_old_sink_to_the_new_one() {
         sends(&server, &mut inbox, 1).await;
         let mut plugins = PluginsConfig::default();
         plugins.quarantine.failures = failures;
-        let fresh = fresh(prometheus(endpoint), plugins);
+        let fresh = fresh(prometheus_at(endpoint), plugins);
         let reload = within(SOON, agent.reload_with(fresh)).await;
         assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");
         assert!(reload.faults.is_empty(), "{reload}");
@@ -107,9 +103,9 @@ async fn what_can_not_be_had_is_named_and_the_old_sink_shows_on() {
     let agent = shown_at(mesh.builder(), endpoint).connect().await.unwrap();
     let (server, mut inbox) = agent.register(SERVER).await.unwrap();
     let panics = json!({ "mischief": "panic_in_call" });
-    let out_of_range = MetricsConfig { interval: Duration::ZERO, ..prometheus(endpoint) };
+    let out_of_range = MetricsConfig { interval: Duration::ZERO, ..prometheus_at(endpoint) };
     let cases = [
-        (prometheus(taken), "can't listen at 127."),
+        (prometheus_at(taken), "can't listen at 127."),
         (config("prometheus", &json!({ "listen": 7 })), "listen"),
         (config("nowhere", &json!({})), "metrics `nowhere` not found"),
         (config("skymesh_fixture_unruly/unruly", &panics), "panicked over its first batch"),
@@ -159,8 +155,8 @@ async fn a_quarantined_endpoint_closes_and_opens_again_with_a_reload() {
     let mesh = Mesh::start().await;
     let endpoint = endpoint();
     let mut plugins = PluginsConfig::default();
-    plugins.quarantine.batch_budget = Duration::from_nanos(1);
-    let agent = mesh.builder().plugins(plugins).metrics(prometheus(endpoint));
+    plugins.quarantine.batch_budget = Duration::from_micros(1);
+    let agent = mesh.builder().plugins(plugins).metrics(prometheus_at(endpoint));
     let agent = agent.connect().await.unwrap();
     let (server, mut inbox) = agent.register(SERVER).await.unwrap();
     sends(&server, &mut inbox, 2).await;
@@ -173,7 +169,7 @@ async fn a_quarantined_endpoint_closes_and_opens_again_with_a_reload() {
         }
     };
     within(SOON, closed).await;
-    applied(&agent, prometheus(endpoint)).await;
+    applied(&agent, prometheus_at(endpoint)).await;
     let seen = Exposition::read(&scrape(endpoint).await.unwrap());
     assert_eq!(sent(&seen), Some(2.0), "nothing that was counted is lost");
     within(SOON, agent.shutdown()).await;
@@ -210,10 +206,10 @@ async fn one_that_hangs_is_left_behind_by_a_reload_that_changes_nothing_else() {
 async fn another_interval_holds_at_once() {
     let mesh = Mesh::start().await;
     let endpoint = endpoint();
-    let seldom = MetricsConfig { interval: Duration::from_secs(3600), ..prometheus(endpoint) };
+    let seldom = MetricsConfig { interval: Duration::from_secs(3600), ..prometheus_at(endpoint) };
     let agent = mesh.builder().metrics(seldom).connect().await.unwrap();
     let (server, mut inbox) = agent.register(SERVER).await.unwrap();
-    let changed = applied(&agent, prometheus(endpoint)).await;
+    let changed = applied(&agent, prometheus_at(endpoint)).await;
     assert_eq!(changed, ["metrics.interval: \"1h\" -> \"100ms\""]);
     sends(&server, &mut inbox, 2).await;
     scraped(endpoint, |read| sent(read) == Some(2.0)).await;
@@ -224,7 +220,7 @@ async fn a_nameserver_hands_its_port_over_too() {
     use skymesh_nameserver::{ElectionsConfig, FreshNameserver, Nameserver};
     let endpoint = endpoint();
     let config = skymesh_tests::fast_nameserver();
-    let builder = Nameserver::builder(config.clone()).metrics(prometheus(endpoint));
+    let builder = Nameserver::builder(config.clone()).metrics(prometheus_at(endpoint));
     let nameserver = builder.bind().await.unwrap();
     let handle = nameserver.handle();
     let running = tokio::spawn(nameserver.run());
@@ -236,9 +232,9 @@ async fn a_nameserver_hands_its_port_over_too() {
         FreshNameserver::new(config.clone(), ElectionsConfig::default(), plugins).metrics(metrics)
     };
     for (metrics, failures, shown) in [
-        (prometheus(endpoint), 9, true),
+        (prometheus_at(endpoint), 9, true),
         (super::config("log", &json!({})), 9, false),
-        (prometheus(endpoint), 9, true),
+        (prometheus_at(endpoint), 9, true),
     ] {
         let reload = within(SOON, handle.reload_with(fresh(metrics, failures))).await;
         assert_eq!(reload.outcome, ReloadOutcome::Applied, "{reload}");

@@ -4,9 +4,10 @@
 use skymesh_agent::Resolve;
 use skymesh_rpc::{Methods, Request, Response, Rpc, Status};
 use skymesh_tests::exposition::{Exposition, endpoint};
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::{Mesh, SOON, next_event, within};
 
-use super::{scraped, show_nameserver, shown_at};
+use super::show_nameserver;
 
 #[tokio::test]
 async fn a_nameserver_shows_its_registry() {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use skymesh_rpc::Request;
 use skymesh_tests::exposition::{Exposition, endpoint, scrape};
+use skymesh_tests::scraping::{scraped, shown_at};
 use skymesh_tests::{Mesh, SOON, within};
 
 use super::caller;
 use super::collector::Collector;
-use crate::metrics::{scraped, shown_at};
 
 fn dropped(read: &Exposition) -> usize {
     read.value("skymesh_telemetry_spans_dropped_total", &[]).unwrap_or_default() as usize

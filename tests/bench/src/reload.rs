@@ -57,7 +57,8 @@ async fn run(reloads: usize) -> Result<(), String> {
     let [a, b] = [print_row("without a reload", &still), print_row("with a reload", &moving)];
     let ratio = b / a;
     println!(
-        "{} reloads, nothing lost, refused or misrouted; the p99 with a reload is {ratio:.2} times that without, of {LIMIT}",
+        "{} reloads, nothing lost, refused or misrouted; the p99 with a reload is {ratio:.2} times \
+         that without, of {LIMIT}",
         moving.len()
     );
     if ratio > LIMIT { Err(format!("{ratio:.2} is over {LIMIT}")) } else { Ok(()) }

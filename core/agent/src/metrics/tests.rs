@@ -16,18 +16,18 @@ type Shown<'a> = (&'a Counter, &'static Metric, Vec<&'static str>);
 /// Every counter but that of received messages, which are shown by service.
 fn counters(all: &Counters) -> Vec<Shown<'_>> {
     use catalogue::{
-        CONNECTIONS_REFUSED, EVENTS_LAGGED, KEYED, PINGS_LOST, REFUSED, UNCONFIRMED, UNDELIVERABLE,
+        CONNECTIONS_REFUSED, EVENTS_LAGGED, KEYED, PINGS_LOST, UNCONFIRMED, UNDELIVERABLE,
         UNKNOWN_COMMANDS, UPLINKS_LOST,
     };
     vec![
-        (&all.refused_unknown_handle, &REFUSED, vec!["unknown_handle"]),
-        (&all.refused_inbox_full, &REFUSED, vec!["inbox_full"]),
-        (&all.refused_source_offline, &REFUSED, vec!["source_offline"]),
-        (&all.refused_unknown_source, &REFUSED, vec!["unknown_source"]),
-        (&all.refused_malformed, &REFUSED, vec!["malformed"]),
-        (&all.refused_closing, &REFUSED, vec!["closing"]),
-        (&all.refused_stale_term, &REFUSED, vec!["stale_term"]),
-        (&all.refused_not_leader, &REFUSED, vec!["not_leader"]),
+        (&all.refused_unknown_handle, &catalogue::REFUSED, vec!["unknown_handle"]),
+        (&all.refused_inbox_full, &catalogue::REFUSED, vec!["inbox_full"]),
+        (&all.refused_source_offline, &catalogue::REFUSED, vec!["source_offline"]),
+        (&all.refused_unknown_source, &catalogue::REFUSED, vec!["unknown_source"]),
+        (&all.refused_malformed, &catalogue::REFUSED, vec!["malformed"]),
+        (&all.refused_closing, &catalogue::REFUSED, vec!["closing"]),
+        (&all.refused_stale_term, &catalogue::REFUSED, vec!["stale_term"]),
+        (&all.refused_not_leader, &catalogue::REFUSED, vec!["not_leader"]),
         (&all.undeliverable, &UNDELIVERABLE, vec![]),
         (&all.unconfirmed, &UNCONFIRMED, vec![]),
         (&all.keyed_turned_back, &KEYED, vec!["turned_back"]),
@@ -55,11 +55,8 @@ fn every_counter_is_shown_by_its_own_name() {
     let shown = samples.shown();
     for (number, (_, metric, labels)) in (1..).zip(&counters) {
         let expected = (metric.name, labels.clone(), f64::from(number));
-        let of_it = |one: &&_| {
-            let (name, have, _): &&(&str, Vec<&str>, f64) = one;
-            (*name, have) == (metric.name, labels)
-        };
-        assert_eq!(shown.iter().filter(of_it).collect::<Vec<_>>(), [&expected]);
+        let of_it = shown.iter().filter(|one| (one.0, &one.1) == (metric.name, labels));
+        assert_eq!(of_it.collect::<Vec<_>>(), [&expected]);
     }
 }
 
@@ -86,7 +83,8 @@ fn every_refusal_has_a_counter_and_a_word_of_its_own() {
         assert_eq!(convert::undeliverable(&said), reason);
     }
     let all = counters.all();
-    let counted: Vec<_> = all.iter().filter(|(name, _)| name.starts_with(REFUSED)).collect();
+    let counted: Vec<_> =
+        all.iter().filter(|(name, _)| name.starts_with(REFUSED_COUNTER)).collect();
     assert_eq!(counted.len(), reasons.len());
     for (number, (_, name)) in (1..).zip(reasons) {
         assert!(counted.contains(&&(name, number)), "{name} is not {number}: {counted:?}");

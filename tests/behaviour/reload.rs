@@ -6,6 +6,8 @@ mod load;
 pub(crate) mod stage;
 mod told;
 
+use std::time::Duration;
+
 use serde_json::json;
 use skymesh_agent::config::AgentConfig;
 use skymesh_agent::{FreshConfig, ReloadOutcome, Resolve};
@@ -121,6 +123,26 @@ async fn what_is_wrong_is_told_in_full_and_changes_nothing() {
     let rows = agent.plugins();
     let row = |library: &str| rows.iter().any(|row| row.library == library);
     assert!(row("here") && row("there"), "{rows:?}");
+
+    // By limits that no plugin could keep, nothing is told of plugins one by one; nor is a start tried.
+    let mut plugins = PluginsConfig { start_budget: Duration::ZERO, ..shop.plugins() };
+    plugins.quarantine.failures = 0;
+    let table = json!({ "app.a.*": { "inbox_limit_bytes": 1, "selector": { "use": EDITION } } });
+    let fresh = FreshConfig::new(AgentConfig::default(), services(table), plugins.clone());
+    let reload = agent.reload_with(fresh).await;
+    assert_eq!((reload.version, reload.outcome), (0, ReloadOutcome::Refused));
+    let said = [
+        "services.\"app.a.*\".inbox_limit_bytes = 1 is out of range",
+        "plugins.quarantine.failures: 0 is out of range: at least 1",
+        "plugins.start_budget: 0s is out of range: at least 10ms",
+    ];
+    assert_eq!(reload.faults.len(), said.len(), "{reload}");
+    assert!(
+        reload.faults.iter().zip(said).all(|(fault, said)| fault.starts_with(said)),
+        "{reload}"
+    );
+    let start = mesh.builder().plugins(plugins).connect().await;
+    assert_eq!(start.unwrap_err().to_string(), said[1]);
 
     // What is optional is told, and keeps nothing else from taking effect.
     let optional = json!({

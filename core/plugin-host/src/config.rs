@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use skymesh_plugin_api::PluginKind;
 
+use crate::error::PluginLoadError;
 use crate::host::BUILTIN;
 use crate::search::conventional_library;
 
@@ -98,6 +99,11 @@ impl PluginsConfig {
             },
         ));
         faults
+    }
+
+    /// [`faults`](Self::faults) as a host that is made of it has them.
+    pub fn out_of_range(&self) -> impl Iterator<Item = PluginLoadError> {
+        self.faults().into_iter().map(|(key, fault)| PluginLoadError::Range { key, fault })
     }
 }
 

@@ -11,6 +11,14 @@ use crate::fingerprint::{Fingerprint, FingerprintError};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginLoadError {
+    /// A limit of `[plugins]` is out of its range; by such limits no plugin could be had.
+    #[error("plugins.{key}: {fault}")]
+    Range {
+        /// The key within its table.
+        key: &'static str,
+        /// The value, and what was expected.
+        fault: String,
+    },
     /// A name that could lead out of the folders.
     #[error("`{name}` is no library name; use the crate's name, of a-z, 0-9 and `_`")]
     Name {

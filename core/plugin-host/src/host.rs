@@ -59,7 +59,8 @@ impl PluginHost {
     /// be loaded is reported with a warning.
     ///
     /// # Errors
-    /// [`PluginLoadError`] of the first required library that can't be loaded.
+    /// [`PluginLoadError`] of the first value that is out of its range, or the first required library that
+    /// can't be loaded.
     pub fn new(config: PluginsConfig) -> Result<Self, PluginLoadError> {
         Self::with_linked(config, [])
     }
@@ -74,6 +75,9 @@ impl PluginHost {
         config: PluginsConfig,
         linked: impl IntoIterator<Item = LinkedPlugin>,
     ) -> Result<Self, PluginLoadError> {
+        if let Some(error) = config.out_of_range().next() {
+            return Err(error);
+        }
         log::connect();
         let mut linked: Vec<Entry> = linked
             .into_iter()

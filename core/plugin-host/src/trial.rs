@@ -53,8 +53,8 @@ impl From<Fault> for TrialError {
 
 /// Makes the plugin with a configuration, a JSON object, makes the first calls that a reload makes, and
 /// drops it, all by the limits of `limits`. Those calls may take `patience`, but no longer than a reload
-/// waits for them, 5 s; and so may its end. Sinks get a batch with nothing in it; making them opens their ports and files.
-/// Answers why it would not be let in: nothing, if it would.
+/// waits for them, 5 s; and so may its end. Sinks get a batch with nothing in it; making them opens their
+/// ports and files. Answers why it would not be let in: nothing, if it would.
 pub fn try_out(
     library: Library,
     plugin: &Manifest,

@@ -182,7 +182,8 @@ impl Config {
     }
 
     /// What to start a nameserver with: this configuration's tables `[nameserver]`, `[plugins]` and
-    /// `[metrics]`, and the elections of `[services]`. For one that reads its file again at a reload, see [`ConfigFile`].
+    /// `[metrics]`, and the elections of `[services]`. For one that reads its file again at a reload, see
+    /// [`ConfigFile`].
     pub fn nameserver_builder(&self) -> NameserverBuilder {
         Nameserver::builder(self.nameserver.clone())
             .elections(self.elections())

@@ -59,6 +59,11 @@ pub(super) fn attempt(
         let ranges = ranges.chain(fresh.services.faults(&fresh.agent.inbox));
         faults.extend(ranges.map(|fault| fault.to_string()));
         faults.extend(out_of_range(&metrics, &trace));
+        faults.extend(fresh.plugins.out_of_range().map(|error| error.to_string()));
+    }
+    if fresh.plugins.out_of_range().next().is_some() {
+        // By such limits no plugin could be had.
+        return Err(faults);
     }
     let (renewal, missing) = runtime.host.renew(fresh.plugins.clone());
     faults.extend(missing.iter().map(ToString::to_string));

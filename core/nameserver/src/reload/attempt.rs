@@ -34,6 +34,11 @@ pub(super) fn attempt(
     if faults.is_empty() {
         faults.extend(nameserver.faults().iter().map(ToString::to_string));
         faults.extend(out_of_range(&metrics, &trace));
+        faults.extend(plugins.out_of_range().map(|error| error.to_string()));
+    }
+    if plugins.out_of_range().next().is_some() {
+        // By such limits no plugin could be had.
+        return Err(faults);
     }
     let elections = &subject.elections;
     let (host, sinks) = (elections.host(), &subject.sinks);

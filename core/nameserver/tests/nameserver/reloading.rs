@@ -95,8 +95,25 @@ async fn a_vacancy_is_for_a_narrower_builtin_rule_at_once_and_the_next_reload_fi
 }
 
 #[tokio::test]
+async fn limits_by_which_no_plugin_could_be_had_are_refused_as_such() {
+    let rule = || json!({"app.*.*": {"use": "first_come"}});
+    let server = start_with_elections(rule()).await;
+    let none = PluginsConfig { start_budget: Duration::ZERO, ..PluginsConfig::default() };
+    let fresh = FreshNameserver::new(config(), elections(rule()), none.clone());
+    let reload = soon("reload", server.handle.reload_with(fresh)).await;
+    assert_eq!(reload.outcome, ReloadOutcome::Refused, "{reload}");
+    let said = "plugins.start_budget: 0s is out of range: at least 10ms";
+    assert_eq!(reload.faults, [said]);
+    let start = builder(rule()).plugins(none).bind().await;
+    assert_eq!(start.unwrap_err().to_string(), said);
+}
+
+#[tokio::test]
 async fn a_quarantined_algorithm_is_made_anew() {
-    let panics = || json!({"use": "skymesh_fixture_unruly/unruly", "config": {"mischief": "panic_in_call", "every": 40}});
+    let panics = || {
+        let config = json!({"mischief": "panic_in_call", "every": 40});
+        json!({"use": "skymesh_fixture_unruly/unruly", "config": config})
+    };
     let server = start_with_elections(json!({"*.*.*": panics()})).await;
     let mut one = Candidate::room(&server, 1, json!({})).await;
     one.run(0).await;

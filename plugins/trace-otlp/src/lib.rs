@@ -12,8 +12,8 @@
 //! Meanwhile up to `queue_bytes` wait; a batch beyond that is refused to the host, which counts its spans
 //! (`skymesh_telemetry_spans_dropped_total`) and logs the first of such batches in a row. When the process
 //! ends, or another exporter takes over, what waits has 3 seconds. A batch that was taken and is given up
-//! or refused for good is in the log alone: the first in a row as a warning, further ones at `debug`; so is what there was no
-//! time for, if the process still lives then.
+//! or refused for good is in the log alone: the first in a row as a warning, further ones at `debug`; so
+//! is what there was no time for, if the process still lives then.
 //!
 //! # Cost
 //! A thread, and about 200 bytes for each span that waits. Nothing on the message path.

@@ -87,10 +87,10 @@ async fn scenes(director: &mut Director) -> Result<(), DemoError> {
     let received = select(director, &TURNS).await?;
     director.claim(claim::evenly(&received, &everyone))?;
 
-    change::play(director).await?;
+    let said = change::play(director).await?;
 
     director.screen.line("\n3. by key, and stable: mesh.toml is changed once more");
-    change::take_up(director, TABLE.line).await?;
+    change::take_up(director, &said, TABLE.line).await?;
     let before = select(director, &TABLE).await?;
     director.claim(claim::one_server_per_key(&before))?;
     director.claim(claim::all_have_a_share(&before, &everyone))?;

@@ -22,11 +22,11 @@ use crate::router::Router;
 use crate::runtime::{Contact, Runtime};
 use crate::send::SendError;
 use crate::uplink::Command;
+pub use builder::{AgentBuilder, ConnectError};
 
 /// How long the agent's tasks and the last flush may take though all of `drain_timeout` is used up: they end as
 /// soon as they have a core, unless a plugin hangs.
 const ENDING: Duration = Duration::from_secs(1);
-pub use builder::{AgentBuilder, ConnectError};
 
 /// The in-process runtime: one per app and process. Cheap to clone.
 ///

@@ -87,19 +87,22 @@ impl Reload {
     pub fn refused(version: u64, faults: Vec<String>) -> Self {
         Self { version, outcome: ReloadOutcome::Refused, faults, ..Self::start() }
     }
+
+    /// What came of it, and which configuration holds, without the details.
+    pub fn verdict(&self) -> String {
+        let version = self.version;
+        match self.outcome {
+            ReloadOutcome::Applied => format!("configuration {version} holds"),
+            ReloadOutcome::Unchanged => format!("nothing changed: configuration {version} holds"),
+            ReloadOutcome::Refused => format!("refused: configuration {version} still holds"),
+        }
+    }
 }
 
 impl fmt::Display for Reload {
     /// One line, whatever the outcome.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.version;
-        match self.outcome {
-            ReloadOutcome::Applied => write!(f, "configuration {version} holds")?,
-            ReloadOutcome::Unchanged => {
-                write!(f, "nothing changed: configuration {version} holds")?
-            }
-            ReloadOutcome::Refused => write!(f, "refused: configuration {version} still holds")?,
-        }
+        f.write_str(&self.verdict())?;
         let mut list = |title: &str, items: Vec<String>| match items.as_slice() {
             [] => Ok(()),
             items => write!(f, "{title}{}", items.join("; ")),

@@ -7,8 +7,8 @@ use skymesh::{Reload, ReloadOutcome};
 use super::{Claim, evenly};
 use crate::tally::Received;
 
-/// What each agent said, by its process.
-type Reloads = BTreeMap<String, Reload>;
+/// What each agent said of a change of its file, by its process.
+pub(crate) type Reloads = BTreeMap<String, Reload>;
 
 /// Every agent goes by the other selector now.
 pub(crate) fn taken_up(reloads: &Reloads, agents: usize, before: &str, after: &str) -> Claim {

@@ -51,7 +51,7 @@ fn demo() {
             "saved: selector = { use = \"mod_hash\" }",
             "later: configuration 1 holds",
             "saved with a mistake: selector = { use = \"consistant_hash\" }",
-            "later: refused; configuration 1 still holds",
+            "later: refused: configuration 1 still holds",
             "selector `consistant_hash` not found; ",
             "ok  selector mod_hash is /",
             "ok  all 4 agents took up the change while they ran",

@@ -50,9 +50,7 @@ impl Nameserver {
 fn well_formed(listen: &str) -> Result<(), Failure> {
     let config = NameserverConfig { listen: listen.to_owned(), ..NameserverConfig::default() };
     let wrong = config.faults().into_iter().next();
-    wrong.map_or(Ok(()), |wrong| {
-        Err(failed(format!("--listen: {}: it must be {}", wrong.value, wrong.range)))
-    })
+    wrong.map_or(Ok(()), |wrong| Err(failed(format!("--listen: {}", wrong.reason()))))
 }
 
 impl ConfigFile {

@@ -59,16 +59,10 @@ impl Reload {
 }
 
 fn text(reload: &skymesh::Reload) -> String {
-    let version = reload.version;
-    let first = match reload.outcome {
-        ReloadOutcome::Applied => format!("configuration {version} holds"),
-        ReloadOutcome::Unchanged => format!("nothing changed; configuration {version} holds"),
-        ReloadOutcome::Refused => format!("refused; configuration {version} still holds"),
-    };
     let lines = |changes: &[Change], title: &str| {
         changes.iter().map(|change| format!("  {title}{change}")).collect::<Vec<_>>()
     };
-    let mut all = vec![first];
+    let mut all = vec![reload.verdict()];
     all.extend(lines(&reload.changed, ""));
     all.extend(lines(&reload.needs_restart, "needs a restart: "));
     if reload.outcome != ReloadOutcome::Refused {

@@ -32,7 +32,7 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     let socket = agent.admin_socket().unwrap().to_str().unwrap().to_owned();
     let _router = agent.router("shop.test.till").unwrap();
     let idle = run(&["reload", "--agent", &socket]).await;
-    assert_eq!(idle.good(), "nothing changed; configuration 0 holds\n");
+    assert_eq!(idle.good(), "nothing changed: configuration 0 holds\n");
     let live = run(&["plugin", "list", "--agent", &socket]).await;
     let none = "last reload: none has changed anything since the start; 0 retired\n";
     assert!(live.good().ends_with(none), "{live:?}");
@@ -66,7 +66,7 @@ async fn a_running_agent_reloads_and_says_what_came_of_it() {
     write(&file, "[agent]\nmax_frames = 1\n").unwrap();
     let refused = run(&["reload", "--agent", &socket]).await;
     assert_eq!(refused.code, Some(1));
-    assert_eq!(refused.stdout, "refused; configuration 1 still holds\n");
+    assert_eq!(refused.stdout, "refused: configuration 1 still holds\n");
     assert!(refused.stderr.contains("mesh.toml:2: unknown key `agent.max_frames`"), "{refused:?}");
 
     // Whatever can be told at once is: what is out of its range, and what is not there.

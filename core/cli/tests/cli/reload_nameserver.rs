@@ -90,7 +90,7 @@ async fn a_nameserver_reloads_on_hangup_and_for_operators_and_its_leaders_stay()
     let mut stage = Stage::start("", FOREMOST).await;
     let (agent, _inbox, leadership) = leader(&stage).await;
     let idle = stage.operate(&["reload"]).await;
-    assert_eq!(idle.good(), "nothing changed; configuration 0 holds\n");
+    assert_eq!(idle.good(), "nothing changed: configuration 0 holds\n");
     assert!(stage.hears().await.contains("reload: nothing changed"));
 
     // Another rule, another level of the log, and what needs a restart.
@@ -115,7 +115,7 @@ async fn a_nameserver_reloads_on_hangup_and_for_operators_and_its_leaders_stay()
     let refused = stage.operate(&["reload"]).await;
     assert_eq!(
         (refused.code, refused.stdout.as_str()),
-        (Some(1), "refused; configuration 1 still holds\n")
+        (Some(1), "refused: configuration 1 still holds\n")
     );
     let reason = "services.\"shop.*.*\".election: election `foremst` not found";
     assert!(refused.stderr.contains(reason), "{refused:?}");
